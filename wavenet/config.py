@@ -1,0 +1,324 @@
+"""Every setting of every command: plain dataclasses, one docstring per field, range checks in `__post_init__`.
+
+The library takes these objects as they are; only `wavenet.cli` knows how they come out of YAML and the command line.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from wavenet.errors import ConfigError
+
+MULAW_LEVELS = 256
+"""Size of the mu-law alphabet: codes 0..255, zero amplitude is code 128."""
+
+ENGINES = ("auto", "cached", "naive")
+INPUTS = ("embedding", "scalar")
+OPTIMIZERS = ("muon", "adamw")
+PRECISIONS = ("auto", "float32", "bfloat16")
+SCHEDULES = ("linear", "cosine", "constant")
+SPLITS = ("all", "train", "valid")
+
+
+def _check(name: str, value: Any, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {value!r}, but it must be {allowed}")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _check(name, value, value in choices, "one of " + ", ".join(choices))
+
+
+def _check_at_least(name: str, value: float, minimum: float) -> None:
+    _check(name, value, math.isfinite(value) and value >= minimum, f"at least {minimum}")
+
+
+def _check_above(name: str, value: float, minimum: float) -> None:
+    _check(name, value, math.isfinite(value) and value > minimum, f"greater than {minimum}")
+
+
+@dataclass
+class ModelConfig:
+    """Shape of a WaveNet. The names are the field's: see the paper's figure 4."""
+
+    stacks: int = 2
+    """How many times the dilation pattern repeats."""
+    layers_per_stack: int = 10
+    """Layers in one pattern; their dilations are 1, 2, 4, ... 2**(layers_per_stack - 1)."""
+    dilations: list[int] | None = None
+    """One stack's dilations written out, in place of the powers of two that `layers_per_stack` implies."""
+    kernel_size: int = 2
+    """Taps of each dilated convolution."""
+    residual_channels: int = 64
+    """Width of the signal that runs from layer to layer."""
+    gate_channels: int = 64
+    """Width of the gated output z; the dilated convolution makes twice as many, filter and gate."""
+    skip_channels: int = 256
+    """Width of the skip sum."""
+    head_channels: int = 256
+    """Width between the two last 1x1 layers."""
+    input: str = "embedding"
+    """How a code enters: `embedding` (a learned vector per code) or `scalar` (its companded amplitude in [-1, 1])."""
+    initial_filter: int = 1
+    """Taps of the causal filter over the input codes that makes the first layer's input; 1 sees the newest alone."""
+    bias: bool = True
+    """Whether convolutions and 1x1 layers carry biases."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "stacks",
+            "layers_per_stack",
+            "kernel_size",
+            "residual_channels",
+            "gate_channels",
+            "skip_channels",
+            "head_channels",
+            "initial_filter",
+        ):
+            _check_at_least(f"model.{name}", getattr(self, name), 1)
+        _check("model.layers_per_stack", self.layers_per_stack, self.layers_per_stack <= 24, "at most 24")
+        _check_choice("model.input", self.input, INPUTS)
+        if self.dilations is not None:
+            _check(
+                "model.dilations",
+                self.dilations,
+                len(self.dilations) > 0 and all(d >= 1 for d in self.dilations),
+                "a list of whole numbers of at least 1",
+            )
+
+    @property
+    def layer_dilations(self) -> list[int]:
+        """Dilation of every layer, first to last, in samples."""
+        stack = self.dilations or [2**i for i in range(self.layers_per_stack)]
+        return list(stack) * self.stacks
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples of the past that one prediction depends on: 1 + (k - 1) * sum(dilations) + initial_filter - 1."""
+        return (self.kernel_size - 1) * sum(self.layer_dilations) + self.initial_filter
+
+
+@dataclass
+class DataConfig:
+    """Which recordings, and how they become codes."""
+
+    dir: str | None = None
+    """Folder of recordings, read recursively. Left out: the small set that comes with the source checkout."""
+    sample_rate: int = 16000
+    """Rate, in Hz, that every recording is resampled to and the model generates at."""
+    valid_fraction: float = 0.1
+    """Share of the files held out for validation, where the folder's metadata.csv has no `split` column."""
+    min_seconds: float = 0.1
+    """Recordings shorter than this are left out, and the report says so."""
+    trim_silence_db: float | None = None
+    """Cut silence at both ends that lies this many dB below the file's peak (40, say). Left out: nothing is cut."""
+    cache_dir: str | None = None
+    """Where prepared codes are kept. Left out: $XDG_CACHE_HOME/wavenet or ~/.cache/wavenet."""
+    workers: int = 0
+    """Processes that decode recordings; 0 means one per core."""
+
+    def __post_init__(self) -> None:
+        _check("data.sample_rate", self.sample_rate, 1000 <= self.sample_rate <= 192000, "1000 to 192000 (Hz)")
+        _check("data.valid_fraction", self.valid_fraction, 0 <= self.valid_fraction < 1, "0 or more and below 1")
+        _check_at_least("data.min_seconds", self.min_seconds, 0)
+        _check_at_least("data.workers", self.workers, 0)
+        if self.trim_silence_db is not None:
+            _check_above("data.trim_silence_db", self.trim_silence_db, 0)
+
+
+@dataclass
+class OptimConfig:
+    """The recipe: optimizer, schedule, clipping, averaging."""
+
+    name: str = "muon"
+    """`muon`: Muon on the weight matrices, AdamW on the embedding, the last layer and biases. `adamw`: AdamW on all."""
+    lr: float = 0.02
+    """Peak learning rate of the main optimizer (Muon, or AdamW where that is chosen)."""
+    adamw_lr: float = 0.004
+    """Peak learning rate of AdamW on what Muon does not take; unused by `optim.name=adamw`."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay on the matrices."""
+    momentum: float = 0.95
+    """Momentum of Muon."""
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
+    """AdamW's two decay rates."""
+    schedule: str = "linear"
+    """Shape of the decay after warm-up: `linear`, `cosine`, or `constant`."""
+    warmup_steps: int = 50
+    """Steps over which the learning rate rises from zero."""
+    final_lr_ratio: float = 0.0
+    """Learning rate at the last step, as a share of the peak."""
+    clip_norm: float = 1.0
+    """Largest allowed norm of the whole gradient; 0 turns clipping off."""
+    ema_decay: float = 0.99
+    """Decay per step of the averaged weights that are validated and shipped; 0 turns averaging off."""
+
+    def __post_init__(self) -> None:
+        _check_choice("optim.name", self.name, OPTIMIZERS)
+        _check_choice("optim.schedule", self.schedule, SCHEDULES)
+        for name in ("lr", "adamw_lr"):
+            _check_above(f"optim.{name}", getattr(self, name), 0)
+        for name in ("weight_decay", "warmup_steps", "clip_norm"):
+            _check_at_least(f"optim.{name}", getattr(self, name), 0)
+        for name in ("momentum", "ema_decay"):
+            _check(f"optim.{name}", getattr(self, name), 0 <= getattr(self, name) < 1, "0 or more and below 1")
+        _check("optim.final_lr_ratio", self.final_lr_ratio, 0 <= self.final_lr_ratio <= 1, "0 to 1")
+        _check(
+            "optim.betas",
+            self.betas,
+            len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+            "two numbers, each 0 or more and below 1",
+        )
+
+
+@dataclass
+class RunConfig:
+    """Where a training run leaves its files."""
+
+    dir: str | None = None
+    """Run folder. Left out: runs/<date>_<time>."""
+
+
+@dataclass
+class TrainConfig:
+    """Settings of `wavenet-train`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    steps: int = 20000
+    """Optimizer steps."""
+    minutes: float | None = None
+    """Train for about this long instead: the first steps are timed, then `steps` is set from their speed."""
+    batch_size: int = 1
+    """Windows per forward pass."""
+    crop: int = 16384
+    """Scored samples per window; its context (one receptive field) comes on top."""
+    accumulate: int = 1
+    """Forward passes per optimizer step."""
+    seed: int = 0
+    """Seed of the initial weights, the data order and the samples drawn during training."""
+    precision: str = "auto"
+    """`float32`, `bfloat16` (mixed), or `auto`: bfloat16 where the processor computes in it."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`."""
+    devices: int = 1
+    """Devices per machine."""
+    num_nodes: int = 1
+    """Machines."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's choice."""
+    log_every: int = 10
+    """Steps between two lines in metrics.jsonl and points in TensorBoard."""
+    validate_every: int = 1000
+    """Steps between two validations."""
+    validate_seconds: float = 60.0
+    """Seconds of validation audio scored each time; the final validation scores all."""
+    sample_every: int = 5000
+    """Steps between two rounds of audio samples and spectrograms; 0 leaves them out."""
+    sample_seconds: float = 2.0
+    """Length of each sample."""
+    checkpoint_every: int = 1000
+    """Steps between two checkpoints."""
+    resume: str | None = None
+    """Run folder, or training state, to continue from."""
+    report: str | None = None
+    """File that the figures of the run are written to as JSON."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "batch_size",
+            "crop",
+            "accumulate",
+            "devices",
+            "num_nodes",
+            "log_every",
+            "validate_every",
+            "checkpoint_every",
+        ):
+            _check_at_least(name, getattr(self, name), 1)
+        for name in ("seed", "threads", "sample_every"):
+            _check_at_least(name, getattr(self, name), 0)
+        for name in ("validate_seconds", "sample_seconds"):
+            _check_above(name, getattr(self, name), 0)
+        if self.minutes is not None:
+            _check_above("minutes", self.minutes, 0)
+        _check_choice("precision", self.precision, PRECISIONS)
+
+
+@dataclass
+class GenerateConfig:
+    """Settings of `wavenet-generate`."""
+
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file."""
+    seconds: float = 5.0
+    """Length of each recording made, in seconds, not counting the prime."""
+    count: int = 1
+    """How many recordings."""
+    seed: int = 0
+    """Seed of the first recording; the others count up from it."""
+    temperature: float = 1.0
+    """Divides the logits: below 1 is tamer, above 1 wilder; 0 always takes the likeliest code."""
+    top_k: int = 0
+    """Draw from the k likeliest codes alone; 0 draws from all."""
+    top_p: float = 1.0
+    """Draw from the smallest set of codes that holds this probability; 1 draws from all."""
+    prime: str | None = None
+    """Audio file to continue from. Left out: silence."""
+    engine: str = "auto"
+    """`cached`, `naive` (slow, for comparison), or `auto`."""
+    precision: str = "auto"
+    """`float32`, `bfloat16`, or `auto`."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`."""
+    threads: int = 0
+    """CPU threads; 0 chooses."""
+    output: str = "generated"
+    """Folder, or one .wav or .flac file, to write."""
+    report: str | None = None
+    """File that the figures are written to as JSON."""
+
+    def __post_init__(self) -> None:
+        _check_above("seconds", self.seconds, 0)
+        _check_at_least("count", self.count, 1)
+        for name in ("seed", "temperature", "top_k", "threads"):
+            _check_at_least(name, getattr(self, name), 0)
+        _check("top_p", self.top_p, 0 < self.top_p <= 1, "greater than 0 and at most 1")
+        _check_choice("engine", self.engine, ENGINES)
+        _check_choice("precision", self.precision, PRECISIONS)
+
+
+@dataclass
+class EvaluateConfig:
+    """Settings of `wavenet-evaluate`."""
+
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file."""
+    data: DataConfig = field(default_factory=DataConfig)
+    split: str = "all"
+    """Which part of the folder is scored: `all`, `train`, or `valid`."""
+    engine: str = "auto"
+    """`auto` scores whole windows in parallel; `cached` and `naive` step sample by sample through that engine."""
+    precision: str = "auto"
+    """`float32`, `bfloat16`, or `auto`."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's choice."""
+    report: str | None = None
+    """File that the figures are written to as JSON."""
+
+    def __post_init__(self) -> None:
+        _check_choice("split", self.split, SPLITS)
+        _check_choice("engine", self.engine, ENGINES)
+        _check_choice("precision", self.precision, PRECISIONS)
+        _check_at_least("threads", self.threads, 0)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain dictionary of a settings object, for YAML, JSON and checkpoint headers."""
+    return dataclasses.asdict(config)
