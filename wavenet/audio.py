@@ -1,0 +1,214 @@
+"""Audio files: probe, read (mono, at the rate asked for, block by block), and write as it is made."""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchaudio.transforms import Resample
+
+from wavenet.errors import AudioError
+
+EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+"""What counts as a recording, in any case; what is in the file is told from its contents."""
+
+WRITABLE = {".wav": "WAV", ".flac": "FLAC"}
+RATES = range(1000, 768001)
+"""Sample rates, in Hz, that a recording may have; a header that says otherwise is damaged."""
+
+BLOCK_VALUES = 1 << 18
+"""Samples decoded at once, all channels together: 1 MiB of float32."""
+
+MAX_RATIO_TERM = 3000
+"""Largest term of the resampling ratio. Its filter bank grows with the terms: the common rates reach 2560 and are
+exact; odd ones, such as 44101 to 16000, are rounded to a ratio nearby, never more than a third of a cent off."""
+
+
+class UnusableAudio(AudioError):
+    """One recording cannot be used; `reason` says why without naming it."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be used: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says."""
+
+    path: Path
+    sample_rate: int
+    """Hz"""
+    channels: int
+    frames: int
+    """Samples per channel."""
+    seconds: float
+    format: str
+    """Container and encoding, `WAV PCM_16` say."""
+
+
+def probe(path: str | Path) -> AudioInfo:
+    """Read a file's header. Raises AudioError where it is missing or not audio."""
+    with _open(path) as file:
+        rate = file.samplerate
+        return AudioInfo(
+            Path(path), rate, file.channels, file.frames, file.frames / rate, f"{file.format} {file.subtype}"
+        )
+
+
+def blocks(path: str | Path, sample_rate: int) -> Iterator[Tensor]:
+    """Decode a file piece by piece: float32 mono (samples,) at `sample_rate` Hz, a few MiB of memory at any length.
+
+    Channels are averaged. Raises AudioError where the file cannot be read to its end or holds NaN or infinity.
+    """
+    with _open(path) as file:
+        mono = _mono_blocks(path, file)
+        ratio = _ratio(file.samplerate, sample_rate)
+        yield from mono if ratio == 1 else resample_blocks(mono, ratio)
+
+
+def read(path: str | Path, sample_rate: int) -> Tensor:
+    """Decode a whole file: float32 mono (samples,) at `sample_rate` Hz. Raises AudioError as `blocks` does."""
+    return torch.cat([torch.empty(0), *blocks(path, sample_rate)])
+
+
+def resample_blocks(pieces: Iterable[Tensor], ratio: Fraction) -> Iterator[Tensor]:
+    """Resample a signal that comes in pieces (samples,) by `ratio`, new rate to old, exactly as if it came in one.
+
+    A piece is filtered once `width` samples on either side are known, and starts on a multiple of `down`, where the
+    filter bank's phase is zero:
+
+        pending:  | left context |  whole groups of `down` samples  | right context |
+        output:                  |  as many groups of `up` samples  |
+    """
+    up, down = ratio.as_integer_ratio()
+    # a Kaiser window this wide keeps aliases below the 16-bit noise floor
+    resample = Resample(down, up, "sinc_interp_kaiser", lowpass_filter_width=64, rolloff=0.9476, beta=14.77)
+    context = -(-resample.width // down)  # in groups
+    pending, left = torch.empty(0), 0  # the first `left` groups of `pending` have been put out already
+    for piece in pieces:
+        pending = torch.cat([pending, piece])
+        groups = len(pending) // down - left - context - 1
+        if groups > 0:
+            yield resample(pending)[left * up : (left + groups) * up]
+            keep = max(left + groups - context, 0)
+            pending, left = pending[keep * down :], left + groups - keep
+    samples = -(-len(pending) * up // down)
+    if samples > left * up:
+        yield resample(F.pad(pending, (0, down)))[left * up : samples]
+
+
+class Writer:
+    """Writes audio as it is made, 16 bits a sample, to a .wav or .flac file; use it in a `with` block.
+
+    The file appears under its name when the block is left, by an exception or Ctrl-C too, and then holds what was
+    written so far; an older file of that name stays whole until then. Missing folders are created. Raises AudioError
+    for another extension, a folder that cannot be written and a full disk.
+    """
+
+    def __init__(self, path: str | Path, sample_rate: int) -> None:
+        self.path, self.sample_rate = Path(path), sample_rate
+        self.samples = 0
+        """Samples written so far."""
+        suffix = self.path.suffix.lower()
+        if suffix not in WRITABLE:
+            raise AudioError(f"cannot write {self.path}: its name must end in {' or '.join(WRITABLE)}")
+        if self.path.is_dir():
+            raise AudioError(f"cannot write {self.path}: a folder has that name")
+        self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}{self.path.suffix}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = soundfile.SoundFile(
+                os.fspath(self._temporary), "w", sample_rate, 1, "PCM_16", format=WRITABLE[suffix]
+            )
+        except (OSError, soundfile.SoundFileError) as error:
+            self._fail(error)
+
+    def write(self, audio: Tensor | np.ndarray) -> None:
+        """Append (samples,) of audio in [-1, 1]; what lies beyond is clipped."""
+        values = np.asarray(audio, dtype=np.float32)
+        try:
+            self._file.write(values)
+            self.samples += len(values)
+        except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
+            self._fail(error)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file.closed:  # it failed, and said so
+            return
+        try:
+            self._file.close()
+            if (
+                soundfile.info(os.fspath(self._temporary)).frames != self.samples
+            ):  # closing does not tell of a full disk
+                raise OSError("the file came out short; is the disk full?")
+            os.replace(self._temporary, self.path)
+        except (OSError, soundfile.SoundFileError) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        with contextlib.suppress(Exception):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
+        reason = str(error) or "the disk may be full"
+        raise AudioError(f"cannot write {self.path}: {reason}; free space or choose another place") from error
+
+
+def write(path: str | Path, audio: Tensor | np.ndarray, sample_rate: int) -> None:
+    """Write (samples,) of audio in [-1, 1] to a .wav or .flac file, whole or not at all. Raises AudioError as Writer."""
+    with Writer(path, sample_rate) as writer:
+        writer.write(audio)
+
+
+def _open(path: str | Path) -> soundfile.SoundFile:
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:  # soundfile's own words for a missing or forbidden file are "System error"
+            if not file.read(1):
+                raise UnusableAudio(path, "the file is empty")
+        # bytes: a name need not be valid text
+        file = soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else os.fspath(path))
+    except OSError as error:
+        raise UnusableAudio(path, f"it cannot be opened ({error.strerror})") from error
+    except (soundfile.SoundFileError, ValueError, TypeError) as error:
+        raise UnusableAudio(path, "it is damaged or not audio") from error
+    if file.samplerate not in RATES:
+        file.close()
+        raise UnusableAudio(
+            path, f"its header says {file.samplerate} Hz; {RATES.start} to {RATES.stop - 1} can be read"
+        )
+    return file
+
+
+def _mono_blocks(path: str | Path, file: soundfile.SoundFile) -> Iterator[Tensor]:
+    frames = max(BLOCK_VALUES // file.channels, 1)
+    while True:
+        try:
+            block = file.read(frames, dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, OSError, ValueError, AssertionError) as error:
+            raise UnusableAudio(path, "it is damaged part of the way") from error
+        if not len(block):
+            return
+        mono = torch.from_numpy(block).mean(dim=1)
+        if not math.isfinite(float(mono.sum(dtype=torch.float64))):
+            raise UnusableAudio(path, "it holds NaN or infinite samples")
+        yield mono
+
+
+def _ratio(source_rate: int, rate: int) -> Fraction:
+    ratio = Fraction(rate, source_rate)
+    if ratio < 1:
+        return ratio.limit_denominator(MAX_RATIO_TERM)
+    return 1 / (1 / ratio).limit_denominator(MAX_RATIO_TERM)

@@ -1,0 +1,188 @@
+"""Prepared recordings -> training and validation windows.
+
+Every scored sample sees its full receptive field of real audio, or, near a file's start, the zero code, as generation
+from silence does. Windows never cross files. Where a window ends has no influence on the loss of any sample, so files
+are tiled once, each sample is scored once an epoch, and only the order changes: item = f(seed, epoch, index).
+"""
+
+import csv
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavenet.config import DataConfig
+from wavenet.distributions import IGNORED
+from wavenet.errors import AudioError
+from wavenet.mulaw import ZERO
+from wavenet.preparation import Prepared
+
+SPLIT_NAMES = {
+    "train": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Samples start..stop of the codes, from the recording that begins at `origin`."""
+
+    start: int
+    stop: int
+    origin: int
+
+    @property
+    def samples(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which samples are learned from, and which only measured on."""
+
+    train: list[Span]
+    valid: list[Span]
+
+    @property
+    def all(self) -> list[Span]:
+        return self.train + self.valid
+
+
+def split(prepared: Prepared, config: DataConfig) -> Split:
+    """Divide a folder by file. A file keeps its side when others are added: its name alone decides.
+
+    A `split` column in the folder's metadata.csv wins (train, valid; a file marked test is used for neither). Where
+    chance gives one side nothing, the file nearest to the border changes sides; a single recording is cut in two.
+    Raises AudioError for a metadata.csv that cannot be understood.
+    """
+    told = _told_split(prepared)
+    sides: dict[str, list[Span]] = {"train": [], "valid": [], "test": []}
+    ranks = {recording.name: _rank(recording.name) for recording in prepared.recordings}
+    free = [recording for recording in prepared.recordings if recording.name not in told]
+    side = {name: "valid" if rank < config.valid_fraction else "train" for name, rank in ranks.items()} | told
+    if config.valid_fraction > 0 and free:
+        by_rank = sorted(free, key=lambda recording: ranks[recording.name])
+        if "valid" not in side.values() and len(prepared.recordings) > 1:
+            side[by_rank[0].name] = "valid"
+        elif "train" not in side.values() and len(prepared.recordings) > 1:
+            side[by_rank[-1].name] = "train"
+    for recording in prepared.recordings:
+        start, stop = recording.start, recording.start + recording.samples
+        if len(prepared.recordings) == 1 and free and config.valid_fraction > 0:
+            cut = stop - max(1, round(recording.samples * config.valid_fraction))
+            sides["train"].append(Span(start, cut, start))
+            sides["valid"].append(Span(cut, stop, start))
+        else:
+            sides[side[recording.name]].append(Span(start, stop, start))
+    return Split(sides["train"], sides["valid"])
+
+
+def _rank(name: str) -> float:
+    """A number in 0..1 that the name alone decides."""
+    return int.from_bytes(hashlib.sha256(name.encode(errors="replace")).digest()[:8], "big") / 2**64
+
+
+def _told_split(prepared: Prepared) -> dict[str, str]:
+    path = prepared.folder / "metadata.csv"
+    if not path.is_file():
+        return {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            columns = rows.fieldnames or []
+            if "split" not in columns:
+                return {}
+            if "file_name" not in columns:
+                raise AudioError(f"{path} has a split column but no file_name column; it has {', '.join(columns)}")
+            told = {}
+            for row in rows:
+                value = (row["split"] or "").strip().lower()
+                if value and value not in SPLIT_NAMES:
+                    raise AudioError(
+                        f"{path}: split of {row['file_name']} is {value!r}; it can be train, valid or test"
+                    )
+                if value:
+                    told[row["file_name"]] = SPLIT_NAMES[value]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AudioError(f"{path} cannot be read as UTF-8 comma-separated values ({error})") from error
+    known = {recording.name for recording in prepared.recordings}
+    return {name: value for name, value in told.items() if name in known}
+
+
+class Windows:
+    """Spans cut into windows of at most `crop` scored samples, each with a receptive field of context before it.
+
+    An item is one window, or several short ones in a row, so that half-second recordings fill a step as well as hours do:
+
+        codes:    | context | scored samples | context | scored samples |
+        targets:            | scored samples | ignored | scored samples |
+    """
+
+    def __init__(self, codes: np.ndarray, spans: list[Span], crop: int, receptive_field: int) -> None:
+        self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
+        counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
+        owner = np.repeat(np.arange(len(spans)), counts)
+        number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+        start = np.array([span.start for span in spans], dtype=np.int64)
+        length = np.array([span.samples for span in spans], dtype=np.int64)
+        self._origin = np.array([span.origin for span in spans], dtype=np.int64)[owner]
+        self._start = start[owner] + length[owner] * number // counts[owner]
+        self._stop = start[owner] + length[owner] * (number + 1) // counts[owner]
+        self._groups = self._pack()
+
+    def _pack(self) -> list[list[int]]:
+        lengths = self._stop - self._start
+        groups, open_group, filled = [], [], 0
+        for window, length in enumerate(lengths.tolist()):
+            if length > self.crop // 2:
+                groups.append([window])
+            elif open_group and filled + length > self.crop:
+                groups.append(open_group)
+                open_group, filled = [window], length
+            else:
+                open_group.append(window)
+                filled += length
+        return groups + ([open_group] if open_group else [])
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @property
+    def samples(self) -> int:
+        """Scored samples in all."""
+        return int((self._stop - self._start).sum())
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Codes (T,) and targets (T - receptive_field,), both int64; the model is given all codes but the last."""
+        codes, targets = [], []
+        for window in self._groups[index]:
+            start, stop = self._start[window], self._stop[window]
+            context = self.codes[max(self._origin[window], start - self.receptive_field) : start]
+            padding = np.full(self.receptive_field - len(context), ZERO, dtype=np.uint8)
+            scored = self.codes[start:stop]
+            codes += [padding, context, scored]
+            targets += [np.full(self.receptive_field, IGNORED), scored]
+        row = torch.from_numpy(np.concatenate(codes).astype(np.int64))
+        return row, torch.from_numpy(np.concatenate(targets)[self.receptive_field :].astype(np.int64))
+
+    def batch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Items side by side, (B, T) and (B, T - receptive_field), the shorter ones padded with ignored targets."""
+        rows, targets = zip(*(self[index] for index in indices), strict=True)
+        return _stack(rows, ZERO), _stack(targets, IGNORED)
+
+
+def _stack(rows: tuple[Tensor, ...], padding: int) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=padding)
+
+
+def shuffled(count: int, seed: int, epoch: int) -> Tensor:
+    """The order of an epoch's items: a permutation of 0..count-1 that seed and epoch alone decide."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(count, generator=generator)

@@ -1,0 +1,93 @@
+"""The output distribution: 256 mu-law codes by softmax (paper section 2.2), its loss and its sampling."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from wavenet.mulaw import LEVELS
+
+IGNORED = -100
+"""Target that is not scored: context, or padding."""
+
+PIECE = 1024
+"""Rows of logits held in float32 at once: 1024 rows of 256 codes are 1 MiB, a core's second-level cache."""
+
+
+def reference_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sum of -ln p(target) over the targets that are scored, in nats: (..., 256) and (...) -> ()."""
+    return F.cross_entropy(logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+def loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """What `reference_loss` computes, piece by piece, with the gradient found on the way and kept in the logits' type."""
+    return _CrossEntropy.apply(logits, targets)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, targets):  # type: ignore[override]
+        rows, targets = logits.flatten(0, -2), targets.flatten()
+        gradient = torch.empty_like(rows)
+        total = rows.new_zeros((), dtype=torch.float64)
+        scored = (targets != IGNORED).unsqueeze(1)
+        for start in range(0, len(rows), PIECE):
+            piece = slice(start, start + PIECE)
+            target, weight = targets[piece, None].clamp(min=0), scored[piece].to(torch.float32)
+            log_p = torch.log_softmax(rows[piece].float(), dim=-1)
+            total -= (log_p.gather(1, target) * weight).sum(dtype=torch.float64)
+            p = log_p.exp_().scatter_add_(1, target, torch.full_like(weight, -1))
+            torch.mul(p, weight, out=p)
+            gradient[piece] = p
+        ctx.save_for_backward(gradient.view_as(logits))
+        return total.float()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_total):  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return gradient * d_total, None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a code is drawn. The default draws from the model's own distribution."""
+
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the likeliest code."""
+    top_k: int = 0
+    """Keeps the k likeliest codes, of equal ones the lower; 0 keeps all."""
+    top_p: float = 1.0
+    """Keeps the fewest likeliest codes that hold this much probability; 1 keeps all."""
+
+
+def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
+    """Draw codes by inverting the cumulative distribution, so that equal uniforms give equal codes.
+
+    logits (S, 256), uniforms (S,) in [0, 1) -> codes (S,), int64. Float64 within, so that engines whose logits differ
+    in the last float32 bits agree on all but a vanishing share of draws.
+    """
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    p = torch.softmax(logits.double() / sampling.temperature, dim=-1)
+    if 0 < sampling.top_k < LEVELS or sampling.top_p < 1:
+        ranked, order = torch.sort(p, dim=-1, descending=True, stable=True)
+        if 0 < sampling.top_k < LEVELS:
+            ranked[:, sampling.top_k :] = 0
+            ranked = ranked / ranked.sum(dim=-1, keepdim=True)
+        ranked = ranked * (ranked.cumsum(dim=-1) - ranked < sampling.top_p)
+        p = torch.zeros_like(p).scatter_(1, order, ranked)
+    cumulative = p.cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    # strictly below the total, so that rounding never lands on a code of no probability
+    target = torch.minimum(uniforms.to(p).unsqueeze(1) * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, target, right=True).squeeze(1)
+
+
+def bits(logits: Tensor, codes: Tensor) -> Tensor:
+    """-log2 p(code) under the model's own distribution: (..., 256) and (...) -> (...), float32."""
+    log_p = torch.log_softmax(logits.float(), dim=-1)
+    return log_p.gather(-1, codes.long().unsqueeze(-1)).squeeze(-1) / -math.log(2)

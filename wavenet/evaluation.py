@@ -1,0 +1,165 @@
+"""How well a model predicts recordings: bits per sample, teacher-forced, and the two predictors it must beat.
+
+The scale: 8 bits is a code drawn blindly. A unigram model knows how often each code occurs. A linear predictor knows the
+last 32 amplitudes: an AR(32) whose residual is Laplace with a scale that follows the signal, integrated over each
+code's bin. A network above the unigram has learned nothing; one above the linear predictor still makes noise.
+"""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchaudio.functional import lfilter
+
+from wavenet import distributions
+from wavenet.dataset import Span, Windows
+from wavenet.distributions import IGNORED
+from wavenet.generation import Engine
+from wavenet.model import WaveNet
+from wavenet.mulaw import AMPLITUDES, LEVELS
+
+ORDER = 32
+"""Past amplitudes that the linear predictor uses."""
+DECAYS = (0.9, 0.95, 0.98, 0.99)
+"""Per-sample decays of the residual's scale that are tried on the training part."""
+FLOOR = 1e-3
+"""Share of the linear predictor's probability that is spread evenly over all codes, against surprises."""
+STREAMS = 32
+"""Recordings that an engine scores side by side."""
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Bits per sample of the two simple predictors on the validation part."""
+
+    unigram_bits: float
+    linear_bits: float
+
+    def verdict(self, bits: float) -> str:
+        """What to expect of a model with so many bits per sample, in plain words."""
+        if bits > self.unigram_bits - 0.05:
+            return "no better than counting codes: expect noise"
+        if bits > self.linear_bits:
+            return "better than counting codes, not yet a linear predictor: expect noise that comes and goes"
+        if bits > self.linear_bits - 0.3:
+            return "a little better than a linear predictor: expect the colour of the sound, still noisy"
+        return f"{self.linear_bits - bits:.1f} bits better than a linear predictor: expect the sound itself"
+
+
+@torch.inference_mode()
+def score(
+    model: WaveNet,
+    windows: Windows,
+    device: torch.device | None = None,
+    autocast: AbstractContextManager | None = None,
+    items: range | None = None,
+) -> tuple[float, int]:
+    """Total bits of the windows (or of those in `items`) under the model, in parallel over time, and samples scored."""
+    bits, samples = 0.0, 0
+    for index in range(len(windows)) if items is None else items:
+        codes, targets = windows.batch([index])
+        codes, targets = codes.to(device), targets.to(device)
+        with autocast or nullcontext():
+            logits = model(codes[:, :-1])
+        bits += float(distributions.loss(logits, targets)) / math.log(2)
+        samples += int((targets != IGNORED).sum())
+    return bits, samples
+
+
+def score_with_engine(engine: Engine, codes: np.ndarray, spans: list[Span]) -> tuple[float, int]:
+    """What `score` measures, sample by sample through a generation engine: total bits, and samples scored."""
+    bits, samples = 0.0, 0
+    by_length = sorted(spans, key=lambda span: span.samples)
+    for first in range(0, len(by_length), STREAMS):
+        group = by_length[first : first + STREAMS]
+        contexts = [_before(codes, span, engine.receptive_field) for span in group]
+        state = engine.start(torch.stack(contexts))
+        length = max(span.samples for span in group)
+        for start in range(0, length, engine.receptive_field):
+            stop = min(start + engine.receptive_field, length)
+            chunk = np.zeros((len(group), stop - start), dtype=np.int64)
+            valid = np.zeros(chunk.shape, dtype=bool)
+            for row, span in enumerate(group):
+                piece = codes[span.start + start : min(span.start + stop, span.stop)]
+                chunk[row, : len(piece)], valid[row, : len(piece)] = piece, True
+            scored = engine.score(state, torch.from_numpy(chunk))
+            bits += float(scored[torch.from_numpy(valid)].sum(dtype=torch.float64))
+            samples += int(valid.sum())
+    return bits, samples
+
+
+def _before(codes: np.ndarray, span: Span, length: int) -> Tensor:
+    context = codes[max(span.origin, span.start - length) : span.start]
+    return torch.nn.functional.pad(
+        torch.from_numpy(context.astype(np.int64)), (length - len(context), 0), value=LEVELS // 2
+    )
+
+
+def baselines(codes: np.ndarray, train: list[Span], valid: list[Span], most_samples: int = 5_000_000) -> Baselines:
+    """Fit both predictors on the training part and score them on the validation part, `most_samples` of each at most."""
+    fitted_on = [codes[span.start : span.stop] for span in _spread(train, most_samples)]
+    scored_on = [codes[span.start : span.stop] for span in _spread(valid, most_samples)]
+    counts = sum(np.bincount(part, minlength=LEVELS) for part in fitted_on) + 1
+    log_p = np.log2(counts / counts.sum())
+    unigram = -sum(log_p[part].sum() for part in scored_on) / sum(map(len, scored_on))
+    return Baselines(float(unigram), _linear_bits(fitted_on, scored_on))
+
+
+def _spread(spans: list[Span], most: int) -> list[Span]:
+    """Spans with at most `most` samples in all, taken evenly from everywhere."""
+    total = sum(span.samples for span in spans)
+    if total <= most:
+        return spans
+    share = most / total
+    return [Span(span.start, span.start + max(1, int(span.samples * share)), span.origin) for span in spans]
+
+
+def _linear_bits(fitted_on: list[np.ndarray], scored_on: list[np.ndarray]) -> float:
+    signals = [_amplitudes(part) for part in fitted_on]
+    correlation = sum(_autocorrelation(signal) for signal in signals)
+    lags = torch.arange(ORDER)
+    # a ridge of 1e-9 keeps a pure tone, whose equations are singular, solvable
+    matrix = correlation[(lags[:, None] - lags).abs()] + torch.eye(ORDER, dtype=torch.float64) * correlation[0] * 1e-9
+    predictor = torch.linalg.solve(matrix, correlation[1:])
+    sample = [part[:50_000] for part in fitted_on[:: max(1, len(fitted_on) // 20)]]
+    decay = min(DECAYS, key=lambda decay: _laplace_bits(predictor, decay, sample))
+    return _laplace_bits(predictor, decay, scored_on)
+
+
+def _amplitudes(codes: np.ndarray) -> Tensor:
+    return AMPLITUDES[torch.from_numpy(codes.astype(np.int64))]
+
+
+def _autocorrelation(signal: Tensor) -> Tensor:
+    size = 2 ** math.ceil(math.log2(len(signal) + ORDER + 1))
+    spectrum = torch.fft.rfft(signal, n=size)
+    return torch.fft.irfft(spectrum.abs().square(), n=size)[: ORDER + 1]
+
+
+def _laplace_bits(predictor: Tensor, decay: float, parts: list[np.ndarray]) -> float:
+    """Average bits of codes whose amplitude is Laplace around the prediction, with a scale that trails the residual."""
+    halves = torch.arange(LEVELS - 1, dtype=torch.float64) + 0.5
+    magnitude = (halves / (LEVELS - 1) * 2 - 1) * math.log(LEVELS)
+    inner = torch.sign(magnitude) * torch.expm1(magnitude.abs()) / (LEVELS - 1)
+    edges = torch.cat([torch.tensor([-math.inf]).double(), inner, torch.tensor([math.inf]).double()])
+    whitener = torch.cat([torch.ones(1, dtype=torch.float64), -predictor])
+    total, samples = 0.0, 0
+    for part in parts:
+        codes = torch.from_numpy(part.astype(np.int64))
+        x = _amplitudes(part)
+        residual = lfilter(x, torch.eye(1, ORDER + 1).double()[0], whitener, clamp=False)
+        trailing = torch.tensor([0.0, 1 - decay], dtype=torch.float64)
+        scale = lfilter(residual.abs(), torch.tensor([1.0, -decay]).double(), trailing, clamp=False) + 1e-4
+        prediction = x - residual
+        high, low = (edges[codes + 1] - prediction) / scale, (edges[codes] - prediction) / scale
+        p = (_laplace_cdf(high) - _laplace_cdf(low)) * (1 - FLOOR) + FLOOR / LEVELS
+        total -= float(p.log2().sum())
+        samples += len(codes)
+    return total / samples
+
+
+def _laplace_cdf(x: Tensor) -> Tensor:
+    return torch.where(x < 0, torch.exp(x.clamp(max=0)) / 2, 1 - torch.exp(-x.clamp(min=0)) / 2)

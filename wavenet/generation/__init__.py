@@ -1,0 +1,120 @@
+"""Generation: a model's samples, one after another, by whichever engine suits; streamed to files as they are made."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wavenet import audio, mulaw
+from wavenet.distributions import Sampling
+from wavenet.errors import ConfigError
+from wavenet.generation.cached import CachedEngine
+from wavenet.generation.engine import Engine, State
+from wavenet.generation.naive import NaiveEngine
+from wavenet.generation.uniforms import uniforms
+from wavenet.generation.watch import Watch
+from wavenet.model import WaveNet
+
+__all__ = [
+    "ENGINES",
+    "CachedEngine",
+    "Engine",
+    "NaiveEngine",
+    "Rendering",
+    "State",
+    "generate",
+    "make_engine",
+    "render",
+]
+
+ENGINES: dict[str, type[CachedEngine] | type[NaiveEngine]] = {"cached": CachedEngine, "naive": NaiveEngine}
+
+CHUNK = 512
+"""Samples handed on at a time."""
+
+
+def make_engine(name: str, model: WaveNet, precision: str = "auto") -> Engine:
+    """The engine called `name`, or the fastest for this model and machine if that is `auto`, on the model's device.
+
+    precision: `float32`, `bfloat16` (weights and activations), or `auto`, which is float32. Raises ConfigError for a
+    name or precision that there is not.
+    """
+    if name != "auto" and name not in ENGINES:
+        raise ConfigError(f"engine is {name!r}, but it must be one of auto, {', '.join(ENGINES)}")
+    dtypes = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
+    if precision not in dtypes:
+        raise ConfigError(f"precision is {precision!r}, but it must be one of {', '.join(dtypes)}")
+    return ENGINES["cached" if name == "auto" else name](model, dtypes[precision])
+
+
+def generate(
+    engine: Engine,
+    samples: int,
+    seeds: list[int],
+    sampling: Sampling | None = None,
+    prime: Tensor | None = None,
+    chunk: int = CHUNK,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield codes (streams, n) uint8 and their bits (streams, n), n <= `chunk`, `samples` per stream in all.
+
+    One stream per seed; a stream depends on its own seed alone, neither on its neighbours nor on `chunk`. `prime` is
+    codes (n,) that every stream continues from; left out, silence. Memory does not grow with `samples`.
+    """
+    context = torch.empty(0, dtype=torch.int64) if prime is None else prime
+    state = engine.start(context.expand(len(seeds), -1))
+    for start in range(0, samples, chunk):
+        count = min(chunk, samples - start)
+        yield engine.generate(state, uniforms(seeds, start, count), sampling or Sampling())
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Files that were written, and how it went."""
+
+    files: list[Path]
+    samples: int
+    """In all files together."""
+    seconds_taken: float
+    bits_per_sample: float
+    """Of what was made, under the model itself."""
+    warnings: list[str]
+    finished: bool
+    """False where it was interrupted; the files then hold what was made until then."""
+
+
+def render(
+    engine: Engine,
+    sample_rate: int,
+    paths: list[Path],
+    samples: int,
+    seeds: list[int],
+    sampling: Sampling | None = None,
+    prime: Tensor | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Rendering:
+    """Write one .wav or .flac per seed, `samples` long each, as it is made; Ctrl-C ends it with valid files.
+
+    `progress` is told how many samples a file has. Raises AudioError where a file cannot be written.
+    """
+    watches = [Watch(sample_rate) for _ in seeds]
+    total_bits, made, finished = 0.0, 0, False
+    began = time.perf_counter()
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(audio.Writer(path, sample_rate)) for path in paths]
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        for codes, bits in generate(engine, samples, seeds, sampling, prime):
+            for writer, watch, stream, stream_bits in zip(writers, watches, codes, bits, strict=True):
+                writer.write(mulaw.decode(stream))
+                watch.hear(stream.numpy(), stream_bits.numpy())
+            total_bits += float(bits.sum(dtype=torch.float64))
+            made += codes.numel()
+            if progress:
+                progress(made // len(seeds))
+        finished = True
+    taken = time.perf_counter() - began
+    warnings = [f"{path.name}: {line}" for path, watch in zip(paths, watches, strict=True) for line in watch.warnings]
+    return Rendering(paths, made, taken, total_bits / max(made, 1), warnings, finished)

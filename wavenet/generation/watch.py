@@ -1,0 +1,46 @@
+"""Listens to a stream while it is made, and says when it has gone silent, stuck, or into noise."""
+
+import numpy as np
+
+from wavenet.mulaw import ZERO
+
+BLOCK_SECONDS = 0.5
+"""A verdict needs this much in a row."""
+SILENT_CODES = 2
+"""Codes this near to zero are silence: below -60 dB."""
+STUCK_SHARE = 0.98
+"""Stuck: the block is one code, or repeats one short cycle, in this share of its samples."""
+LONGEST_CYCLE = 8
+"""Samples; above 2 kHz at 16 kHz no voice or instrument holds a bit-exact cycle for half a second."""
+NOISE_BITS = 7.0
+"""Average bits a sample from which a block is noise: 8 is a code drawn blindly, and the unigram of speech is 7.5."""
+
+
+class Watch:
+    """Takes a stream's codes and their bits in chunks of any length; `warnings` holds one line per kind of trouble."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.warnings: list[str] = []
+        self._block = max(int(BLOCK_SECONDS * sample_rate), LONGEST_CYCLE + 1)
+        self._codes, self._bits = np.empty(0, np.uint8), np.empty(0, np.float32)
+        self._seconds, self._found = 0.0, set()
+
+    def hear(self, codes: np.ndarray, bits: np.ndarray) -> None:
+        """(n,) codes and (n,) bits."""
+        self._codes, self._bits = np.append(self._codes, codes), np.append(self._bits, bits)
+        while len(self._codes) >= self._block:
+            trouble = _trouble(self._codes[: self._block], self._bits[: self._block])
+            if trouble and trouble not in self._found:
+                self._found.add(trouble)
+                self.warnings.append(f"{trouble} from {self._seconds:.1f} s on")
+            self._codes, self._bits = self._codes[self._block :], self._bits[self._block :]
+            self._seconds += self._block / self.sample_rate
+
+
+def _trouble(codes: np.ndarray, bits: np.ndarray) -> str | None:
+    if np.abs(codes.astype(int) - ZERO).max() <= SILENT_CODES:
+        return "silent"
+    if any(np.mean(codes[cycle:] == codes[:-cycle]) >= STUCK_SHARE for cycle in range(1, LONGEST_CYCLE + 1)):
+        return "stuck"
+    return "noise" if bits.mean() >= NOISE_BITS else None

@@ -1,0 +1,206 @@
+"""A folder of recordings -> one memory-mapped file of mu-law codes, decoded once and kept while nothing changes.
+
+The cache is keyed by the recordings (name, size, time of change) and by the settings that shape the codes. It is built
+under a temporary name and renamed when it is whole, so runs that start at once cannot see each other's halves.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from wavenet import audio, mulaw
+from wavenet.config import DataConfig
+from wavenet.errors import AudioError, ConfigError
+
+CACHE_VERSION = 1
+SILENT_PEAK = 0.001
+"""A recording whose peak stays below this (-60 dB) is silent: a handful of codes around zero."""
+
+Progress = Callable[[int, int], None]
+"""Told how many recordings are done, of how many."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording's place in the codes."""
+
+    name: str
+    """Path below the folder, with forward slashes."""
+    start: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recording that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A folder's codes and what they come from."""
+
+    folder: Path
+    sample_rate: int
+    codes: np.ndarray
+    """All recordings end to end, uint8, on disk."""
+    recordings: list[Recording]
+    skipped: list[Skipped]
+
+    def report(self, limit: int = 8) -> list[str]:
+        """What was used and what was left out and why, in lines of words."""
+        minutes = len(self.codes) / self.sample_rate / 60
+        lines = [f"{self.folder}: {len(self.recordings)} recordings, {minutes:.1f} minutes at {self.sample_rate} Hz"]
+        if self.skipped:
+            lines.append(f"left out {len(self.skipped)}:")
+            lines += [f"  {printable(skip.name)}: {skip.reason}" for skip in self.skipped[:limit]]
+            if len(self.skipped) > limit:
+                lines.append(f"  and {len(self.skipped) - limit} more")
+        return lines
+
+
+def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
+    """Decode `config.dir`, or reuse what an earlier call decoded. Memory does not grow with the hours of audio.
+
+    A recording that is unreadable, empty, silent, too short or not finite is left out, with the reason. Raises
+    AudioError where the folder does not exist, holds nothing usable, or the cache cannot be written.
+    """
+    folder = find_folder(config)
+    files = sorted(path for path in folder.rglob("*") if _is_recording(path, folder))
+    if not files:
+        kinds = ", ".join(extension[1:] for extension in audio.EXTENSIONS)
+        raise AudioError(f"data.dir: {folder} holds no recordings ({kinds}), nor does any folder in it")
+    cache = _cache_root(config) / _key(config, folder, files)
+    try:
+        if not (cache / "index.json").is_file():
+            _build(config, folder, files, cache, progress)
+        index = json.loads((cache / "index.json").read_text())
+        size = (cache / "codes.u8").stat().st_size
+    except OSError as error:
+        raise AudioError(f"cannot keep prepared audio in {cache.parent} ({error}); set data.cache_dir") from error
+    recordings = [Recording(**entry) for entry in index["recordings"]]
+    skipped = [Skipped(**entry) for entry in index["skipped"]]
+    if not recordings:
+        reasons = "; ".join(f"{printable(skip.name)}: {skip.reason}" for skip in skipped[:3])
+        raise AudioError(f"data.dir: none of the {len(skipped)} recordings in {folder} can be used ({reasons})")
+    if size != sum(recording.samples for recording in recordings):
+        raise AudioError(f"prepared audio in {cache} was altered; delete that folder and run again")
+    codes = np.memmap(cache / "codes.u8", dtype=np.uint8, mode="r")
+    return Prepared(folder, config.sample_rate, codes, recordings, skipped)
+
+
+def find_folder(config: DataConfig) -> Path:
+    """The folder that `data.dir` means; left out, the set that comes with a source checkout."""
+    if config.dir is None:
+        embedded = Path(__file__).parents[1] / "data"
+        if not embedded.is_dir():
+            raise ConfigError("data.dir is not set: give your folder of recordings, as in data.dir=~/recordings")
+        return embedded
+    folder = Path(config.dir).expanduser()
+    if not folder.is_dir():
+        found = "is a file; give the folder it is in" if folder.exists() else "does not exist"
+        raise AudioError(f"data.dir: {folder} {found}")
+    return folder
+
+
+def printable(name: str) -> str:
+    """A file name that any terminal and text file can take: what is not valid text becomes question marks."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _is_recording(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.suffix.lower() in audio.EXTENSIONS and not hidden and path.is_file()
+
+
+def _cache_root(config: DataConfig) -> Path:
+    if config.cache_dir is not None:
+        return Path(config.cache_dir).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavenet"
+
+
+def _key(config: DataConfig, folder: Path, files: list[Path]) -> str:
+    settings = [CACHE_VERSION, config.sample_rate, config.min_seconds, config.trim_silence_db, str(folder.resolve())]
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for path in files:
+        status = path.stat()
+        digest.update(f"\n{path.relative_to(folder)}\t{status.st_size}\t{status.st_mtime_ns}".encode(errors="replace"))
+    return digest.hexdigest()[:24]
+
+
+def _build(config: DataConfig, folder: Path, files: list[Path], cache: Path, progress: Progress | None) -> None:
+    building = cache.with_name(f".{cache.name}.{os.getpid()}")
+    building.mkdir(parents=True)
+    recordings, skipped, total = [], [], 0
+    try:
+        # threads: decoding and resampling both leave the interpreter, so nothing is gained by processes
+        jobs = joblib.Parallel(n_jobs=config.workers or -1, prefer="threads", return_as="generator")
+        parts = [building / f"{number}.u8" for number in range(len(files))]
+        results = jobs(joblib.delayed(_decode)(*item, config) for item in zip(files, parts, strict=True))
+        with open(building / "codes.u8", "wb") as codes:
+            for done, (path, part, result) in enumerate(zip(files, parts, results, strict=True), start=1):
+                name = path.relative_to(folder).as_posix()
+                if isinstance(result, str):
+                    skipped.append(asdict(Skipped(name, result)))
+                else:
+                    first, last = result
+                    with open(part, "rb") as piece:
+                        piece.seek(first)
+                        _copy(piece, codes, last - first)
+                    recordings.append(asdict(Recording(name, total, last - first)))
+                    total += last - first
+                part.unlink(missing_ok=True)
+                if progress:
+                    progress(done, len(files))
+        (building / "index.json").write_text(json.dumps({"recordings": recordings, "skipped": skipped}))
+        with contextlib.suppress(OSError):  # another run was first: its cache is as good as ours
+            os.rename(building, cache)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _copy(source: Any, target: Any, length: int, block: int = 1 << 20) -> None:
+    while length > 0:
+        piece = source.read(min(block, length))
+        if not piece:
+            raise OSError("a part came out short; is the disk full?")
+        target.write(piece)
+        length -= len(piece)
+
+
+def _decode(path: Path, part: Path, config: DataConfig) -> tuple[int, int] | str:
+    """Write a recording's codes to `part`; return the range of them to use, or why there is none."""
+    try:
+        with open(part, "wb") as file:
+            for block in audio.blocks(path, config.sample_rate):
+                file.write(mulaw.encode(block).numpy().data)
+            samples = file.tell()
+    except audio.UnusableAudio as error:
+        return error.reason
+    if not samples:
+        return "it holds no samples"
+    codes = np.memmap(part, dtype=np.uint8, mode="r")
+    low, high = codes.min(), codes.max()
+    amplitudes = mulaw.AMPLITUDES.abs().numpy()
+    peak = max(amplitudes[low], amplitudes[high])
+    if peak < SILENT_PEAK:
+        return "it is silent"
+    first, last = 0, samples
+    if config.trim_silence_db is not None:
+        threshold = peak * 10 ** (-config.trim_silence_db / 20)
+        (loud,) = np.nonzero((amplitudes >= threshold)[codes])
+        first, last = int(loud[0]), int(loud[-1]) + 1
+    if last - first < max(config.min_seconds * config.sample_rate, 1):
+        return f"it is {(last - first) / config.sample_rate:.3f} s short; data.min_seconds is {config.min_seconds}"
+    return first, last

@@ -1,0 +1,78 @@
+"""The optimizers: Muon on the weight matrices and AdamW on the rest, or AdamW on all."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wavenet.config import OptimConfig
+from wavenet.model import WaveNet
+
+
+def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Optimizer]:
+    """Optimizers that together hold every parameter once; each group's `peak_lr` is what the schedule scales."""
+    betas = (config.betas[0], config.betas[1])
+    if config.name == "adamw":
+        groups = [(config.lr, config.weight_decay, list(model.parameters()))]
+        optimizers: list[torch.optim.Optimizer] = []
+    else:
+        matrices = [*model.blocks.parameters(), *model.skip.parameters(), *model.hidden.parameters()]
+        matrices = [parameter for parameter in matrices if parameter.ndim == 2]
+        taken = set(map(id, matrices))
+        groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
+        optimizers = [Muon(matrices, config.lr, config.momentum, config.weight_decay)]
+    for lr, decay, parameters in groups:
+        optimizers.append(torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=decay, fused=True))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
+
+
+class Muon(torch.optim.Optimizer):
+    """`torch.optim.Muon(adjust_lr_fn="match_rms_adamw")`, with all matrices of one shape orthogonalised at once.
+
+    Momentum, then the nearest orthogonal matrix by five Newton-Schulz steps in bfloat16 (Jordan et al. 2024), scaled by
+    0.2 sqrt(max(rows, columns)). A WaveNet's layers are alike, so one batched product serves them all.
+    """
+
+    COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+    STEPS = 5
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    alike[parameter.shape].append(parameter)
+            for shape, parameters in alike.items():
+                gradients = [parameter.grad for parameter in parameters]
+                buffers = [self._momentum(parameter) for parameter in parameters]
+                torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+                updates = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov's look ahead
+                orthogonal = self._orthogonalise(torch.stack(updates)).to(parameters[0].dtype)
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(parameters, list(orthogonal), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
+
+    def _momentum(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        return state["momentum"]
+
+    def _orthogonalise(self, matrices: Tensor) -> Tensor:
+        """(n, rows, columns) -> (n, rows, columns), each about U V^T of its U S V^T."""
+        a, b, c = self.COEFFICIENTS
+        tall = matrices.shape[1] > matrices.shape[2]
+        x = (matrices.mT if tall else matrices).bfloat16()
+        x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+        for _ in range(self.STEPS):
+            gram = x @ x.mT
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        return x.mT if tall else x
