@@ -32,7 +32,7 @@ MAX_RATIO_TERM = 3000
 exact; odd ones, such as 44101 to 16000, are rounded to a ratio nearby, never more than a third of a cent off."""
 
 
-class UnusableAudio(AudioError):
+class UnusableAudioError(AudioError):
     """One recording cannot be used; `reason` says why without naming it."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
@@ -167,7 +167,7 @@ class Writer:
 
 
 def write(path: str | Path, audio: Tensor | np.ndarray, sample_rate: int) -> None:
-    """Write (samples,) of audio in [-1, 1] to a .wav or .flac file, whole or not at all. Raises AudioError as Writer."""
+    """Write (samples,) of audio in [-1, 1] to a .wav or .flac file, whole or not at all. Raises as Writer does."""
     with Writer(path, sample_rate) as writer:
         writer.write(audio)
 
@@ -177,16 +177,16 @@ def _open(path: str | Path) -> soundfile.SoundFile:
     try:
         with open(path, "rb") as file:  # soundfile's own words for a missing or forbidden file are "System error"
             if not file.read(1):
-                raise UnusableAudio(path, "the file is empty")
+                raise UnusableAudioError(path, "the file is empty")
         # bytes: a name need not be valid text
         file = soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else os.fspath(path))
     except OSError as error:
-        raise UnusableAudio(path, f"it cannot be opened ({error.strerror})") from error
+        raise UnusableAudioError(path, f"it cannot be opened ({error.strerror})") from error
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
-        raise UnusableAudio(path, "it is damaged or not audio") from error
+        raise UnusableAudioError(path, "it is damaged or not audio") from error
     if file.samplerate not in RATES:
         file.close()
-        raise UnusableAudio(
+        raise UnusableAudioError(
             path, f"its header says {file.samplerate} Hz; {RATES.start} to {RATES.stop - 1} can be read"
         )
     return file
@@ -198,12 +198,12 @@ def _mono_blocks(path: str | Path, file: soundfile.SoundFile) -> Iterator[Tensor
         try:
             block = file.read(frames, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, OSError, ValueError, AssertionError) as error:
-            raise UnusableAudio(path, "it is damaged part of the way") from error
+            raise UnusableAudioError(path, "it is damaged part of the way") from error
         if not len(block):
             return
         mono = torch.from_numpy(block).mean(dim=1)
         if not math.isfinite(float(mono.sum(dtype=torch.float64))):
-            raise UnusableAudio(path, "it holds NaN or infinite samples")
+            raise UnusableAudioError(path, "it holds NaN or infinite samples")
         yield mono
 
 

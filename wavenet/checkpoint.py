@@ -76,7 +76,7 @@ def load(path: str | Path) -> Checkpoint:
         version = header["format_version"]
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"{path} has format version {version}, this program reads {FORMAT_VERSION}: use the release that wrote it"
+                f"{path} has format version {version}, this program reads {FORMAT_VERSION}: update it"
             )
         if header["mulaw"] != MULAW:
             raise CheckpointError(
@@ -117,7 +117,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: str | Path) -> dict[str, Any]:
-    """Read a training state, or a run folder's last one. Raises CheckpointError where there is none or it is damaged."""
+    """Read a training state, or a run folder's last one. Raises CheckpointError if it is missing or damaged."""
     path = Path(path)
     if path.is_dir():
         path = path / "checkpoints" / "last.state"

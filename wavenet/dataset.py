@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from wavenet.config import DataConfig
 from wavenet.distributions import IGNORED
@@ -116,10 +117,15 @@ def _told_split(prepared: Prepared) -> dict[str, str]:
     return {name: value for name, value in told.items() if name in known}
 
 
+GRAIN = 1024
+"""Batches are padded to a multiple of this many scored samples: matrix libraries compile a kernel for every shape, so
+few shapes are faster than many."""
+
+
 class Windows:
     """Spans cut into windows of at most `crop` scored samples, each with a receptive field of context before it.
 
-    An item is one window, or several short ones in a row, so that half-second recordings fill a step as well as hours do:
+    An item is one window, or several short ones in a row, so that short recordings fill a step as well as long ones:
 
         codes:    | context | scored samples | context | scored samples |
         targets:            | scored samples | ignored | scored samples |
@@ -127,14 +133,15 @@ class Windows:
 
     def __init__(self, codes: np.ndarray, spans: list[Span], crop: int, receptive_field: int) -> None:
         self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
+        self._grain = min(GRAIN, crop)
         counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
         owner = np.repeat(np.arange(len(spans)), counts)
         number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
         start = np.array([span.start for span in spans], dtype=np.int64)
         length = np.array([span.samples for span in spans], dtype=np.int64)
         self._origin = np.array([span.origin for span in spans], dtype=np.int64)[owner]
-        self._start = start[owner] + length[owner] * number // counts[owner]
-        self._stop = start[owner] + length[owner] * (number + 1) // counts[owner]
+        self._start = start[owner] + number * crop
+        self._stop = np.minimum(self._start + crop, (start + length)[owner])
         self._groups = self._pack()
 
     def _pack(self) -> list[list[int]]:
@@ -173,13 +180,13 @@ class Windows:
         return row, torch.from_numpy(np.concatenate(targets)[self.receptive_field :].astype(np.int64))
 
     def batch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """Items side by side, (B, T) and (B, T - receptive_field), the shorter ones padded with ignored targets."""
+        """Items side by side, (B, T) and (B, T - receptive_field), padded with ignored targets."""
         rows, targets = zip(*(self[index] for index in indices), strict=True)
-        return _stack(rows, ZERO), _stack(targets, IGNORED)
-
-
-def _stack(rows: tuple[Tensor, ...], padding: int) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=padding)
+        length = -(-max(map(len, targets)) // self._grain) * self._grain
+        return (
+            torch.stack([F.pad(row, (0, self.receptive_field + length - len(row)), value=ZERO) for row in rows]),
+            torch.stack([F.pad(row, (0, length - len(row)), value=IGNORED) for row in targets]),
+        )
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:

@@ -23,7 +23,7 @@ def reference_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """What `reference_loss` computes, piece by piece, with the gradient found on the way and kept in the logits' type."""
+    """What `reference_loss` computes, piece by piece, its gradient found on the way and kept in the logits' type."""
     return _CrossEntropy.apply(logits, targets)
 
 

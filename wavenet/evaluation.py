@@ -1,7 +1,7 @@
 """How well a model predicts recordings: bits per sample, teacher-forced, and the two predictors it must beat.
 
-The scale: 8 bits is a code drawn blindly. A unigram model knows how often each code occurs. A linear predictor knows the
-last 32 amplitudes: an AR(32) whose residual is Laplace with a scale that follows the signal, integrated over each
+The scale: 8 bits is a code drawn blindly. A unigram model knows how often each code occurs. A linear predictor knows
+the last 32 amplitudes: an AR(32) whose residual is Laplace with a scale that follows the signal, integrated over each
 code's bin. A network above the unigram has learned nothing; one above the linear predictor still makes noise.
 """
 
@@ -99,7 +99,7 @@ def _before(codes: np.ndarray, span: Span, length: int) -> Tensor:
 
 
 def baselines(codes: np.ndarray, train: list[Span], valid: list[Span], most_samples: int = 5_000_000) -> Baselines:
-    """Fit both predictors on the training part and score them on the validation part, `most_samples` of each at most."""
+    """Fit both predictors on the training part, score them on the validation part; `most_samples` of each at most."""
     fitted_on = [codes[span.start : span.stop] for span in _spread(train, most_samples)]
     scored_on = [codes[span.start : span.stop] for span in _spread(valid, most_samples)]
     counts = sum(np.bincount(part, minlength=LEVELS) for part in fitted_on) + 1

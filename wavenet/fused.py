@@ -2,8 +2,8 @@
 
 It computes what `wavenet.model.WaveNet.reference_skip` says and nothing else; a test holds the two equal. What makes it
 faster: each piece's intermediates stay in the core's cache; tanh comes from the sigmoid, tanh(f) = 2 sigmoid(2f) - 1, so
-both halves of the gate are one pass; the skip sum is one product over all gated outputs; and the backward keeps only x,
-the two sigmoids and z, and adds the gradient of x up in place.
+both halves of the gate are one pass; the skip sum is one product over all gated outputs; and the backward keeps x, the
+two sigmoids and z alone, and adds the gradient of x up in place.
 
 Letters: B batch, T time, R residual channels, G gate channels, S skip channels, K kernel size, L layers. All buffers
 count time from the first input, so layer l is valid from `starts[l]`, the sum of the contexts below it, and the skip

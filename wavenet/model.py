@@ -1,4 +1,4 @@
-"""WaveNet: a stack of causal dilated gated residual blocks over mu-law codes (van den Oord et al. 2016, arXiv:1609.03499).
+"""WaveNet: causal dilated gated residual blocks over mu-law codes (van den Oord et al. 2016, arXiv:1609.03499).
 
     e_t     = sum_k E_k[c_{t-k}]                         initial filter, 1 tap unless asked for
     h_l     = sum_k W_l[k] x_l[t - k d_l] + b_l          dilated convolution, filter and gate halves
@@ -66,7 +66,7 @@ class CausalEmbedding(nn.Module):
 
 
 class CausalScalar(CausalConv1d):
-    """Initial causal filter over companded amplitudes, codes 0..255 mapped to [-1, 1]. (B, T) -> (B, T - taps + 1, C)."""
+    """Initial causal filter over companded amplitudes, codes mapped to [-1, 1]. (B, T) -> (B, T - taps + 1, C)."""
 
     def __init__(self, channels: int, taps: int, bias: bool) -> None:
         super().__init__(1, channels, taps, bias=bias)

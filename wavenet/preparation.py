@@ -186,7 +186,7 @@ def _decode(path: Path, part: Path, config: DataConfig) -> tuple[int, int] | str
             for block in audio.blocks(path, config.sample_rate):
                 file.write(mulaw.encode(block).numpy().data)
             samples = file.tell()
-    except audio.UnusableAudio as error:
+    except audio.UnusableAudioError as error:
         return error.reason
     if not samples:
         return "it holds no samples"

@@ -1,0 +1,38 @@
+# make demo: train on data/ for about three minutes, generate, and show where everything is.
+# make test: linters, types and tests. Both make the environment first, once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: venv demo test test-slow lint benchmark clean
+
+venv: $(READY)
+
+$(READY): pyproject.toml scripts/constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python scripts/demo.py
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+benchmark: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e '.[dev,benchmark]'
+	$(BIN)/python scripts/benchmark.py training
+	$(BIN)/python scripts/benchmark.py generation
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

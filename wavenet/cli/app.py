@@ -1,0 +1,156 @@
+"""How every command starts: settings from YAML and the command line, checked strictly, and errors in one line.
+
+Hydra alone accepts a mistyped `+model.chanels=8` without a word. Here every override is held against the schema before
+Hydra sees it, whatever its prefix.
+"""
+
+import dataclasses
+import difflib
+import os
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NoReturn
+
+from wavenet.cli.help import describe
+from wavenet.errors import ConfigError, WaveNetError
+
+Job = Callable[[Any], Any]
+
+KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "text"}
+"""OmegaConf's names of types, in words."""
+
+
+class UsageError(ConfigError):
+    """The command line itself cannot be understood; ends with exit status 2."""
+
+
+def run(command: str, schema: type, job: Job) -> None:
+    """Run `job` with an object of `schema`, made from configs/<command>.yaml and the command line.
+
+    Exit status: 0, 1 for an error that the user can fix (one line on stderr), 2 for a command line that is not understood.
+    Mistakes of ours keep their traceback. Under --multirun a failed job is reported and the others go on.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(describe(command, schema, groups(config_folder())), end="")
+        return
+    try:
+        _run(command, schema, job)
+    except WaveNetError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _run(command: str, schema: type, job: Job) -> None:
+    # only now: --help does without them
+    import hydra
+    from hydra._internal.utils import get_args_parser
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, and `run` decides what is shown
+    arguments = get_args_parser().parse_args()
+    folders = [config_folder()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
+    check_overrides(arguments.overrides, schema, *folders)
+    ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+
+    def wrapped(settings: Any) -> Any:
+        try:
+            try:
+                config = OmegaConf.to_object(settings)
+            except MissingMandatoryValue as error:
+                raise UsageError(f"{error.full_key} is not set: give {error.full_key}=..., see --help") from error
+            return job(config)
+        except WaveNetError as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                print(f"error in job {HydraConfig.get().job.num}: {error}", file=sys.stderr)
+            raise
+
+    main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(wrapped)
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_in_words(error)) from error
+
+
+def config_folder() -> Path:
+    """Where the YAML files are: in the installed package, or beside it in a checkout."""
+    packaged = Path(str(files("wavenet"))) / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def groups(*folders: Path) -> dict[str, list[str]]:
+    """The config groups and their options, {"model": ["base", "large", ...], ...}."""
+    found: dict[str, list[str]] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*/*.yaml")):
+            found.setdefault(path.parent.name, []).append(path.stem)
+    return found
+
+
+def setting_names(schema: type, prefix: str = "") -> list[str]:
+    """Dotted names of all settings of a schema."""
+    names = []
+    for field in dataclasses.fields(schema):
+        if isinstance(field.default_factory, type) and dataclasses.is_dataclass(field.default_factory):
+            names += setting_names(field.default_factory, f"{prefix}{field.name}.")
+        else:
+            names.append(prefix + field.name)
+    return names
+
+
+def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
+    """Raise ConfigError for an override that names no setting and no group, with the nearest that there is."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    names, options = setting_names(schema), groups(*folders)
+    for override in overrides:
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+        except HydraException as error:
+            raise UsageError(f"cannot understand {override!r}: settings are written name=value, see --help") from error
+        key = parsed.key_or_group
+        if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
+            continue
+        if key in options:
+            values = parsed.value()
+            for value in values if isinstance(values, list) else [values]:
+                if isinstance(value, str) and value not in options[key]:
+                    raise ConfigError(f"{key}={value} does not exist{_nearest(value, options[key], key + '=')}")
+        elif key not in names and not any(name.startswith(key + ".") for name in names):
+            raise ConfigError(f"unknown setting {key}{_nearest(key, names + list(options))}")
+
+
+def _nearest(word: str, choices: list[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    if not close:  # a setting that was moved: the same last part elsewhere
+        close = [choice for choice in choices if choice.split(".")[-1] == word.split(".")[-1]][:1]
+    if close:
+        return f" (did you mean {prefix}{close[0]}?)"
+    return f"; choose from {', '.join(choices)}" if len(choices) < 12 else "; --help lists all settings"
+
+
+def _in_words(error: BaseException) -> str:
+    """One line of what Hydra or OmegaConf complains about: the setting, what was found, what is allowed."""
+    while error.__cause__ is not None and not getattr(error, "full_key", None):
+        error = error.__cause__
+    line = str(error).strip().splitlines()[0]
+    key = getattr(error, "full_key", None)
+    if not key:
+        return line
+    kind = next((words for name, words in KINDS.items() if line.endswith(f"converted to {name}")), None)
+    found = line.split("'")[1] if line.startswith("Value '") else None
+    return f"{key} is {found!r}, but it must be {kind}" if kind and found is not None else f"{key}: {line}"
+
+
+def _fail(error: WaveNetError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -1,0 +1,73 @@
+"""wavenet-evaluate: bits per sample of a folder of recordings under a checkpoint."""
+
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from wavenet import checkpoint, evaluation
+from wavenet.cli import app
+from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.generate import device_of
+from wavenet.config import EvaluateConfig
+from wavenet.dataset import Windows, split
+from wavenet.errors import AudioError
+from wavenet.generation import make_engine
+from wavenet.preparation import prepare
+
+CROP = 16384
+"""Samples scored in one forward."""
+
+
+def main() -> None:
+    app.run("evaluate", EvaluateConfig, _evaluate)
+
+
+def _evaluate(config: EvaluateConfig) -> float:
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    check_report(config.report)
+    device = device_of(config.device)
+    model = loaded.model.to(device)
+    config.data.sample_rate = loaded.sample_rate
+    with Display() as display:
+        prepared = prepare(config.data, display.preparing)
+        for line in prepared.report():
+            display.say(line)
+        sides = split(prepared, config.data)
+        spans = {"all": sides.all, "train": sides.train, "valid": sides.valid}[config.split]
+        if not spans:
+            raise AudioError(f"split={config.split}: no recording of {prepared.folder} is in that part")
+        if config.engine == "auto":
+            mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+            windows = Windows(prepared.codes, spans, CROP, model.receptive_field)
+            bits, samples = evaluation.score(model, windows, device, mixed)
+        else:
+            engine = make_engine(config.engine, model, config.precision)
+            bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans)
+        # fitted on the folder's other part where there is one, else on what is scored: then they flatter themselves
+        measured = evaluation.baselines(prepared.codes, sides.train or spans, spans)
+        per_sample = bits / samples
+        table = Table("predictor", "bits per sample")
+        for name, value in (
+            ("counting codes", measured.unigram_bits),
+            ("linear predictor", measured.linear_bits),
+            (f"this model, step {loaded.step}", per_sample),
+        ):
+            table.add_row(name, f"{value:.3f}")
+        display.console.print(table)
+        display.say(f"{len(spans)} recordings, {samples} samples: {measured.verdict(per_sample)}")
+    figures = {
+        "files": len(spans),
+        "samples": samples,
+        "bits_per_sample": per_sample,
+        "unigram_bits": measured.unigram_bits,
+        "linear_bits": measured.linear_bits,
+    }
+    write_report(config.report, figures)
+    return per_sample
+
+
+if __name__ == "__main__":
+    main()

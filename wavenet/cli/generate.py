@@ -1,0 +1,112 @@
+"""wavenet-generate: a checkpoint in, WAV or FLAC files out."""
+
+import time
+from collections import deque
+from pathlib import Path
+
+import torch
+
+from wavenet import audio, checkpoint, mulaw
+from wavenet.cli import app
+from wavenet.cli.display import Display, check_report, write_report
+from wavenet.config import GenerateConfig
+from wavenet.distributions import Sampling
+from wavenet.errors import ConfigError
+from wavenet.generation import make_engine, render
+
+
+def main() -> None:
+    app.run("generate", GenerateConfig, _generate)
+
+
+def _generate(config: GenerateConfig) -> None:
+    torch.set_num_threads(config.threads or 1)  # a step is many small products: a second thread only waits
+    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    rate = loaded.sample_rate
+    seeds = [config.seed + i for i in range(config.count)]
+    paths = output_paths(Path(config.output).expanduser(), seeds)
+    prime = read_prime(config.prime, rate, loaded.model.receptive_field)
+    check_report(config.report)
+    engine = make_engine(config.engine, loaded.model.to(device_of(config.device)), config.precision)
+    sampling = Sampling(config.temperature, config.top_k, config.top_p)
+    samples = max(round(config.seconds * rate), 1)
+    with Display() as display:
+        bits = "" if loaded.valid_bits is None else f", {loaded.valid_bits:.3f} bits per sample held out"
+        display.say(f"{loaded.path}: step {loaded.step}{bits}; {rate} Hz; engine {engine.name}, {engine.precision}")
+        began = time.perf_counter()
+        made = render(
+            engine,
+            rate,
+            paths,
+            samples,
+            seeds,
+            sampling,
+            prime,
+            lambda done: display.generating(done, samples, time.perf_counter() - began, rate),
+        )
+        speed = made.samples / made.seconds_taken
+        for path in made.files:
+            display.say(f"wrote {path}")
+        for warning in made.warnings:
+            display.say(f"warning: {warning}; try another seed, a lower temperature, a prime, or more training")
+        display.say(
+            f"{made.samples / rate:.1f} s of audio, {speed:,.0f} samples/s = {speed / rate:.2f} x real time, "
+            f"{made.bits_per_sample:.2f} bits per sample"
+        )
+        write_report(
+            config.report,
+            {
+                "files": [str(path) for path in made.files],
+                "sample_rate": rate,
+                "samples_per_second": speed,
+                "realtime_factor": speed / rate,
+                "bits_per_sample": made.bits_per_sample,
+                "engine": engine.name,
+                "precision": engine.precision,
+                "warnings": made.warnings,
+            },
+        )
+    if not made.finished:
+        raise KeyboardInterrupt
+
+
+def output_paths(output: Path, seeds: list[int]) -> list[Path]:
+    """The files to write: `output` itself if it is named like a sound, else a new file per seed in that folder."""
+    if output.suffix:
+        if output.suffix.lower() not in audio.WRITABLE:
+            raise ConfigError(f"output is {output}, but a file must end in {' or '.join(audio.WRITABLE)}")
+        if len(seeds) > 1:
+            raise ConfigError(f"output is one file, {output}, but count is {len(seeds)}; give a folder")
+        return [output]
+    paths = []
+    for seed in seeds:
+        path, number = output / f"seed_{seed}.wav", 2
+        while path.exists():  # an earlier sound is never overwritten
+            path, number = output / f"seed_{seed}_{number}.wav", number + 1
+        paths.append(path)
+    return paths
+
+
+def read_prime(path: str | None, sample_rate: int, receptive_field: int) -> torch.Tensor | None:
+    """The last codes of a recording, as many as matter, however long it is."""
+    if path is None:
+        return None
+    tail: deque[torch.Tensor] = deque()
+    for block in audio.blocks(Path(path).expanduser(), sample_rate):
+        tail.append(mulaw.encode(block))
+        while sum(map(len, tail)) - len(tail[0]) >= receptive_field:
+            tail.popleft()
+    return torch.cat(list(tail)).long() if tail else None
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` is CUDA where there is one. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
+    return torch.device(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""--help in our words: every setting with its default and its docstring, read from the schema's source."""
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from typing import Any
+
+from wavenet import config
+
+EXAMPLES = {
+    "train": """Learn the sounds of a folder of recordings.
+
+  wavenet-train data.dir=~/recordings
+  wavenet-train data.dir=~/recordings model=large optim.lr=0.01 steps=50000
+  wavenet-train resume=runs/2026-01-31_12-00-00
+  wavenet-train --multirun optim.lr=0.005,0.01,0.02 data.dir=~/recordings
+""",
+    "generate": """Make new sounds with a trained model.
+
+  wavenet-generate checkpoint=runs/2026-01-31_12-00-00 seconds=30 count=4
+  wavenet-generate checkpoint=model.safetensors prime=intro.wav temperature=0.9 seed=7 output=more.flac
+""",
+    "evaluate": """Measure how well a model predicts a folder of recordings, in bits per sample.
+
+  wavenet-evaluate checkpoint=runs/2026-01-31_12-00-00 data.dir=~/held-out
+""",
+}
+
+
+def describe(command: str, schema: type, groups: dict[str, list[str]]) -> str:
+    """The whole help text of a command."""
+    docs = _docstrings()
+    used = {name: options for name, options in groups.items() if name in ("experiment", *_sections(schema))}
+    if command != "train":
+        used.pop("experiment", None)
+    lines = [EXAMPLES[command], "Any setting can be given as name=value.\n"]
+    if used and command == "train":
+        lines.append("Presets:")
+        lines += [f"  {name}={'|'.join(options)}" for name, options in used.items()]
+        lines.append("")
+    lines.append("Settings:")
+    lines += _settings(schema(), docs, "")
+    lines.append(
+        "\nHydra's own flags: --multirun (sweeps, a,b,c in a value), --cfg job (show the settings), --config-dir."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _sections(schema: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(schema) if isinstance(field.default_factory, type)]
+
+
+def _settings(values: Any, docs: dict[str, dict[str, str]], prefix: str) -> list[str]:
+    lines = []
+    for field in dataclasses.fields(values):
+        value = getattr(values, field.name)
+        if dataclasses.is_dataclass(value):
+            lines += _settings(value, docs, f"{prefix}{field.name}.")
+            continue
+        shown = "required" if value == "???" else "none" if value is None else str(value).lower()
+        doc = " ".join(docs[type(values).__name__][field.name].split())
+        lines.append(f"  {prefix}{field.name} ({shown})")
+        lines.append(textwrap.fill(doc, 100, initial_indent="      ", subsequent_indent="      "))
+    return lines
+
+
+def _docstrings() -> dict[str, dict[str, str]]:
+    """Class -> field -> the string below the field."""
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(config)).body:
+        if isinstance(node, ast.ClassDef):
+            fields = found.setdefault(node.name, {})
+            for field, below in zip(node.body, node.body[1:], strict=False):
+                if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                    fields[ast.unparse(field.target)] = ast.literal_eval(below.value)
+    return found

@@ -1,0 +1,84 @@
+"""wavenet-train: a folder of recordings in, a run folder out."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from wavenet import checkpoint
+from wavenet.cli import app
+from wavenet.cli.display import Display, check_report, write_report
+from wavenet.config import TrainConfig
+from wavenet.errors import TrainingError
+from wavenet.training import train
+
+
+def main() -> None:
+    app.run("train", TrainConfig, _train)
+
+
+def _train(config: TrainConfig) -> float | None:
+    run_dir, report = Path(config.run.dir or "run").expanduser(), config.report
+    if config.resume is not None:
+        config, run_dir = _resumed(config, run_dir)
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:  # a folder for each job of a sweep, and its report in it
+        run_dir = Path(hydra.runtime.output_dir)
+        report = str(run_dir / Path(report).name) if report else None
+    if config.data.dir is not None:  # so that the run can be resumed from any folder
+        config.data.dir = str(Path(config.data.dir).expanduser().absolute())
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"run.dir: cannot make {run_dir} ({error.strerror}); choose another run.dir") from error
+    check_report(report)
+    with Display() as display:
+        display.say(f"run folder: {run_dir}")
+        result = train(config, run_dir, display)
+        write_report(
+            report,
+            {
+                "run_dir": str(result.run_dir),
+                "checkpoint": str(result.checkpoint) if result.checkpoint else None,
+                "steps": result.steps,
+                "samples_per_second": result.samples_per_second,
+                "bits_per_sample": result.bits_per_sample,
+                "unigram_bits": result.unigram_bits,
+                "linear_bits": result.linear_bits,
+            },
+        )
+        if result.stopped_by is not None:
+            display.say(f"stopped at step {result.steps}; continue with: wavenet-train resume={run_dir}")
+            sys.exit(128 + result.stopped_by)
+        display.say(f"done: {result.steps} steps at {result.samples_per_second:,.0f} samples/s")
+        display.say(f"hear it: wavenet-generate checkpoint={run_dir}")
+    return result.bits_per_sample
+
+
+def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
+    """The stored run's settings, with those of the command line on top; and its folder, unless another is given."""
+    state_path = Path(given.resume or "").expanduser()
+    stored = checkpoint.load_state(state_path)["config"]
+    overrides = [override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task]
+    merged: Any = OmegaConf.merge(OmegaConf.structured(TrainConfig), stored)
+    asked: Any = OmegaConf.structured(given)
+    if "experiment" in overrides:
+        merged = asked
+    for name in overrides:
+        if name != "experiment":
+            OmegaConf.update(merged, name, OmegaConf.select(asked, name), merge=False)
+    merged.resume = given.resume
+    if "report" not in overrides:
+        merged.report = None
+    assert isinstance(merged, DictConfig)
+    config: Any = OmegaConf.to_object(merged)
+    if "run.dir" not in overrides:
+        run_dir = state_path if state_path.is_dir() else state_path.parents[1]
+    return config, run_dir
+
+
+if __name__ == "__main__":
+    main()

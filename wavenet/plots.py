@@ -1,0 +1,49 @@
+"""Figures: spectrograms and learning curves. The only importer of matplotlib."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torchaudio.transforms import Spectrogram
+
+from wavenet.files import atomic
+
+FLOOR_DB = -90
+"""Decibels below the picture's peak that are still drawn."""
+
+
+def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
+    """Spectrograms, (samples,) each, one below the other: 32 ms windows every 4 ms, decibels below each one's peak."""
+    size = max(2 ** round(np.log2(0.032 * sample_rate)), 16)
+    hop = size // 8
+    spectrogram = Spectrogram(n_fft=size, hop_length=hop)
+    figure = Figure(figsize=(9, 2.6 * len(sounds)), layout="constrained")
+    for axes, (title, sound) in zip(figure.subplots(len(sounds), 1, squeeze=False)[:, 0], sounds.items(), strict=True):
+        sound = torch.nn.functional.pad(sound, (0, max(size - len(sound), 0)))
+        power = spectrogram(sound).clamp(min=1e-12)
+        decibels = 10 * torch.log10(power / power.max())
+        extent = (0, len(sound) / sample_rate, 0, sample_rate / 2000)
+        axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0, cmap="magma")
+        axes.set(title=title, xlabel="seconds", ylabel="kHz")
+    return figure
+
+
+def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
+    """Bits per sample over steps: each series (n, 2) of step and bits, with horizontal levels to compare with."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for label, points in series.items():
+        axes.plot(points[:, 0], points[:, 1], label=label, marker="o" if len(points) < 20 else None)
+    for (label, level), style in zip(levels.items(), ("--", ":", "-."), strict=False):
+        axes.axhline(level, label=f"{label} ({level:.2f})", linestyle=style, color="grey")
+    axes.set(xlabel="step", ylabel="bits per sample")
+    axes.legend()
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

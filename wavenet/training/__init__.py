@@ -1,0 +1,6 @@
+"""Training: the loop, its optimizers, its schedule and its records."""
+
+from wavenet.training.reporter import Reporter
+from wavenet.training.trainer import Result, train
+
+__all__ = ["Reporter", "Result", "train"]

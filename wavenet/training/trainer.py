@@ -1,0 +1,453 @@
+"""The training loop: a folder of recordings in, a run folder with checkpoints, curves and sounds out.
+
+Every step is a function of the settings, the seed and the step number, so a run that is stopped and resumed equals one
+that was not, bit for bit on a CPU: items come from f(seed, epoch, index), the learning rate from the step.
+"""
+
+import contextlib
+import copy
+import ctypes
+import dataclasses
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from wavenet import checkpoint, distributions, evaluation, mulaw
+from wavenet.config import TrainConfig
+from wavenet.dataset import Windows, shuffled, split
+from wavenet.distributions import IGNORED
+from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
+from wavenet.evaluation import Baselines
+from wavenet.files import atomic
+from wavenet.generation import make_engine, render
+from wavenet.model import WaveNet
+from wavenet.preparation import Prepared, prepare
+from wavenet.training.metrics import RunLog
+from wavenet.training.optimizers import make_optimizers
+from wavenet.training.reporter import Reporter
+from wavenet.training.schedule import learning_rate_factor
+
+TIMED_STEPS = range(10, 40)
+"""Steps whose speed decides how many fit into `minutes`; the first ones warm up caches and compile kernels."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended."""
+
+    run_dir: Path
+    checkpoint: Path | None
+    """The best checkpoint, None where none was written yet."""
+    steps: int
+    samples_per_second: float
+    bits_per_sample: float | None
+    """Of the averaged weights on the whole validation part at the end, None where there is none."""
+    unigram_bits: float | None
+    linear_bits: float | None
+    stopped_by: int | None
+    """The signal that ended it early, None where it ran to its end."""
+
+
+class Objective(nn.Module):
+    """Model and loss in one forward, so that logits never leave the precision they are computed in."""
+
+    def __init__(self, model: WaveNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, codes: Tensor, targets: Tensor) -> Tensor:
+        """(B, T), (B, T - receptive_field) -> summed loss in nats."""
+        return distributions.loss(self.model(codes[:, :-1]), targets)
+
+
+def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
+    """Train as `config` says, leaving everything under `run_dir`.
+
+    Raises AudioError for a folder that cannot be used, CheckpointError for a state that cannot be resumed or written,
+    and TrainingError where the loss is not finite, memory runs out, or the run folder cannot be written.
+    """
+    keep_memory()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    trainer = Trainer(config, run_dir, reporter or Reporter())
+    try:
+        with trainer.signals():
+            return trainer.run()
+    except torch.OutOfMemoryError as error:
+        raise _out_of_memory(config) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):
+            raise _out_of_memory(config) from error
+        raise
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write to {run_dir} ({error}); free space or choose another run.dir. "
+            f"The last checkpoint is whole: resume={run_dir}"
+        ) from error
+    finally:
+        trainer.close()
+
+
+class Trainer:
+    """One run: what it learns from, what it learns, and where it is."""
+
+    def __init__(self, config: TrainConfig, run_dir: Path, reporter: Reporter) -> None:
+        self.config, self.run_dir, self.reporter = config, run_dir, reporter
+        self.log: RunLog | None = None
+        self.stopped_by: int | None = None
+        self.fabric = make_fabric(config)
+        self.prepared = self._prepare()
+        self.sides = split(self.prepared, config.data)
+        self._make_model()
+        field = self.model.receptive_field
+        codes = self.prepared.codes
+        self.train_windows = Windows(codes, self.sides.train, config.crop, field)
+        self.valid_windows = Windows(codes, self.sides.valid, config.crop, field)
+        if not len(self.train_windows):
+            raise AudioError(
+                f"data.dir: every recording of {self.prepared.folder} is held out; none is left to train on"
+            )
+        self.step, self.steps = 0, config.steps
+        self.best_bits = math.inf
+        self.valid_bits: float | None = None
+        self.samples, self.seconds = 0, 0.0  # trained on in this process, and the time it took
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+        if config.resume is not None:
+            self._restore(checkpoint.load_state(Path(config.resume).expanduser()))
+
+    # ---- what is built once
+
+    def _prepare(self) -> Prepared:
+        if self.fabric.is_global_zero:
+            prepare(self.config.data, self.reporter.preparing)
+        self.fabric.barrier()
+        return prepare(self.config.data)
+
+    def _make_model(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            model = WaveNet(self.config.model)
+        optimizers = make_optimizers(model, self.config.optim)
+        self.objective, *self.optimizers = self.fabric.setup(Objective(model), *optimizers)
+        self.model = model
+        self.averaged = copy.deepcopy(model).requires_grad_(False)
+
+    # ---- the loop
+
+    def run(self) -> Result:
+        """Train to the last step, or until a signal, and leave a checkpoint either way."""
+        config = self.config
+        self._announce()
+        baselines = self._measure_baselines()
+        self._open_log()
+        recent = None
+        while self.step < self.steps and self.stopped_by is None:
+            began = time.perf_counter()
+            bits, norm, samples = self.train_step()
+            self._count(samples, time.perf_counter() - began)
+            recent = bits if recent is None else 0.95 * recent + 0.05 * bits
+            rate = self.samples / max(self.seconds, 1e-9)
+            left = (self.steps - self.step) * self.seconds / max(self.steps_here, 1)
+            self.reporter.step(self.step, self.steps, recent, rate, left)
+            last = self.step == self.steps
+            if self.log and (self.step % config.log_every == 0 or last):
+                lr = self.optimizers[0].param_groups[0]["lr"]
+                values = {"train/bits": bits, "train/grad_norm": norm, "train/lr": lr, "train/samples_per_second": rate}
+                self.log.scalars(self.step, values)
+            if self.step % config.validate_every == 0 and not last:
+                self.validate(baselines, config.validate_seconds)
+            if config.sample_every and (self.step % config.sample_every == 0 or last):
+                self.sample(baselines)
+            if self.step % config.checkpoint_every == 0 and not last:
+                self.save()
+        if self.stopped_by is None:
+            self.validate(baselines, math.inf)
+        self.save()
+        if self.log and baselines:
+            self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
+        rate = self.samples / max(self.seconds, 1e-9)
+        with contextlib.suppress(CheckpointError):
+            best = checkpoint.find(self.run_dir)
+            return self._result(best, rate, baselines)
+        return self._result(None, rate, baselines)
+
+    def train_step(self) -> tuple[float, float, int]:
+        """One optimizer step. Returns the loss in bits per sample, the gradient's norm, and the samples scored."""
+        config = self.config
+        batches = [self._batch(self.step * config.accumulate + i) for i in range(config.accumulate)]
+        samples = sum(int((targets != IGNORED).sum()) for _, targets in batches)
+        total = 0.0
+        for i, (codes, targets) in enumerate(batches):
+            with self.fabric.no_backward_sync(self.objective, enabled=i < len(batches) - 1):
+                loss = self.objective(codes.to(self.fabric.device), targets.to(self.fabric.device)) / samples
+                self.fabric.backward(loss)
+            total += float(loss.detach())
+        limit = config.optim.clip_norm or math.inf
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            raise TrainingError(
+                f"the loss is not finite at step {self.step + 1}: try a lower optim.lr (now {config.optim.lr}) or "
+                f"precision=float32; the last checkpoint is whole: resume={self.run_dir} optim.lr={config.optim.lr / 2:g}"
+            )
+        factor = learning_rate_factor(self.step, self.steps, config.optim)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+        # a young average would remember the first weights: 1 / (step + 1) is the plain mean until the decay takes over
+        weight = max(1 - config.optim.ema_decay, 1 / (self.step + 1)) if config.optim.ema_decay else 1.0
+        torch._foreach_lerp_(list(self.averaged.parameters()), [p.detach() for p in self.model.parameters()], weight)
+        return total / math.log(2), norm, samples
+
+    def _batch(self, number: int) -> tuple[Tensor, Tensor]:
+        """The batch of this rank: which items it holds depends on seed and number alone."""
+        world, size, count = self.fabric.world_size, self.config.batch_size, len(self.train_windows)
+        first = (number * world + self.fabric.global_rank) * size
+        indices = []
+        for position in range(first, first + size):
+            epoch = position // count
+            if self._order[0] != epoch:
+                self._order = epoch, shuffled(count, self.config.seed, epoch)
+            indices.append(int(self._order[1][position % count]))
+        return self.train_windows.batch(indices)
+
+    def _count(self, samples: int, seconds: float) -> None:
+        self.samples += samples * self.fabric.world_size
+        self.seconds += seconds
+        self.steps_here += 1
+        if self.config.minutes is None or self.steps_fixed:
+            return
+        if self.steps_here in TIMED_STEPS:
+            self._timed.append(seconds)
+        enough = self.seconds > 3 * self.config.minutes  # a twentieth of the time: slow steps need no thirty of them
+        if self.steps_here >= TIMED_STEPS.stop or (enough and self._timed):
+            left = max(60 * self.config.minutes - self.seconds, 0)
+            self.steps = self.step + max(1, round(left / (sum(self._timed) / len(self._timed))))
+            self.steps_fixed = True
+
+    # ---- what happens now and then
+
+    def validate(self, baselines: Baselines | None, seconds: float) -> None:
+        """Score the averaged weights on `seconds` of validation audio, and keep them if they are the best so far."""
+        if not len(self.valid_windows):
+            return
+        count = len(self.valid_windows)
+        share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
+        chosen = range(0, count, max(1, round(1 / share)))[self.fabric.global_rank :: self.fabric.world_size]
+        autocast = self.fabric.autocast()
+        bits, samples = evaluation.score(self.averaged, self.valid_windows, self.fabric.device, autocast, chosen)
+        summed = self.fabric.all_reduce(torch.tensor([bits, samples], dtype=torch.float64), reduce_op="sum")
+        self.valid_bits = float(summed[0] / summed[1])
+        if not self.fabric.is_global_zero:
+            return
+        if self.log:
+            self.log.scalars(self.step, {"valid/bits": self.valid_bits})
+        verdict = f": {baselines.verdict(self.valid_bits)}" if baselines else ""
+        levels = f" (unigram {baselines.unigram_bits:.2f}, linear {baselines.linear_bits:.2f})" if baselines else ""
+        self.reporter.say(f"step {self.step}: {self.valid_bits:.3f} bits per sample held out{levels}{verdict}")
+        if self.valid_bits < self.best_bits:
+            self.best_bits = self.valid_bits
+            self._share("best")
+
+    def sample(self, baselines: Baselines | None) -> None:
+        """Write a generated sound and its picture beside a recording's, and draw the curves."""
+        if not self.fabric.is_global_zero or self.log is None:
+            return
+        rate = self.config.data.sample_rate
+        path = self.run_dir / "samples" / f"step_{self.step:06d}.wav"
+        engine = make_engine("auto", self.averaged)
+        made = render(
+            engine,
+            rate,
+            [path],
+            int(self.config.sample_seconds * rate),
+            [self.config.seed],
+            progress=self._stop_sampling,
+        )
+        for warning in made.warnings:
+            self.reporter.say(f"step {self.step}: {warning}")
+        span = (self.sides.valid or self.sides.train)[0]
+        recording = torch.from_numpy(
+            self.prepared.codes[span.start : span.stop][: max(made.samples, 1)].astype("int64")
+        )
+        self.log.sound(self.step, path, mulaw.decode(recording))
+        if baselines:
+            self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
+
+    def _stop_sampling(self, _: int) -> None:
+        if self.stopped_by is not None:
+            raise KeyboardInterrupt
+
+    # ---- stopping, saving, resuming
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Within, the first Ctrl-C or SIGTERM lets the step finish and saves; a second one ends at once."""
+
+        def stop(number: int, _: Any) -> None:
+            if self.stopped_by is not None:
+                raise KeyboardInterrupt
+            self.stopped_by = number
+            self.reporter.say("stopping after this step; once more to stop at once, without saving")
+
+        try:
+            before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def save(self) -> None:
+        """Write the last checkpoint: the shared file, and the state to resume from."""
+        state = {
+            "format_version": checkpoint.FORMAT_VERSION,
+            "config": dataclasses.asdict(self.config),
+            "sample_rate": self.config.data.sample_rate,
+            "step": self.step,
+            "steps": self.steps,
+            "steps_fixed": self.steps_fixed,
+            "best_bits": self.best_bits,
+            "valid_bits": self.valid_bits,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "random": torch.get_rng_state(),
+        }
+        if self.fabric.is_global_zero:
+            checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", state)
+            self._share("last")
+        self.fabric.barrier()
+
+    def _share(self, name: str) -> None:
+        path = self.run_dir / "checkpoints" / f"{name}.safetensors"
+        checkpoint.save(path, self.averaged, self.config.data.sample_rate, self.step, self.valid_bits)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        theirs, ours = state["config"]["model"], dataclasses.asdict(self.config.model)
+        for name, value in theirs.items():
+            if ours[name] != value:
+                raise CheckpointError(
+                    f"{self.config.resume} holds another model: model.{name} is {value!r} there and {ours[name]!r} here; "
+                    "leave the setting out, or start a new run without resume="
+                )
+        if state["sample_rate"] != self.config.data.sample_rate:
+            raise CheckpointError(
+                f"{self.config.resume} was trained at {state['sample_rate']} Hz, data.sample_rate is "
+                f"{self.config.data.sample_rate}; leave the setting out"
+            )
+        if state["config"]["optim"]["name"] != self.config.optim.name:
+            raise CheckpointError(
+                f"{self.config.resume} was trained with optim.name={state['config']['optim']['name']}"
+            )
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
+            peaks = [group["peak_lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(stored)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["peak_lr"] = peak  # the settings win: a resumed run may lower its learning rate
+        self.step, self.best_bits, self.valid_bits = state["step"], state["best_bits"], state["valid_bits"]
+        self.steps_fixed = state["steps_fixed"]
+        if self.steps_fixed:
+            self.steps = state["steps"]
+        torch.set_rng_state(state["random"])
+
+    # ---- words and files
+
+    steps_here = 0
+    steps_fixed = False
+
+    def _announce(self) -> None:
+        rate, field = self.config.data.sample_rate, self.model.receptive_field
+        for line in self.prepared.report():
+            self.reporter.say(line)
+        minutes = [sum(span.samples for span in side) / rate / 60 for side in (self.sides.train, self.sides.valid)]
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self.reporter.say(f"training on {minutes[0]:.1f} minutes, validating on {minutes[1]:.1f}")
+        self.reporter.say(
+            f"{parameters:,} parameters, receptive field {field} samples = {1000 * field / rate:.0f} ms; "
+            f"{self.fabric.device}, {getattr(self.fabric._precision, 'precision', '32-true')}"
+        )
+        if self.step:
+            self.reporter.say(f"resuming at step {self.step} of {self.steps}")
+
+    def _measure_baselines(self) -> Baselines | None:
+        if not self.sides.valid:
+            self.reporter.say("no validation part: nothing to measure on; set data.valid_fraction above 0")
+            return None
+        measured = evaluation.baselines(self.prepared.codes, self.sides.train, self.sides.valid)
+        self.reporter.say(
+            f"to beat: {measured.unigram_bits:.2f} bits per sample by counting codes, "
+            f"{measured.linear_bits:.2f} by a linear predictor"
+        )
+        return measured
+
+    def _open_log(self) -> None:
+        self._timed: list[float] = []
+        if self.fabric.is_global_zero:
+            self.log = RunLog(self.run_dir, self.config.data.sample_rate, self.step)
+            with atomic(self.run_dir / "config.yaml") as path:
+                path.write_text(yaml.safe_dump(dataclasses.asdict(self.config), sort_keys=False))
+
+    def _result(self, best: Path | None, rate: float, baselines: Baselines | None) -> Result:
+        unigram, linear = (baselines.unigram_bits, baselines.linear_bits) if baselines else (None, None)
+        return Result(self.run_dir, best, self.step, rate, self.valid_bits, unigram, linear, self.stopped_by)
+
+    def close(self) -> None:
+        if self.log:
+            self.log.close()
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """Devices and precision. Raises ConfigError for a device that is not there."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
+    accelerator = config.device
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    bfloat16 = torch.cuda.is_bf16_supported() if accelerator == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    mixed = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        precision="bf16-mixed" if mixed else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def keep_memory() -> None:
+    """Ask the C library to keep freed memory rather than return it to the system: steps then touch no new pages.
+
+    Measured on two cores: page faults were a seventh of a step. Where the library is not glibc nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libc.so.6")
+        trim_threshold, top_pad, mmap_max = -1, -2, -4
+        for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28)):
+            library.mallopt(option, value)
+
+
+def _out_of_memory(config: TrainConfig) -> TrainingError:
+    return TrainingError(
+        f"out of memory with crop={config.crop} and batch_size={config.batch_size}: "
+        f"halve one of them and double accumulate (now {config.accumulate})"
+    )
