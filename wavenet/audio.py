@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -178,8 +179,8 @@ def _open(path: str | Path) -> soundfile.SoundFile:
         with open(path, "rb") as file:  # soundfile's own words for a missing or forbidden file are "System error"
             if not file.read(1):
                 raise UnusableAudioError(path, "the file is empty")
-        # bytes: a name need not be valid text
-        file = soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else os.fspath(path))
+        name: Any = os.fsencode(path) if os.name == "posix" else os.fspath(path)  # a name need not be valid text
+        file = soundfile.SoundFile(name)
     except OSError as error:
         raise UnusableAudioError(path, f"it cannot be opened ({error.strerror})") from error
     except (soundfile.SoundFileError, ValueError, TypeError) as error:

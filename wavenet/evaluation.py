@@ -102,7 +102,7 @@ def baselines(codes: np.ndarray, train: list[Span], valid: list[Span], most_samp
     """Fit both predictors on the training part, score them on the validation part; `most_samples` of each at most."""
     fitted_on = [codes[span.start : span.stop] for span in _spread(train, most_samples)]
     scored_on = [codes[span.start : span.stop] for span in _spread(valid, most_samples)]
-    counts = sum(np.bincount(part, minlength=LEVELS) for part in fitted_on) + 1
+    counts = np.sum([np.bincount(part, minlength=LEVELS) for part in fitted_on], axis=0) + 1
     log_p = np.log2(counts / counts.sum())
     unigram = -sum(log_p[part].sum() for part in scored_on) / sum(map(len, scored_on))
     return Baselines(float(unigram), _linear_bits(fitted_on, scored_on))
@@ -119,7 +119,7 @@ def _spread(spans: list[Span], most: int) -> list[Span]:
 
 def _linear_bits(fitted_on: list[np.ndarray], scored_on: list[np.ndarray]) -> float:
     signals = [_amplitudes(part) for part in fitted_on]
-    correlation = sum(_autocorrelation(signal) for signal in signals)
+    correlation = torch.stack([_autocorrelation(signal) for signal in signals]).sum(dim=0)
     lags = torch.arange(ORDER)
     # a ridge of 1e-9 keeps a pure tone, whose equations are singular, solvable
     matrix = correlation[(lags[:, None] - lags).abs()] + torch.eye(ORDER, dtype=torch.float64) * correlation[0] * 1e-9

@@ -11,12 +11,13 @@ concatenated taps, and the skip sum is one product over all gated outputs. No la
 fewer than it was given as it needs for context, and whoever calls the model supplies the context.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.config import MULAW_LEVELS, ModelConfig
-from wavenet.fused import fused_skip
 
 
 class CausalConv1d(nn.Module):
@@ -62,7 +63,8 @@ class CausalEmbedding(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         steps = codes.shape[1] - len(self.weight) + 1
-        return sum(F.embedding(codes[:, k:][:, :steps], table) for k, table in enumerate(self.weight.unbind()))
+        taps = [F.embedding(codes[:, k:][:, :steps], table) for k, table in enumerate(self.weight.unbind())]
+        return taps[0] if len(taps) == 1 else torch.stack(taps).sum(dim=0)
 
 
 class CausalScalar(CausalConv1d):
@@ -107,9 +109,9 @@ class WaveNet(nn.Module):
             self.initial = CausalEmbedding(config.residual_channels, config.initial_filter)
         else:
             self.initial = CausalScalar(config.residual_channels, config.initial_filter, config.bias)
-        self.blocks = nn.ModuleList(
-            ResidualBlock(config, dilation, last=i == len(dilations) - 1) for i, dilation in enumerate(dilations)
-        )
+        last = len(dilations) - 1
+        blocks = [ResidualBlock(config, dilation, last=i == last) for i, dilation in enumerate(dilations)]
+        self.blocks: Sequence[ResidualBlock] = nn.ModuleList(blocks)  # type: ignore[assignment] (told by what it holds)
         self.skip = nn.Linear(len(dilations) * config.gate_channels, config.skip_channels, config.bias)
         self.hidden = nn.Linear(config.skip_channels, config.head_channels, config.bias)
         self.output = nn.Linear(config.head_channels, MULAW_LEVELS, config.bias)
@@ -117,11 +119,7 @@ class WaveNet(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Samples that one prediction depends on, summed over the layers."""
-        return 1 + self.initial.context + self._stack_context
-
-    @property
-    def _stack_context(self) -> int:
-        return sum(block.conv.context for block in self.blocks)
+        return 1 + self.initial.context + sum(block.conv.context for block in self.blocks)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Logits of the code that follows each fully seen position.
@@ -132,33 +130,14 @@ class WaveNet(nn.Module):
         """
         if codes.shape[1] < self.receptive_field:
             raise ValueError(f"{codes.shape[1]} codes are fewer than the receptive field of {self.receptive_field}")
+        steps = codes.shape[1] - self.receptive_field + 1
         x = self.initial(codes)
-        return self.head(self.fused_skip(x) if x.device.type == "cpu" else self.reference_skip(x))
-
-    def reference(self, codes: Tensor) -> Tensor:
-        """What `forward` computes, by the equations alone."""
-        return self.head(self.reference_skip(self.initial(codes)))
-
-    def reference_skip(self, x: Tensor) -> Tensor:
-        """The residual stack, plainly: (B, T, residual) -> skip sum (B, T - context, skip)."""
-        steps = x.shape[1] - self._stack_context
         gated = []
         for block in self.blocks:
             x, z = block(x)
             gated.append(z[:, -steps:])
-        return self.skip(torch.cat(gated, dim=-1))
+        return self.head(torch.cat(gated, dim=-1))
 
-    def fused_skip(self, x: Tensor) -> Tensor:
-        """What `reference_skip` computes, several times faster on a CPU."""
-        layers = [(block.conv.weight, block.conv.bias, *(linear_parameters(block.residual))) for block in self.blocks]
-        dilations = self.config.layer_dilations
-        return fused_skip(x, dilations, self.config.kernel_size, linear_parameters(self.skip), layers)
-
-    def head(self, skip: Tensor) -> Tensor:
-        """Skip sum (..., skip) -> logits (..., 256)."""
-        return self.output(F.relu(self.hidden(F.relu(skip))))
-
-
-def linear_parameters(linear: nn.Linear | None) -> tuple[Tensor | None, Tensor | None]:
-    """A 1x1 layer's weight and bias; None for what is not there."""
-    return (None, None) if linear is None else (linear.weight, linear.bias)
+    def head(self, gated: Tensor) -> Tensor:
+        """Every layer's z side by side, (..., layers * gate) -> logits (..., 256)."""
+        return self.output(F.relu(self.hidden(F.relu(self.skip(gated)))))

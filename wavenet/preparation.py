@@ -147,7 +147,7 @@ def _build(config: DataConfig, folder: Path, files: list[Path], cache: Path, pro
         # threads: decoding and resampling both leave the interpreter, so nothing is gained by processes
         jobs = joblib.Parallel(n_jobs=config.workers or -1, prefer="threads", return_as="generator")
         parts = [building / f"{number}.u8" for number in range(len(files))]
-        results = jobs(joblib.delayed(_decode)(*item, config) for item in zip(files, parts, strict=True))
+        results: Any = jobs(joblib.delayed(_decode)(*item, config) for item in zip(files, parts, strict=True))
         with open(building / "codes.u8", "wb") as codes:
             for done, (path, part, result) in enumerate(zip(files, parts, results, strict=True), start=1):
                 name = path.relative_to(folder).as_posix()

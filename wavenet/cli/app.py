@@ -29,7 +29,7 @@ class UsageError(ConfigError):
 def run(command: str, schema: type, job: Job) -> None:
     """Run `job` with an object of `schema`, made from configs/<command>.yaml and the command line.
 
-    Exit status: 0, 1 for an error that the user can fix (one line on stderr), 2 for a command line that is not understood.
+    Exit status: 0; 1 for an error that the user can fix, one line on stderr; 2 for a command line not understood.
     Mistakes of ours keep their traceback. Under --multirun a failed job is reported and the others go on.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
@@ -61,23 +61,27 @@ def _run(command: str, schema: type, job: Job) -> None:
     check_overrides(arguments.overrides, schema, *folders)
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
 
+    errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep
+
     def wrapped(settings: Any) -> Any:
         try:
-            try:
-                config = OmegaConf.to_object(settings)
-            except MissingMandatoryValue as error:
-                raise UsageError(f"{error.full_key} is not set: give {error.full_key}=..., see --help") from error
-            return job(config)
+            return job(OmegaConf.to_object(settings))
+        except MissingMandatoryValue as error:
+            errors.append(UsageError(f"{error.full_key} is not set: give {error.full_key}=..., see --help"))
         except WaveNetError as error:
+            errors.append(error)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 print(f"error in job {HydraConfig.get().job.num}: {error}", file=sys.stderr)
-            raise
 
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(wrapped)
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_in_words(error)) from error
+    if errors and arguments.multirun:
+        raise WaveNetError(f"{len(errors)} jobs of the sweep failed, for the reasons above; the others are done")
+    if errors:
+        raise errors[0]
 
 
 def config_folder() -> Path:

@@ -42,7 +42,7 @@ def describe(command: str, schema: type, groups: dict[str, list[str]]) -> str:
     lines.append("Settings:")
     lines += _settings(schema(), docs, "")
     lines.append(
-        "\nHydra's own flags: --multirun (sweeps, a,b,c in a value), --cfg job (show the settings), --config-dir."
+        "\nFlags: --multirun (a sweep: a,b,c in a value), --cfg job (show the settings), --config-dir (your presets)."
     )
     return "\n".join(lines) + "\n"
 

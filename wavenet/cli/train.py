@@ -1,5 +1,6 @@
 """wavenet-train: a folder of recordings in, a run folder out."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,11 @@ def _train(config: TrainConfig) -> float | None:
     check_report(report)
     with Display() as display:
         display.say(f"run folder: {run_dir}")
-        result = train(config, run_dir, display)
+        try:
+            result = train(config, run_dir, display)
+        finally:
+            with contextlib.suppress(OSError):
+                run_dir.rmdir()  # nothing is left behind where nothing came of it
         write_report(
             report,
             {

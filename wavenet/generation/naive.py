@@ -10,7 +10,7 @@ from wavenet.model import WaveNet
 
 
 class NaiveEngine(Engine):
-    """Runs `WaveNet.reference` on the last receptive field of codes, again for each sample."""
+    """Runs `WaveNet.forward` on the last receptive field of codes, again for each sample."""
 
     name = "naive"
 
@@ -30,4 +30,4 @@ class NaiveEngine(Engine):
         state.logits = self._logits(state.memory[0])
 
     def _logits(self, codes: Tensor) -> Tensor:
-        return self.model.reference(codes)[:, -1].float()
+        return self.model(codes)[:, -1].float()

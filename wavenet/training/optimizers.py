@@ -18,8 +18,8 @@ def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Opt
         groups = [(config.lr, config.weight_decay, list(model.parameters()))]
         optimizers: list[torch.optim.Optimizer] = []
     else:
-        matrices = [*model.blocks.parameters(), *model.skip.parameters(), *model.hidden.parameters()]
-        matrices = [parameter for parameter in matrices if parameter.ndim == 2]
+        inside = ("blocks.", "skip.", "hidden.")
+        matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith(inside)]
         taken = set(map(id, matrices))
         groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
         optimizers = [Muon(matrices, config.lr, config.momentum, config.weight_decay)]
@@ -32,10 +32,10 @@ def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Opt
 
 
 class Muon(torch.optim.Optimizer):
-    """`torch.optim.Muon(adjust_lr_fn="match_rms_adamw")`, with all matrices of one shape orthogonalised at once.
+    """`torch.optim.Muon`, with all matrices of one shape orthogonalised at once.
 
     Momentum, then the nearest orthogonal matrix by five Newton-Schulz steps in bfloat16 (Jordan et al. 2024), scaled by
-    0.2 sqrt(max(rows, columns)). A WaveNet's layers are alike, so one batched product serves them all.
+    sqrt(max(1, rows / columns)). A WaveNet's layers are alike, so one batched product serves them all.
     """
 
     COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -52,13 +52,15 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     alike[parameter.shape].append(parameter)
             for shape, parameters in alike.items():
-                gradients = [parameter.grad for parameter in parameters]
+                gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
                 buffers = [self._momentum(parameter) for parameter in parameters]
                 torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
                 updates = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov's look ahead
                 orthogonal = self._orthogonalise(torch.stack(updates)).to(parameters[0].dtype)
                 torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, list(orthogonal), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
+                torch._foreach_add_(
+                    parameters, list(orthogonal), alpha=-group["lr"] * max(1, shape[0] / shape[1]) ** 0.5
+                )
 
     def _momentum(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]

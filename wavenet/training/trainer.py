@@ -114,13 +114,13 @@ class Trainer:
         self.train_windows = Windows(codes, self.sides.train, config.crop, field)
         self.valid_windows = Windows(codes, self.sides.valid, config.crop, field)
         if not len(self.train_windows):
-            raise AudioError(
-                f"data.dir: every recording of {self.prepared.folder} is held out; none is left to train on"
-            )
+            raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
         self.step, self.steps = 0, config.steps
         self.best_bits = math.inf
         self.valid_bits: float | None = None
-        self.samples, self.seconds = 0, 0.0  # trained on in this process, and the time it took
+        self.samples, self.seconds, self.steps_here = 0, 0.0, 0  # of this process
+        self.steps_fixed = config.minutes is None
+        self._timed: list[float] = []
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         if config.resume is not None:
             self._restore(checkpoint.load_state(Path(config.resume).expanduser()))
@@ -196,8 +196,8 @@ class Trainer:
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
-                f"the loss is not finite at step {self.step + 1}: try a lower optim.lr (now {config.optim.lr}) or "
-                f"precision=float32; the last checkpoint is whole: resume={self.run_dir} optim.lr={config.optim.lr / 2:g}"
+                f"the loss is not finite at step {self.step + 1}: lower optim.lr (now {config.optim.lr:g}) or use "
+                f"precision=float32; the last checkpoint is whole: resume={self.run_dir} optim.lr=..."
             )
         factor = learning_rate_factor(self.step, self.steps, config.optim)
         for optimizer in self.optimizers:
@@ -267,22 +267,13 @@ class Trainer:
             return
         rate = self.config.data.sample_rate
         path = self.run_dir / "samples" / f"step_{self.step:06d}.wav"
-        engine = make_engine("auto", self.averaged)
-        made = render(
-            engine,
-            rate,
-            [path],
-            int(self.config.sample_seconds * rate),
-            [self.config.seed],
-            progress=self._stop_sampling,
-        )
+        engine, samples = make_engine("auto", self.averaged), max(round(self.config.sample_seconds * rate), 1)
+        made = render(engine, rate, [path], samples, [self.config.seed], progress=self._stop_sampling)
         for warning in made.warnings:
             self.reporter.say(f"step {self.step}: {warning}")
         span = (self.sides.valid or self.sides.train)[0]
-        recording = torch.from_numpy(
-            self.prepared.codes[span.start : span.stop][: max(made.samples, 1)].astype("int64")
-        )
-        self.log.sound(self.step, path, mulaw.decode(recording))
+        recording = self.prepared.codes[span.start : span.stop][: max(made.samples, 1)].astype("int64")
+        self.log.sound(self.step, path, mulaw.decode(torch.from_numpy(recording)))
         if baselines:
             self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
 
@@ -342,7 +333,7 @@ class Trainer:
         for name, value in theirs.items():
             if ours[name] != value:
                 raise CheckpointError(
-                    f"{self.config.resume} holds another model: model.{name} is {value!r} there and {ours[name]!r} here; "
+                    f"{self.config.resume} holds another model: model.{name} is {value!r} there, {ours[name]!r} here; "
                     "leave the setting out, or start a new run without resume="
                 )
         if state["sample_rate"] != self.config.data.sample_rate:
@@ -362,15 +353,11 @@ class Trainer:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["peak_lr"] = peak  # the settings win: a resumed run may lower its learning rate
         self.step, self.best_bits, self.valid_bits = state["step"], state["best_bits"], state["valid_bits"]
-        self.steps_fixed = state["steps_fixed"]
-        if self.steps_fixed:
-            self.steps = state["steps"]
+        if self.config.minutes is not None:
+            self.steps, self.steps_fixed = state["steps"], state["steps_fixed"]
         torch.set_rng_state(state["random"])
 
     # ---- words and files
-
-    steps_here = 0
-    steps_fixed = False
 
     def _announce(self) -> None:
         rate, field = self.config.data.sample_rate, self.model.receptive_field
@@ -398,7 +385,6 @@ class Trainer:
         return measured
 
     def _open_log(self) -> None:
-        self._timed: list[float] = []
         if self.fabric.is_global_zero:
             self.log = RunLog(self.run_dir, self.config.data.sample_rate, self.step)
             with atomic(self.run_dir / "config.yaml") as path:
