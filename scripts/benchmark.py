@@ -1,0 +1,232 @@
+"""How fast it is, beside PyPI's wavenet-vocoder and the machine's own limit, in one run.
+
+    python scripts/benchmark.py training   [report=FILE] [threads=2] [rounds=12]
+    python scripts/benchmark.py generation [report=FILE] [threads=1] [rounds=5]
+
+Needs the extra: pip install -e '.[benchmark]'. Contestants take turns, so that a machine whose speed drifts is fair to
+all; medians are shown. Close other programs first.
+"""
+
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from wavenet import distributions
+from wavenet.config import ModelConfig, OptimConfig
+from wavenet.distributions import Sampling
+from wavenet.generation import CachedEngine, NaiveEngine
+from wavenet.generation.uniforms import uniforms
+from wavenet.model import WaveNet
+from wavenet.training.optimizers import make_optimizers
+from wavenet.training.trainer import keep_memory
+
+PEER = "wavenet-vocoder 0.1.1"
+CROP = 16384
+
+
+def main() -> None:
+    what, *settings = sys.argv[1:] or ["help"]
+    options = {
+        "report": "",
+        "threads": "2" if what == "training" else "1",
+        "rounds": "12" if what == "training" else "5",
+    }
+    given = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
+    if what not in ("training", "generation") or not set(given) <= set(options):
+        sys.exit(__doc__)
+    options.update(given)
+    torch.set_num_threads(int(options["threads"]))
+    torch.manual_seed(0)
+    rows = (training if what == "training" else generation)(int(options["threads"]), int(options["rounds"]))
+    show(what, rows)
+    if options["report"]:
+        figures = {"machine": machine(), "peer": PEER, "rows": rows}
+        Path(options["report"]).write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def training(threads: int, rounds: int) -> list[dict[str, Any]]:
+    """Forward, backward and optimizer step of `base` on windows of 16384 scored samples."""
+    keep_memory()
+    model = WaveNet(ModelConfig())
+    optimizers = make_optimizers(model, OptimConfig())
+    codes = torch.randint(0, 256, (1, CROP + model.receptive_field))
+
+    def ours(precision: torch.dtype) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            logits = model(codes[:, :-1])
+        (distributions.loss(logits, codes[:, model.receptive_field :]) / CROP).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    peer = make_peer()
+    adam = torch.optim.Adam(peer.parameters(), lr=1e-3)
+    one_hot = torch.nn.functional.one_hot(codes, 256).transpose(1, 2).float()
+
+    def theirs() -> None:
+        logits = peer(one_hot)[:, :, model.receptive_field - 1 : -1]
+        torch.nn.functional.cross_entropy(logits, codes[:, model.receptive_field :]).backward()
+        adam.step()
+        adam.zero_grad()
+
+    matrix = torch.randn(4096, 4096, dtype=torch.bfloat16)
+    # a multiply-add is two operations, and the backward costs twice the forward
+    operations = 6 * multiply_adds(model)
+    seconds = take_turns(
+        {
+            "theirs": theirs,
+            "float32": lambda: ours(torch.float32),
+            "bfloat16": lambda: ours(torch.bfloat16),
+            "matrix": lambda: torch.mm(matrix, matrix),
+        },
+        rounds,
+    )
+    limit = 2 * 4096**3 / seconds["matrix"] / operations
+    speeds = {name: CROP / seconds[name] for name in ("theirs", "float32", "bfloat16")}
+    return [
+        row(PEER, "base", None, "float32", 1, threads, speeds["theirs"], speeds["theirs"], None),
+        row("wavenet, training", "base", None, "float32", 1, threads, speeds["float32"], speeds["theirs"], None),
+        row("wavenet, training", "base", None, "bfloat16", 1, threads, speeds["bfloat16"], speeds["theirs"], limit),
+        row("bfloat16 matrix products alone", "base", None, "bfloat16", 1, threads, limit, speeds["theirs"], limit),
+    ]
+
+
+def generation(threads: int, rounds: int) -> list[dict[str, Any]]:
+    """Sampling with random weights, whose speed is that of trained ones."""
+    model = WaveNet(ModelConfig()).eval()
+    peer = make_peer().eval()
+    peer.make_generation_fast_()
+    engines = {"float32": CachedEngine(model), "bfloat16": CachedEngine(model, torch.bfloat16)}
+    naive = NaiveEngine(model)
+    count, few = 400, 4
+
+    def run(engine: CachedEngine | NaiveEngine, streams: int, samples: int) -> Callable[[], object]:
+        state = engine.start(torch.empty(streams, 0, dtype=torch.int64))
+        noise = uniforms(list(range(streams)), 0, samples)
+        return lambda: engine.generate(state, noise, Sampling())
+
+    start = torch.nn.functional.one_hot(torch.tensor([[128]]), 256).transpose(1, 2).float()
+
+    def theirs() -> None:
+        with torch.inference_mode():
+            peer.incremental_forward(start, T=count, softmax=True, quantize=True)
+
+    jobs = {"theirs": (theirs, count), "naive": (run(naive, 1, few), few)}
+    for precision, engine in engines.items():
+        for streams in (1, 8):
+            jobs[f"{precision} {streams}"] = (run(engine, streams, count), count * streams)
+    seconds = take_turns({name: job for name, (job, _) in jobs.items()}, rounds)
+    speed = {name: samples / seconds[name] for name, (_, samples) in jobs.items()}
+    rows = [
+        row(PEER + " incremental_forward", "base", None, "float32", 1, threads, speed["theirs"], speed["theirs"], None),
+        row("wavenet", "base", "naive", "float32", 1, threads, speed["naive"], speed["theirs"], None),
+    ]
+    for name in list(jobs)[2:]:
+        precision, streams = name.split()
+        rows.append(
+            row("wavenet", "base", "cached", precision, int(streams), threads, speed[name], speed["theirs"], None)
+        )
+    return rows
+
+
+def make_peer() -> Any:
+    """PyPI's wavenet-vocoder in the same size: 20 layers in 2 stacks, kernel 2, 64/128/256 channels."""
+    try:
+        from wavenet_vocoder import WaveNet as Peer
+    except ImportError:
+        sys.exit("wavenet-vocoder is not installed: pip install -e '.[benchmark]'")
+    return Peer(
+        out_channels=256,
+        layers=20,
+        stacks=2,
+        residual_channels=64,
+        gate_channels=128,
+        skip_out_channels=256,
+        kernel_size=2,
+        dropout=0.0,
+    )
+
+
+def take_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each job, one run of each in turn, after one that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds + 1):
+        for name, job in jobs.items():
+            began = time.perf_counter()
+            job()
+            taken[name].append(time.perf_counter() - began)
+    return {name: statistics.median(times[1:]) for name, times in taken.items()}
+
+
+def multiply_adds(model: WaveNet) -> int:
+    """Of one sample's forward: every matrix element once."""
+    return sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and not name.startswith("initial"))
+
+
+def row(
+    name: str,
+    model: str,
+    engine: str | None,
+    precision: str,
+    streams: int,
+    threads: int,
+    speed: float,
+    peer: float | None,
+    limit: float | None,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "model": model,
+        "engine": engine,
+        "precision": precision,
+        "streams": streams,
+        "threads": threads,
+        "samples_per_second": speed,
+        "ratio_to_peer": speed / peer if peer else None,
+        "ratio_to_limit": speed / limit if limit else None,
+    }
+
+
+def machine() -> str:
+    """Processor, cores and torch, in words."""
+    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
+    cores = len(names) or 1
+    return (
+        f"{names[0] if names else platform.processor()}, {cores} cores, {platform.system()}, torch {torch.__version__}"
+    )
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def show(what: str, rows: list[dict[str, Any]]) -> None:
+    table = Table(title=f"{what}: {machine()}")
+    for column in ("", "engine", "precision", "streams", "threads", "samples/s", "x peer", "of limit"):
+        table.add_column(column, justify="left" if column in ("", "engine", "precision") else "right")
+    for r in rows:
+        table.add_row(
+            r["name"],
+            r["engine"] or "",
+            r["precision"],
+            str(r["streams"]),
+            str(r["threads"]),
+            f"{r['samples_per_second']:,.0f}",
+            f"{r['ratio_to_peer']:.2f}" if r["ratio_to_peer"] else "",
+            f"{r['ratio_to_limit']:.0%}" if r["ratio_to_limit"] else "",
+        )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

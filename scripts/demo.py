@@ -1,0 +1,49 @@
+"""`make demo`: train a small network on data/ for about three minutes, generate, and show where everything is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from wavenet import audio, plots
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    run = ROOT / "runs" / "demo"
+    number = 2
+    while run.exists():
+        run, number = ROOT / "runs" / f"demo_{number}", number + 1
+    command("train", "experiment=demo", f"data.dir={ROOT / 'data'}", f"run.dir={run}", f"report={run / 'train.json'}")
+    sounds = run / "generated"
+    command(
+        "generate", f"checkpoint={run}", "seconds=4", "count=2", f"output={sounds}", f"report={run / 'generate.json'}"
+    )
+    trained, made = (json.loads((run / name).read_text()) for name in ("train.json", "generate.json"))
+
+    generated = audio.read(made["files"][0], made["sample_rate"])
+    recording = audio.read(ROOT / "data" / "allison" / "vm-tocallback.flac", made["sample_rate"])
+    pictures = {"generated": generated, "recording": recording[: len(generated)]}
+    plots.save(plots.spectrograms(pictures, made["sample_rate"]), run / "spectrogram.png")
+
+    print(f"\ngenerated sounds   {sounds}")
+    print(f"spectrograms       {run / 'spectrogram.png'}")
+    print(f"learning curve     {run / 'curves.png'}")
+    print(f"held out           {trained['bits_per_sample']:.2f} bits per sample")
+    print(f"                   (counting codes {trained['unigram_bits']:.2f}, linear {trained['linear_bits']:.2f})")
+    print(f"generation         {made['samples_per_second']:,.0f} samples/s = {made['realtime_factor']:.2f} x real time")
+    print(f"more of it         wavenet-generate checkpoint={run} seconds=30")
+
+
+def command(name: str, *settings: str) -> None:
+    done = subprocess.run([sys.executable, "-m", f"wavenet.cli.{name}", *settings], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
