@@ -1,10 +1,14 @@
 """Fast generation in torch: each layer remembers its past inputs, so a sample costs one step per layer.
 
-Fast WaveNet (Paine et al. 2016, arXiv:1611.09482). A layer's memory is a buffer of its context and a little more; new
-inputs are appended, and every `CHUNK` samples the context is moved back to the front:
+Fast WaveNet (Paine et al. 2016, arXiv:1611.09482). A layer's memory is a ring of its last context = (K - 1) d inputs,
+K taps with dilation d. At time t slot t % context holds the oldest input, x[t - context], and then takes x[t]; tap k is
+in slot (t + k d) % context. A ring is a list of small tensors: writing it moves nothing, and a step's cost is its few
+calls into torch.
 
-    | context: (kernel_size - 1) * dilation | inputs heard since ->      |
-      ^ tap 0           ^ tap 1               ^ tap 2, the newest
+    h = W [x[t - (K - 1) d] ... x[t - d] x[t]] + b,   z = tanh(h filter) sigmoid(h gate),   x' = x + R z
+
+The residual biases r are moved into the b of the layers above, b + W (r_1 + ... + r_l, once per tap), which leaves the
+residual update one product.
 """
 
 import copy
@@ -16,56 +20,62 @@ from torch.nn import functional as F
 from wavenet.generation.engine import Engine, State
 from wavenet.model import WaveNet
 
-CHUNK = 512
-"""Samples between two moves of the context; a move then costs next to nothing a sample."""
-
 
 class CachedEngine(Engine):
     """Runs on any device, any model configuration, any number of streams at once."""
 
     name = "cached"
 
+    @torch.inference_mode()
     def __init__(self, model: WaveNet, dtype: torch.dtype = torch.float32) -> None:
         self.model = copy.deepcopy(model).eval().to(dtype)
         self.precision = str(dtype).removeprefix("torch.")
         self.receptive_field = model.receptive_field
         self.device = next(model.parameters()).device
-        self.contexts = [model.initial.context, *(block.conv.context for block in model.blocks)]
+        self.layers, self.moved = [], []
+        moved = torch.zeros(model.config.residual_channels, device=self.device, dtype=dtype)
+        for block in self.model.blocks:
+            conv, kernel_size = block.conv, block.conv.kernel_size
+            bias = conv.weight @ moved.repeat(kernel_size) + (0 if conv.bias is None else conv.bias)
+            slots = [k * conv.dilation for k in range(kernel_size - 1)]
+            back = None if block.residual is None else block.residual.weight.t().contiguous()
+            self.layers.append((conv.weight.t().contiguous(), bias, back, slots, conv.context))
+            self.moved.append(moved)
+            if block.residual is not None and block.residual.bias is not None:
+                moved = moved + block.residual.bias
+        self.gate = model.config.gate_channels
 
     @torch.inference_mode()
     def start(self, context: Tensor) -> State:
         codes = self.heard(context)
-        x, inputs = self.model.initial(codes), [codes]
-        for block in self.model.blocks:
-            inputs.append(x)
+        x, inputs = self.model.initial(codes), []
+        for block, moved in zip(self.model.blocks, self.moved, strict=True):
+            inputs.append((x - moved, block.conv.context))
             x, _ = block(x)
-        memory = []
-        for values, past in zip(inputs, self.contexts, strict=True):
-            newest = values.shape[1] - 1  # left to the step below, which appends it
-            room = values.new_zeros(len(codes), CHUNK, *values.shape[2:])
-            memory.append(torch.cat([values[:, newest - past : newest], room], dim=1))
+        # all but the newest input of each layer, which the step below hears
+        memory = [list(codes[:, -1 - self.model.initial.context : -1].unbind(1))]
+        memory += [list(values[:, -1 - past : -1].unbind(1)) for values, past in inputs]
         state = State(memory, 0, torch.empty(0))
         self.step(state, codes[:, -1])
         return state
 
     @torch.inference_mode()
     def step(self, state: State, codes: Tensor) -> None:
-        if state.position == CHUNK:
-            for buffer, past in zip(state.memory, self.contexts, strict=True):
-                buffer[:, :past] = buffer[:, CHUNK : CHUNK + past].clone()
-            state.position = 0
-        now = state.position
-        heard, *buffers = state.memory
-        heard[:, self.contexts[0] + now] = codes
-        x = self.model.initial(heard[:, now : self.contexts[0] + now + 1])[:, 0]
+        now, (heard, *rings) = state.position, state.memory
+        x = self.model.initial(torch.stack([*heard, codes], dim=1)).squeeze(1)
+        state.memory[0] = [*heard, codes][1:]
         gated = []
-        for block, buffer, past in zip(self.model.blocks, buffers, self.contexts[1:], strict=True):
-            buffer[:, past + now] = x
-            taps = buffer[:, now : past + now + 1 : block.conv.dilation].flatten(1)
-            filter_half, gate_half = F.linear(taps, block.conv.weight, block.conv.bias).chunk(2, dim=1)
-            z = filter_half.tanh_().mul_(gate_half.sigmoid_())
+        for (weight, bias, back, slots, past), ring in zip(self.layers, rings, strict=True):
+            if past:
+                taps = torch.cat([*[ring[(now + slot) % past] for slot in slots], x], dim=1)
+                ring[now % past] = x
+            else:
+                taps = x
+            h = torch.addmm(bias, taps, weight)
+            h[:, : self.gate].tanh_()
+            z = F.glu(h)
             gated.append(z)
-            if block.residual is not None:
-                x = F.linear(z, block.residual.weight, block.residual.bias).add_(x)
+            if back is not None:
+                x = torch.addmm(x, z, back)
         state.logits = self.model.head(torch.cat(gated, dim=1)).float()
         state.position = now + 1

@@ -20,16 +20,17 @@ from wavenet.mulaw import ZERO
 class State:
     """Streams in the middle of generation: whatever the engine remembers, and the logits of each stream's next code."""
 
-    memory: list[Tensor]
+    memory: list[list[Tensor]]
     """Tensors with streams first; their meaning is the engine's own."""
     position: int
-    """Where in its memory the engine is."""
+    """Codes heard since the start."""
     logits: Tensor
     """(S, 256)"""
 
     def select(self, streams: list[int]) -> "State":
         """A copy with these streams alone, in this order: to stop some early, or to follow one twice."""
-        return State([tensor[streams] for tensor in self.memory], self.position, self.logits[streams])
+        memory = [[tensor[streams] for tensor in tensors] for tensors in self.memory]
+        return State(memory, self.position, self.logits[streams])
 
     def clone(self) -> "State":
         """A copy that goes its own way."""
@@ -37,7 +38,7 @@ class State:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and numbers to store with torch.save and load with weights_only=True."""
-        return {"memory": list(self.memory), "position": self.position, "logits": self.logits}
+        return {"memory": [list(tensors) for tensors in self.memory], "position": self.position, "logits": self.logits}
 
     @classmethod
     def from_state_dict(cls, stored: dict[str, Any]) -> "State":

@@ -23,11 +23,12 @@ class NaiveEngine(Engine):
     @torch.inference_mode()
     def start(self, context: Tensor) -> State:
         codes = self.heard(context)
-        return State([codes], 0, self._logits(codes))
+        return State([[codes]], 0, self._logits(codes))
 
+    @torch.inference_mode()
     def step(self, state: State, codes: Tensor) -> None:
-        state.memory = [torch.cat([state.memory[0], codes.unsqueeze(1)], dim=1)[:, 1:]]
-        state.logits = self._logits(state.memory[0])
+        heard = torch.cat([state.memory[0][0], codes.unsqueeze(1)], dim=1)[:, 1:]
+        state.memory, state.position, state.logits = [[heard]], state.position + 1, self._logits(heard)
 
     def _logits(self, codes: Tensor) -> Tensor:
         return self.model(codes)[:, -1].float()
