@@ -132,7 +132,7 @@ def load_state(path: str | Path) -> dict[str, Any]:
     except CheckpointError:
         raise
     except Exception as error:  # torch.load raises a different class for every kind of damage
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path} is not a readable training state ({reason}); is it cut short?") from error
     return state
 

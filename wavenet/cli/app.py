@@ -18,8 +18,13 @@ from wavenet.errors import ConfigError, WaveNetError
 
 Job = Callable[[Any], Any]
 
-KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "text"}
-"""OmegaConf's names of types, in words."""
+KINDS = {
+    "converted to Integer": "a whole number",
+    "converted to Float": "a number",
+    "not a valid bool": "true or false",
+    "converted to String": "text",
+}
+"""What OmegaConf says of a wrong type, in words."""
 
 
 class UsageError(ConfigError):
@@ -150,7 +155,7 @@ def _in_words(error: BaseException) -> str:
     key = getattr(error, "full_key", None)
     if not key:
         return line
-    kind = next((words for name, words in KINDS.items() if line.endswith(f"converted to {name}")), None)
+    kind = next((words for ending, words in KINDS.items() if ending in line), None)
     found = line.split("'")[1] if line.startswith("Value '") else None
     return f"{key} is {found!r}, but it must be {kind}" if kind and found is not None else f"{key}: {line}"
 

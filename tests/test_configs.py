@@ -1,0 +1,57 @@
+"""Every shipped setting file composes, builds what it describes, and says nothing that the schema does not know."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from wavenet.cli import app
+from wavenet.config import EvaluateConfig, GenerateConfig, TrainConfig
+from wavenet.model import WaveNet
+from wavenet.training.optimizers import make_optimizers
+
+GROUPS = app.groups(app.config_folder())
+SCHEMAS = {"train": TrainConfig, "generate": GenerateConfig, "evaluate": EvaluateConfig}
+RECEPTIVE_FIELDS = {"tiny": 512, "base": 2047, "paper": 3070, "large": 4093}
+"""1 + stacks * (2**layers - 1), by hand."""
+
+
+def composed(command: str, *overrides: str):
+    ConfigStore.instance().store(name=f"{command}_schema", node=SCHEMAS[command])
+    with initialize_config_dir(str(app.config_folder()), version_base="1.3"):
+        return OmegaConf.to_object(compose(command, overrides=list(overrides)))
+
+
+@pytest.mark.parametrize("choice", [f"{group}={name}" for group, names in GROUPS.items() for name in names])
+def test_every_choice_builds(choice):
+    config = composed("train", choice, "run.dir=x")
+    model = WaveNet(config.model)
+    held = [
+        p for optimizer in make_optimizers(model, config.optim) for g in optimizer.param_groups for p in g["params"]
+    ]
+    assert len(held) == len(set(map(id, held))) == len(list(model.parameters()))
+    if choice.startswith("model="):
+        assert model.receptive_field == RECEPTIVE_FIELDS[choice.removeprefix("model=")]
+
+
+def test_the_default_is_base():
+    config = composed("train", "run.dir=x")
+    assert WaveNet(config.model).receptive_field == RECEPTIVE_FIELDS["base"]
+    assert sum(p.numel() for p in WaveNet(config.model).parameters()) == 885_184
+
+
+@pytest.mark.parametrize("command", ["generate", "evaluate"])
+def test_commands_of_one_shot_compose(command):
+    assert composed(command, "checkpoint=x").checkpoint == "x"
+
+
+def test_promised_setting_names_exist():
+    promised = {
+        "train": "data.dir model.residual_channels model.stacks model.layers_per_stack model.kernel_size steps seed "
+        "validate_every checkpoint_every optim.lr run.dir resume report",
+        "generate": "checkpoint seconds count seed temperature top_k top_p prime engine precision output report",
+        "evaluate": "checkpoint data.dir engine precision report",
+    }
+    for command, names in promised.items():
+        assert set(names.split()) <= set(app.setting_names(SCHEMAS[command]))
+    assert {"tiny", "base", "paper", "large"} <= set(GROUPS["model"])

@@ -1,0 +1,180 @@
+"""Training: resuming equals never stopping, bad luck is told in one line, and the network learns."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from wavenet import checkpoint
+from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
+from wavenet.errors import AudioError, CheckpointError, TrainingError
+from wavenet.training import Reporter, train, trainer
+
+RATE = 4000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six recordings of smooth noise over a tone, one second each: there is something to predict, but not all."""
+    path = tmp_path_factory.mktemp("tones")
+    random, tone = np.random.default_rng(0), 0.2 * np.sin(2 * np.pi * 200 * np.arange(RATE) / RATE)
+    for i in range(6):
+        sound = np.convolve(random.normal(0, 0.1, RATE), np.hanning(16), "same") + tone
+        soundfile.write(path / f"{i}.wav", sound, RATE)
+    return path
+
+
+@pytest.fixture
+def settings(folder, tmp_path):
+    def make(**changes) -> TrainConfig:
+        model = ModelConfig(stacks=1, layers_per_stack=4, residual_channels=8, gate_channels=8, skip_channels=16)
+        data = DataConfig(dir=str(folder), sample_rate=RATE, cache_dir=str(tmp_path / "cache"), valid_fraction=0.3)
+        quick = {"steps": 7, "crop": 512, "precision": "float32", "sample_every": 0, "log_every": 1, "device": "cpu"}
+        return TrainConfig(data=data, model=model, **(quick | changes))
+
+    return make
+
+
+class Stop(Reporter):
+    """Sends this process a signal at a step, and collects what is said."""
+
+    def __init__(self, at: int = -1, number: int = signal.SIGTERM) -> None:
+        self.at, self.number, self.lines = at, number, []
+
+    def say(self, line):
+        self.lines.append(line)
+
+    def step(self, step, *_):
+        if step == self.at:
+            os.kill(os.getpid(), self.number)
+
+
+def losses(run: Path) -> list[float]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [row["train/bits"] for row in rows if "train/bits" in row]
+
+
+@pytest.mark.parametrize("optim", ["muon", "adamw"])
+@pytest.mark.parametrize("stop", [1, 4])
+def test_resuming_equals_never_stopping_bit_for_bit(settings, tmp_path, optim, stop):
+    """With averaged weights, accumulation and batches, in the middle of an epoch, by either signal."""
+    changes = {"accumulate": 2, "batch_size": 2, "optim": OptimConfig(name=optim, warmup_steps=3, lr=0.01)}
+    train(settings(**changes), tmp_path / "whole")
+    number = signal.SIGINT if stop == 1 else signal.SIGTERM
+    stopped = train(settings(**changes), tmp_path / "parts", Stop(stop, number))
+    assert (stopped.steps, stopped.stopped_by) == (stop, number)
+    resumed = train(settings(resume=str(tmp_path / "parts"), **changes), tmp_path / "parts")
+    assert (resumed.steps, resumed.stopped_by) == (7, None)
+
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    assert len(losses(tmp_path / "whole")) == 7
+    whole, parts = (checkpoint.load_state(tmp_path / name) for name in ("whole", "parts"))
+    for key in ("model", "averaged"):
+        for name, tensor in whole[key].items():
+            assert torch.equal(tensor, parts[key][name]), (key, name)
+    assert parts["best_bits"] == whole["best_bits"]
+
+
+def test_averaged_weights_are_what_is_shared(settings, tmp_path):
+    result = train(settings(optim=OptimConfig(ema_decay=0.5)), tmp_path / "run")
+    state, shared = checkpoint.load_state(tmp_path / "run"), checkpoint.load(result.checkpoint)
+    for name, tensor in shared.model.state_dict().items():
+        assert torch.equal(tensor, state["averaged"][name])
+        assert not torch.equal(tensor, state["model"][name])
+    assert shared.valid_bits == result.bits_per_sample
+    assert (shared.sample_rate, shared.step) == (RATE, 7)
+
+
+def test_it_learns(settings, tmp_path):
+    """Two hundred steps: far below counting codes."""
+    reporter = Stop()
+    result = train(
+        settings(steps=200, validate_every=50, optim=OptimConfig(warmup_steps=10)), tmp_path / "run", reporter
+    )
+    assert result.bits_per_sample < result.unigram_bits - 0.6
+    assert any("200" in line and "held out" in line and "expect" in line for line in reporter.lines)
+    assert {"config.yaml", "metrics.jsonl", "curves.png", "tensorboard", "checkpoints"} <= set(
+        os.listdir(tmp_path / "run")
+    )
+
+
+def test_sounds_and_pictures_are_left(settings, tmp_path):
+    train(settings(steps=2, sample_every=1, sample_seconds=0.05), tmp_path / "run")
+    for step in (1, 2):
+        assert soundfile.info(tmp_path / "run" / "samples" / f"step_00000{step}.wav").frames == round(0.05 * RATE)
+        assert (tmp_path / "run" / "samples" / f"step_00000{step}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_minutes_choose_the_steps(settings, tmp_path):
+    result = train(settings(minutes=0.02, steps=10**6), tmp_path / "run")
+    assert trainer.TIMED_STEPS.start < result.steps < 10**4
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(settings, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    train(settings(steps=2), run)
+    before = checkpoint.load_state(run)
+    forward = trainer.Objective.forward
+    monkeypatch.setattr(trainer.Objective, "forward", lambda *args: forward(*args) * float("nan"))
+    with pytest.raises(TrainingError, match=r"not finite at step 3: lower optim\.lr .* resume="):
+        train(settings(steps=4, resume=str(run)), run)
+    after = checkpoint.load_state(run)
+    assert after["step"] == 2
+    assert all(torch.equal(after["model"][name], tensor) for name, tensor in before["model"].items())
+
+
+def test_another_model_is_named(settings, tmp_path):
+    train(settings(steps=1), tmp_path / "run")
+    other = settings(resume=str(tmp_path / "run"))
+    other.model.residual_channels = 12
+    with pytest.raises(CheckpointError, match=r"model\.residual_channels is 8 there, 12 here"):
+        train(other, tmp_path / "run")
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, 0.99])
+def test_a_truncated_state_is_one_line(settings, tmp_path, keep):
+    train(settings(steps=1), tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.state"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data)) if keep < 1 else keep])
+    with pytest.raises(CheckpointError, match="is not a readable training state") as caught:
+        train(settings(resume=str(tmp_path / "run")), tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_leaves_the_older_checkpoint(settings, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    train(settings(steps=2), run)
+
+    def full(state, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        train(settings(steps=4, resume=str(run)), run)
+    monkeypatch.undo()
+    assert checkpoint.load_state(run)["step"] == 2
+    assert not [name for name in os.listdir(run / "checkpoints") if name.startswith(".")]
+
+
+def test_a_run_folder_that_cannot_be_written(settings, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="cannot write to"):
+        train(settings(steps=1), tmp_path / "file" / "run")
+
+
+def test_everything_held_out_is_one_line(settings, tmp_path, folder):
+    config = settings()
+    one = tmp_path / "one"
+    one.mkdir()
+    soundfile.write(one / "a.wav", np.sin(np.arange(4000) / 3), RATE)
+    (one / "metadata.csv").write_text("file_name,split\na.wav,valid\n")
+    config.data.dir = str(one)
+    with pytest.raises(AudioError, match="held out"):
+        train(config, tmp_path / "run")
