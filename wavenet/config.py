@@ -194,7 +194,7 @@ class TrainConfig:
     """Train for about this long instead: the first steps are timed, then `steps` is set from their speed."""
     batch_size: int = 1
     """Windows per forward pass."""
-    crop: int = 16384
+    crop: int = 8192
     """Scored samples per window; its context (one receptive field) comes on top."""
     accumulate: int = 1
     """Forward passes per optimizer step."""

@@ -11,6 +11,7 @@ concatenated taps, and the skip sum is one product over all gated outputs. No la
 fewer than it was given as it needs for context, and whoever calls the model supplies the context.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -54,7 +55,7 @@ class CausalEmbedding(nn.Module):
 
     def __init__(self, channels: int, taps: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(taps, MULAW_LEVELS, channels) / taps**0.5)
+        self.weight = nn.Parameter(_cosines(channels, decay=0.5).expand(taps, -1, -1) / taps**0.5)
 
     @property
     def context(self) -> int:
@@ -115,6 +116,9 @@ class WaveNet(nn.Module):
         self.skip = nn.Linear(len(dilations) * config.gate_channels, config.skip_channels, config.bias)
         self.hidden = nn.Linear(config.skip_channels, config.head_channels, config.bias)
         self.output = nn.Linear(config.head_channels, MULAW_LEVELS, config.bias)
+        with torch.no_grad():  # at the scale of torch's own initial weights
+            smooth = _cosines(MULAW_LEVELS - 1, decay=1.0) @ torch.randn(MULAW_LEVELS - 1, config.head_channels)
+            self.output.weight.copy_(smooth * self.output.weight.std() / smooth.std())
 
     @property
     def receptive_field(self) -> int:
@@ -141,3 +145,14 @@ class WaveNet(nn.Module):
     def head(self, gated: Tensor) -> Tensor:
         """Every layer's z side by side, (..., layers * gate) -> logits (..., 256)."""
         return self.output(F.relu(self.hidden(F.relu(self.skip(gated)))))
+
+
+def _cosines(channels: int, decay: float) -> Tensor:
+    """Cosines of rising frequency over the codes, (256, channels), mean square 1: codes near in amplitude begin alike.
+
+    A network that starts so need not find out that code 130 lies beside 131; it learns several times faster at first.
+    """
+    frequency = 1 + torch.arange(channels, dtype=torch.float64) % (MULAW_LEVELS - 1)
+    phase = (torch.arange(MULAW_LEVELS, dtype=torch.float64) + 0.5) * math.pi / MULAW_LEVELS
+    waves = torch.cos(phase[:, None] * frequency) * (1 + frequency / 4) ** -decay
+    return (waves / waves.square().mean().sqrt()).float()
