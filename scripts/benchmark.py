@@ -2,15 +2,19 @@
 
     python scripts/benchmark.py training   [report=FILE] [threads=2] [rounds=12]
     python scripts/benchmark.py generation [report=FILE] [threads=1] [rounds=5]
+    python scripts/benchmark.py commands   [report=FILE] [rounds=3]
 
-Needs the extra: pip install -e '.[benchmark]'. Contestants take turns, so that a machine whose speed drifts is fair to
+`commands` measures whole processes: how long until they are done, and their peak memory. The others need the extra: pip install -e '.[benchmark]'. Contestants take turns, so that a machine whose speed drifts is fair to
 all; medians are shown. Close other programs first.
 """
 
 import json
+import os
 import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +28,7 @@ from wavenet import distributions
 from wavenet.config import ModelConfig, OptimConfig
 from wavenet.distributions import Sampling
 from wavenet.generation import CachedEngine, NaiveEngine
-from wavenet.generation.uniforms import uniforms
+from wavenet.generation.splitmix import uniforms
 from wavenet.model import WaveNet
 from wavenet.training.optimizers import make_optimizers
 from wavenet.training.trainer import keep_memory
@@ -35,22 +39,60 @@ CROP = 16384
 
 def main() -> None:
     what, *settings = sys.argv[1:] or ["help"]
-    options = {
-        "report": "",
-        "threads": "2" if what == "training" else "1",
-        "rounds": "12" if what == "training" else "5",
+    defaults = {
+        "training": {"report": "", "threads": "2", "rounds": "12"},
+        "generation": {"report": "", "threads": "1", "rounds": "5"},
+        "commands": {"report": "", "rounds": "3"},
     }
     given = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
-    if what not in ("training", "generation") or not set(given) <= set(options):
+    if what not in defaults or not set(given) <= set(defaults[what]):
         sys.exit(__doc__)
-    options.update(given)
-    torch.set_num_threads(int(options["threads"]))
+    options = defaults[what] | given
+    rounds, threads = int(options["rounds"]), int(options.get("threads", 1))
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
-    rows = (training if what == "training" else generation)(int(options["threads"]), int(options["rounds"]))
-    show(what, rows)
-    if options["report"]:
+    if what == "commands":
+        figures: dict[str, Any] = {"machine": machine(), "commands": commands(rounds)}
+    else:
+        rows = (training if what == "training" else generation)(threads, rounds)
         figures = {"machine": machine(), "peer": PEER, "rows": rows}
+        show(what, rows)
+    if options["report"]:
         Path(options["report"]).write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def commands(rounds: int) -> list[dict[str, Any]]:
+    """Median seconds and peak memory of whole commands, `base` on the embedded data set, in a folder of its own."""
+    table = Table("command", "seconds", "peak MiB", title=machine())
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        train = (
+            f"-m wavenet.cli.train steps=3 sample_every=0 device=cpu data.cache_dir={folder}/cache run.dir={folder}/run"
+        )
+        generate = f"-m wavenet.cli.generate checkpoint={folder}/run device=cpu output={folder}/made seconds="
+        for name, arguments in {
+            "import wavenet": ["-c", "import wavenet"],
+            "wavenet-train --help": ["-m", "wavenet.cli.train", "--help"],
+            "wavenet-train steps=3": train.split(),
+            "wavenet-generate seconds=0.01": (generate + "0.01").split(),
+            "wavenet-generate seconds=2": (generate + "2").split(),
+        }.items():
+            runs = [whole_process([sys.executable, *arguments]) for _ in range(rounds)]
+            seconds, memory = (statistics.median(values) for values in zip(*runs, strict=True))
+            measured.append({"name": name, "seconds": seconds, "peak_mib": memory})
+            table.add_row(name, f"{seconds:.2f}", f"{memory:.0f}")
+    Console(width=120).print(table)
+    return measured
+
+
+def whole_process(command: list[str]) -> tuple[float, float]:
+    """Seconds from start to end, and peak MiB, of a command that must succeed."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed")
+    return time.perf_counter() - began, usage.ru_maxrss / 1024
 
 
 def training(threads: int, rounds: int) -> list[dict[str, Any]]:

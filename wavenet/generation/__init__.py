@@ -15,7 +15,7 @@ from wavenet.errors import ConfigError
 from wavenet.generation.cached import CachedEngine
 from wavenet.generation.engine import Engine, State
 from wavenet.generation.naive import NaiveEngine
-from wavenet.generation.uniforms import uniforms
+from wavenet.generation.splitmix import uniforms
 from wavenet.generation.watch import Watch
 from wavenet.model import WaveNet
 

@@ -37,8 +37,9 @@ from wavenet.training.optimizers import make_optimizers
 from wavenet.training.reporter import Reporter
 from wavenet.training.schedule import learning_rate_factor
 
-TIMED_STEPS = range(10, 40)
-"""Steps whose speed decides how many fit into `minutes`; the first ones warm up caches and compile kernels."""
+WARM_STEPS = 10
+"""Steps that are not timed: they warm up caches and compile kernels. `minutes` becomes a number of steps after a tenth
+of the time, from the speed until then."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Trainer:
         self.config, self.run_dir, self.reporter = config, run_dir, reporter
         self.log: RunLog | None = None
         self.stopped_by: int | None = None
-        self.fabric = make_fabric(config)
+        self.fabric, self.precision = make_fabric(config)
         self.prepared = self._prepare()
         self.sides = split(self.prepared, config.data)
         self._make_model()
@@ -120,7 +121,7 @@ class Trainer:
         self.valid_bits: float | None = None
         self.samples, self.seconds, self.steps_here = 0, 0.0, 0  # of this process
         self.steps_fixed = config.minutes is None
-        self._timed: list[float] = []
+        self.began, self._timed_from = time.perf_counter(), (0, 0.0)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         if config.resume is not None:
             self._restore(checkpoint.load_state(Path(config.resume).expanduser()))
@@ -227,15 +228,16 @@ class Trainer:
         self.samples += samples * self.fabric.world_size
         self.seconds += seconds
         self.steps_here += 1
-        if self.config.minutes is None or self.steps_fixed:
+        if self.config.minutes is None or self.steps_fixed or self.steps_here < WARM_STEPS:
             return
-        if self.steps_here in TIMED_STEPS:
-            self._timed.append(seconds)
-        enough = self.seconds > 3 * self.config.minutes  # a twentieth of the time: slow steps need no thirty of them
-        if self.steps_here >= TIMED_STEPS.stop or (enough and self._timed):
-            left = max(60 * self.config.minutes - self.seconds, 0)
-            self.steps = self.step + max(1, round(left / (sum(self._timed) / len(self._timed))))
-            self.steps_fixed = True
+        if self.steps_here == WARM_STEPS:
+            self._timed_from = self.step, time.perf_counter()
+            return
+        first, began = self._timed_from
+        per_step = (time.perf_counter() - began) / (self.step - first)
+        left = 60 * self.config.minutes - (time.perf_counter() - self.began)
+        self.steps = self.step + max(1, round(left / per_step))
+        self.steps_fixed = left < 0.9 * 60 * self.config.minutes
 
     # ---- what happens now and then
 
@@ -368,7 +370,7 @@ class Trainer:
         self.reporter.say(f"training on {minutes[0]:.1f} minutes, validating on {minutes[1]:.1f}")
         self.reporter.say(
             f"{parameters:,} parameters, receptive field {field} samples = {1000 * field / rate:.0f} ms; "
-            f"{self.fabric.device}, {getattr(self.fabric._precision, 'precision', '32-true')}"
+            f"{self.fabric.device}, {self.precision}"
         )
         if self.step:
             self.reporter.say(f"resuming at step {self.step} of {self.steps}")
@@ -399,8 +401,8 @@ class Trainer:
             self.log.close()
 
 
-def make_fabric(config: TrainConfig) -> Fabric:
-    """Devices and precision. Raises ConfigError for a device that is not there."""
+def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
+    """Devices, and the precision in words. Raises ConfigError for a device that is not there."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
     accelerator = config.device
@@ -415,7 +417,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
         precision="bf16-mixed" if mixed else "32-true",
     )
     fabric.launch()
-    return fabric
+    return fabric, "bfloat16 mixed" if mixed else "float32"
 
 
 def keep_memory() -> None:

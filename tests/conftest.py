@@ -1,0 +1,66 @@
+"""What all tests share: repeatable random examples, thread count, and a folder of recordings of every kind."""
+
+import os
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import settings
+
+import wavenet
+from wavenet.config import ModelConfig
+from wavenet.generation import ENGINES
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25)
+settings.load_profile("repeatable")
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+
+
+def pytest_report_header() -> str:
+    return f"wavenet {wavenet.__version__}, torch {torch.__version__}, engines: {', '.join(ENGINES)}"
+
+
+@pytest.fixture
+def small() -> ModelConfig:
+    return ModelConfig(
+        stacks=2, layers_per_stack=3, residual_channels=8, gate_channels=6, skip_channels=12, head_channels=10
+    )
+
+
+KINDS = {
+    "a.wav": ("WAV", "PCM_16", 16000, 1),
+    "b.WAV": ("WAV", "PCM_U8", 8000, 1),
+    "deep/er/c.wav": ("WAV", "PCM_24", 44100, 2),
+    "deep/d.wav": ("WAV", "PCM_32", 48000, 1),
+    "deep/e.wav": ("WAV", "FLOAT", 22050, 3),
+    "f.flac": ("FLAC", "PCM_16", 48000, 2),
+    "g.ogg": ("OGG", "VORBIS", 44100, 1),
+    "h.mp3": ("MP3", "MPEG_LAYER_III", 44100, 2),
+    "i.aiff": ("AIFF", "PCM_16", 11025, 1),
+}
+"""Name -> container, encoding, Hz, channels."""
+
+
+def tone(hertz: float, rate: int, seconds: float = 0.5) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory):
+    """Half a second each, every file a tone of its own (300 Hz and up by 50), and six files that cannot be used."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for number, (name, (container, encoding, rate, channels)) in enumerate(KINDS.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sound = np.repeat(tone(300 + 50 * number, rate)[:, None], channels, axis=1)
+        soundfile.write(path, sound, rate, format=container, subtype=encoding)
+    (folder / "broken.wav").write_bytes(b"RIFF but nothing more")
+    (folder / "empty.wav").write_bytes(b"")
+    soundfile.write(folder / "silent.wav", np.zeros(8000), 16000)
+    soundfile.write(folder / "short.wav", tone(300, 16000, 0.01), 16000)
+    soundfile.write(folder / "nan.wav", np.full(8000, np.nan), 16000, subtype="FLOAT")
+    soundfile.write(folder / "nothing.wav", np.zeros(0), 16000)
+    soundfile.write(folder / ".hidden.wav", tone(300, 16000), 16000)
+    (folder / "notes.txt").write_text("not a recording")
+    return folder

@@ -1,0 +1,81 @@
+"""Who may import whom: down only. A module that the table does not know fails, so that the table stays the map."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "wavenet"
+BELOW_TRAINING = {"checkpoint", "config", "dataset", "distributions", "errors", "evaluation", "files", "generation"}
+BELOW_TRAINING |= {"audio", "model", "mulaw", "plots", "preparation"}
+MAY_IMPORT = {
+    "errors": set(),
+    "files": set(),
+    "mulaw": set(),
+    "config": {"errors"},
+    "audio": {"errors"},
+    "model": {"config"},
+    "distributions": {"mulaw"},
+    "preparation": {"audio", "config", "errors", "mulaw"},
+    "dataset": {"config", "distributions", "errors", "mulaw", "preparation"},
+    "checkpoint": {"config", "errors", "files", "model"},
+    "generation": {"audio", "distributions", "errors", "generation", "model", "mulaw"},
+    "evaluation": {"dataset", "distributions", "generation", "model", "mulaw"},
+    "plots": {"files"},
+    "training": BELOW_TRAINING | {"training"},
+    "cli": BELOW_TRAINING | {"training", "cli", "wavenet"},
+    "wavenet": {"checkpoint", "config", "errors", "model"},
+}
+ONLY_IN = {
+    "hydra": {"cli"},
+    "omegaconf": {"cli"},
+    "rich": {"cli"},
+    "matplotlib": {"plots"},
+    "lightning_fabric": {"training"},
+}
+SOURCES = sorted(ROOT.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """Top-level module or package that a file belongs to."""
+    first = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    return "wavenet" if first == "__init__" else first
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_down(path):
+    own = {name.split(".")[1] for name in imports(path) if name.startswith("wavenet.")}
+    own = {name if name in MAY_IMPORT else "wavenet" for name in own}
+    assert own <= MAY_IMPORT[part(path)]
+    for library, parts in ONLY_IN.items():
+        if part(path) not in parts:
+            assert library not in {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_pickle_and_no_bare_except(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None)
+    assert not {"pickle", "marshal", "shelve"} & {name.split(".")[0] for name in imports(path)}
+
+
+def test_importing_the_library_stays_light():
+    heavy = "hydra", "omegaconf", "matplotlib", "rich", "tensorboard", "lightning_fabric", "joblib"
+    code = f"import sys, wavenet; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

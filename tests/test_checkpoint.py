@@ -1,0 +1,135 @@
+"""Checkpoints: what goes in comes out, damage is one clear line, and nothing is ever unpickled or half written."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from wavenet import checkpoint
+from wavenet.config import ModelConfig
+from wavenet.errors import CheckpointError
+from wavenet.model import WaveNet
+
+
+@pytest.fixture
+def saved(small, tmp_path):
+    small.input, small.dilations = "scalar", [1, 3]
+    model = WaveNet(small)
+    path = tmp_path / "checkpoints" / "best.safetensors"
+    checkpoint.save(path, model, 22050, 123, 3.5)
+    return model, path
+
+
+def test_round_trip(saved):
+    model, path = saved
+    loaded = checkpoint.load(path)
+    assert (loaded.sample_rate, loaded.step, loaded.valid_bits) == (22050, 123, 3.5)
+    assert loaded.model.config == model.config
+    assert not loaded.model.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor)
+
+
+def test_a_run_folder_means_its_best_then_its_last(saved, tmp_path):
+    _, best = saved
+    last = best.with_name("last.safetensors")
+    last.write_bytes(best.read_bytes())
+    assert checkpoint.find(tmp_path) == best
+    best.unlink()
+    assert checkpoint.find(tmp_path) == last
+    last.unlink()
+    for path in (tmp_path, tmp_path / "none.safetensors"):
+        with pytest.raises(CheckpointError, match=r"give a run folder or a \.safetensors file"):
+            checkpoint.find(path)
+
+
+def test_sharing_never_unpickles(saved, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("unpickled")
+
+    for module, name in ((torch, "load"), (pickle, "load"), (pickle, "loads"), (pickle, "Unpickler")):
+        monkeypatch.setattr(module, name, refuse)
+    checkpoint.load(saved[1])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "x.safetensors"
+    narrow = ModelConfig(layers_per_stack=2, residual_channels=2, gate_channels=2, skip_channels=2, head_channels=2)
+    checkpoint.save(path, WaveNet(narrow), 8000, 1, None)
+    return path.read_bytes()
+
+
+@given(share=st.floats(0, 0.999))
+def test_a_truncated_file_is_refused(share, whole, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cut") / "x.safetensors"
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def altered(path, change):
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["wavenet"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    change(header, tensors)
+    save_file(tensors, path, metadata={"wavenet": json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda header, _: header.update(format_version=99), "format version 99"),
+        (lambda header, _: header["mulaw"].update(mu=256), "another mu-law convention"),
+        (lambda header, _: header["model"].update(skip_channels=13), "does not fit its weights"),
+        (lambda header, _: header["model"].update(stacks=-1), "does not fit its weights"),
+        (lambda header, _: header["model"].update(novelty=1), "does not fit its weights"),
+        (lambda header, _: header.pop("sample_rate"), "does not fit its weights"),
+        (lambda _, tensors: tensors.pop("hidden.weight"), "does not fit its weights"),
+    ],
+)
+def test_an_altered_file_is_refused(saved, change, said):
+    altered(saved[1], change)
+    with pytest.raises(CheckpointError, match=said) as caught:
+        checkpoint.load(saved[1])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    save_file({"x": torch.zeros(3)}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match="something else"):
+        checkpoint.load(tmp_path / "x.safetensors")
+
+
+def test_a_full_disk_leaves_the_older_file(saved, monkeypatch):
+    model, path = saved
+    before = path.read_bytes()
+
+    def full(_, target, metadata):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        checkpoint.save(path, model, 22050, 124, 3.4)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+class Surprise:
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+def test_a_state_that_executes_is_refused(tmp_path, capsys):
+    path = tmp_path / "last.state"
+    torch.save({"format_version": 1, "x": Surprise()}, path)
+    with pytest.raises(CheckpointError):
+        checkpoint.load_state(path)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,78 @@
+"""The softmax over codes: its loss and gradient, and draws that invert its cumulative distribution."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wavenet import distributions
+from wavenet.distributions import IGNORED, Sampling, sample
+
+
+@pytest.mark.parametrize("rows", [1, 1023, 1024, 1025, 2500])
+def test_loss_and_gradient_equal_cross_entropy(rows):
+    torch.manual_seed(0)
+    logits = torch.randn(1, rows, 256)
+    targets = torch.randint(0, 256, (1, rows))
+    targets[torch.rand(1, rows) < 0.3] = IGNORED
+    results = []
+    for loss in (distributions.loss, distributions.reference_loss):
+        x = logits.clone().requires_grad_()
+        (loss(x, targets) * 0.5).backward()
+        results.append((loss(x, targets).detach(), x.grad))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-6)
+
+
+def test_nothing_scored_is_no_loss():
+    x = torch.randn(3, 256, requires_grad=True)
+    loss = distributions.loss(x, torch.full((3,), IGNORED))
+    loss.backward()
+    assert loss == 0
+    assert (x.grad == 0).all()
+
+
+def test_evenly_spaced_uniforms_give_the_probabilities():
+    torch.manual_seed(0)
+    logits = torch.randn(256)
+    n = 20_000
+    uniforms = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    counts = sample(logits.expand(n, -1), uniforms, Sampling()).bincount(minlength=256)
+    assert (counts - n * logits.double().softmax(-1)).abs().max() <= 1
+
+
+def test_temperature():
+    logits = torch.randn(4, 256)
+    uniforms = torch.rand(4, dtype=torch.float64)
+    assert torch.equal(sample(logits, uniforms, Sampling(temperature=0)), logits.argmax(-1))
+    assert torch.equal(sample(logits, uniforms, Sampling(temperature=0.5)), sample(2 * logits, uniforms, Sampling()))
+
+
+@given(st.integers(1, 300), st.floats(0.01, 1), st.integers(0, 2**32 - 1), st.booleans())
+def test_only_what_is_kept_is_drawn(top_k, top_p, seed, ties):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(256, generator=generator)
+    if ties:
+        logits = logits.round()
+    p = logits.double().softmax(-1)
+    order = sorted(range(256), key=lambda code: (-float(p[code]), code))[:top_k]
+    total, held, kept = float(p[order].sum()), 0.0, []
+    for code in order:
+        if held >= top_p * (1 - 1e-12):
+            break
+        kept.append(code)
+        held += float(p[code]) / total
+    uniforms = torch.tensor([0.0, 1e-9, 0.3, 0.7, 1 - 2**-53], dtype=torch.float64)
+    drawn = sample(logits.expand(5, -1), uniforms, Sampling(top_k=top_k, top_p=top_p)).tolist()
+    assert set(drawn) <= set(kept)
+    assert drawn[0] == min(kept)
+    assert drawn[-1] == max(kept)
+
+
+def test_a_code_of_no_probability_is_never_drawn():
+    logits = torch.full((2, 256), -torch.inf)
+    logits[:, 7] = 0
+    assert sample(logits, torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64), Sampling()).tolist() == [7, 7]
+
+
+def test_bits():
+    assert torch.allclose(distributions.bits(torch.zeros(3, 256), torch.tensor([0, 9, 255])), torch.tensor(8.0))

@@ -1,0 +1,58 @@
+"""The README's commands work, in order, on a folder of made-up sounds; what it names exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from test_cli import COMMANDS, call  # noqa: F401 (a fixture)
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+QUICK = {
+    "train": ["crop=1024", "threads=1", "device=cpu"],
+    "generate": ["threads=1", "device=cpu"],
+    "evaluate": ["threads=1", "device=cpu"],
+}
+SHORTER = {"minutes=15": "steps=3", "seconds=10": "seconds=0.1", "steps=5000": "steps=4"}
+
+
+def commands() -> list[list[str]]:
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    return [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_commands_work_as_written(call, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name in ("intro", "a", "b", "c"):
+        soundfile.write(folder / f"{name}.wav", np.random.default_rng(len(name)).normal(0, 0.1, 4000), 16000)
+    lines = commands()
+    assert len(lines) >= 5
+    for program, *arguments in lines:
+        command = program.removeprefix("wavenet-")
+        assert command in COMMANDS
+        shortened = [SHORTER.get(argument, argument) for argument in arguments]
+        if command == "generate" and not any(argument.startswith("seconds") for argument in shortened):
+            shortened.append("seconds=0.1")
+        status, _, err = call(command, *shortened, *QUICK[command])
+        assert (status, err) == (0, ""), (program, arguments)
+    assert Path("more.flac").is_file()
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z-]+)", README))))
+def test_make_targets_exist(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:wavenet|scripts|data|configs)/[\w./]+", README))))
+def test_paths_exist(path):
+    assert (ROOT / path.rstrip(".")).exists() or path.startswith("wavenet/configs")
+
+
+def test_links_to_pictures_exist():
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (ROOT / picture).is_file()
