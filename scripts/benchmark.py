@@ -4,8 +4,9 @@
     python scripts/benchmark.py generation [report=FILE] [threads=1] [rounds=5]
     python scripts/benchmark.py commands   [report=FILE] [rounds=3]
 
-`commands` measures whole processes: how long until they are done, and their peak memory. The others need the extra: pip install -e '.[benchmark]'. Contestants take turns, so that a machine whose speed drifts is fair to
-all; medians are shown. Close other programs first.
+`commands` measures whole processes: how long until they are done, and their peak memory. The others need the extra,
+pip install -e '.[benchmark]'; contestants take turns, so that a machine whose speed drifts is fair to all, and medians
+are shown. Close other programs first.
 """
 
 import json

@@ -75,6 +75,8 @@ def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     for name in overrides:
         if name != "experiment":
             OmegaConf.update(merged, name, OmegaConf.select(asked, name), merge=False)
+    if "steps" in overrides and "minutes" not in overrides:
+        merged.minutes = None
     merged.resume = given.resume
     if "report" not in overrides:
         merged.report = None

@@ -117,7 +117,7 @@ class Trainer:
         if not len(self.train_windows):
             raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
         self.step, self.steps = 0, config.steps
-        self.best_bits = math.inf
+        self.best_bits, self.best_step = math.inf, 0
         self.valid_bits: float | None = None
         self.samples, self.seconds, self.steps_here = 0, 0.0, 0  # of this process
         self.steps_fixed = config.minutes is None
@@ -166,13 +166,13 @@ class Trainer:
                 values = {"train/bits": bits, "train/grad_norm": norm, "train/lr": lr, "train/samples_per_second": rate}
                 self.log.scalars(self.step, values)
             if self.step % config.validate_every == 0 and not last:
-                self.validate(baselines, config.validate_seconds)
+                self.validate(baselines)
             if config.sample_every and (self.step % config.sample_every == 0 or last):
                 self.sample(baselines)
             if self.step % config.checkpoint_every == 0 and not last:
                 self.save()
         if self.stopped_by is None:
-            self.validate(baselines, math.inf)
+            self.validate_all(baselines)
         self.save()
         if self.log and baselines:
             self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
@@ -241,27 +241,43 @@ class Trainer:
 
     # ---- what happens now and then
 
-    def validate(self, baselines: Baselines | None, seconds: float) -> None:
-        """Score the averaged weights on `seconds` of validation audio, and keep them if they are the best so far."""
+    def validate(self, baselines: Baselines | None) -> None:
+        """Score the averaged weights on `validate_seconds` of validation audio, and keep them if they are the best."""
         if not len(self.valid_windows):
             return
-        count = len(self.valid_windows)
-        share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
-        chosen = range(0, count, max(1, round(1 / share)))[self.fabric.global_rank :: self.fabric.world_size]
-        autocast = self.fabric.autocast()
-        bits, samples = evaluation.score(self.averaged, self.valid_windows, self.fabric.device, autocast, chosen)
-        summed = self.fabric.all_reduce(torch.tensor([bits, samples], dtype=torch.float64), reduce_op="sum")
-        self.valid_bits = float(summed[0] / summed[1])
-        if not self.fabric.is_global_zero:
-            return
-        if self.log:
-            self.log.scalars(self.step, {"valid/bits": self.valid_bits})
-        verdict = f": {baselines.verdict(self.valid_bits)}" if baselines else ""
-        levels = f" (unigram {baselines.unigram_bits:.2f}, linear {baselines.linear_bits:.2f})" if baselines else ""
-        self.reporter.say(f"step {self.step}: {self.valid_bits:.3f} bits per sample held out{levels}{verdict}")
+        self.valid_bits = self._score(self.config.validate_seconds)
+        self._tell(baselines)
         if self.valid_bits < self.best_bits:
-            self.best_bits = self.valid_bits
+            self.best_bits, self.best_step = self.valid_bits, self.step
             self._share("best")
+
+    def validate_all(self, baselines: Baselines | None) -> None:
+        """At the end: choose the best as ever, on the same audio, then measure on the whole validation part."""
+        self.validate(baselines)
+        if self.config.validate_seconds * self.config.data.sample_rate < self.valid_windows.samples:
+            self.valid_bits = self._score(math.inf)
+            self._tell(baselines)
+            if self.best_step == self.step:
+                self._share("best")
+
+    def _score(self, seconds: float) -> float:
+        """Bits per sample of the averaged weights on windows from everywhere in the validation part."""
+        share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
+        chosen = range(0, len(self.valid_windows), max(1, round(1 / share)))
+        chosen = chosen[self.fabric.global_rank :: self.fabric.world_size]
+        autocast = self.fabric.autocast()
+        scored = evaluation.score(self.averaged, self.valid_windows, self.fabric.device, autocast, chosen)
+        bits, samples = self.fabric.all_reduce(torch.tensor(scored, dtype=torch.float64), reduce_op="sum")
+        return float(bits / samples)
+
+    def _tell(self, baselines: Baselines | None) -> None:
+        bits = self.valid_bits
+        if self.log is None or bits is None or baselines is None:
+            return
+        self.log.scalars(self.step, {"valid/bits": bits})
+        levels = f"unigram {baselines.unigram_bits:.2f}, linear {baselines.linear_bits:.2f}"
+        verdict = baselines.verdict(bits)
+        self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample held out ({levels}): {verdict}")
 
     def sample(self, baselines: Baselines | None) -> None:
         """Write a generated sound and its picture beside a recording's, and draw the curves."""
@@ -315,6 +331,7 @@ class Trainer:
             "steps": self.steps,
             "steps_fixed": self.steps_fixed,
             "best_bits": self.best_bits,
+            "best_step": self.best_step,
             "valid_bits": self.valid_bits,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -323,10 +340,12 @@ class Trainer:
         }
         if self.fabric.is_global_zero:
             checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", state)
-            self._share("last")
+        self._share("last")
         self.fabric.barrier()
 
     def _share(self, name: str) -> None:
+        if not self.fabric.is_global_zero:
+            return
         path = self.run_dir / "checkpoints" / f"{name}.safetensors"
         checkpoint.save(path, self.averaged, self.config.data.sample_rate, self.step, self.valid_bits)
 
@@ -354,8 +373,9 @@ class Trainer:
             optimizer.load_state_dict(stored)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["peak_lr"] = peak  # the settings win: a resumed run may lower its learning rate
-        self.step, self.best_bits, self.valid_bits = state["step"], state["best_bits"], state["valid_bits"]
-        if self.config.minutes is not None:
+        self.step, self.valid_bits = state["step"], state["valid_bits"]
+        self.best_bits, self.best_step = state["best_bits"], state["best_step"]
+        if self.config.minutes is not None and self.config.minutes == state["config"]["minutes"]:
             self.steps, self.steps_fixed = state["steps"], state["steps_fixed"]
         torch.set_rng_state(state["random"])
 
