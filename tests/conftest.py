@@ -14,7 +14,8 @@ from wavenet.generation import ENGINES
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("repeatable")
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+if not os.environ.get("OMP_NUM_THREADS"):
+    torch.set_num_threads(2)
 
 
 def pytest_report_header() -> str:

@@ -18,7 +18,7 @@ from wavenet.errors import AudioError
 @pytest.mark.parametrize("name", KINDS)
 def test_every_format_reads_at_the_rate_asked_for(recordings, name):
     sound = audio.read(recordings / name, 16000).numpy()
-    assert abs(len(sound) - 8000) <= (2500 if name.endswith("mp3") else 1)  # MP3 pads with its own delay
+    assert abs(len(sound) - 8000) <= 1
     spectrum = np.abs(np.fft.rfft(sound[1000:7000] * np.hanning(6000)))
     expected = 300 + 50 * list(KINDS).index(name)
     assert abs(spectrum.argmax() * 16000 / 6000 - expected) < 3
@@ -58,13 +58,14 @@ def test_what_cannot_be_read_says_why(recordings, name, reason):
     assert name in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "aiff"])
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "aiff"])
 @given(data=st.data())
 def test_a_damaged_file_is_audio_or_a_clear_error(kind, data, tmp_path_factory):
     path = tmp_path_factory.mktemp("damaged") / f"x.{kind}"
     soundfile.write(path, tone(440, 8000, 0.1), 8000)
     content = bytearray(path.read_bytes())
-    for position in data.draw(st.lists(st.integers(0, min(len(content), 120) - 1), max_size=4)):
+    anywhere = st.integers(0, 59) | st.integers(0, len(content) - 1)  # headers are short: half of the damage goes there
+    for position in data.draw(st.lists(anywhere, max_size=4)):
         content[position] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     with contextlib.suppress(AudioError):
@@ -76,7 +77,7 @@ def test_writing_and_reading_again(tmp_path, suffix):
     sound = torch.linspace(-1.2, 1.2, 1000)
     audio.write(tmp_path / "new" / f"x{suffix}", sound, 22050)
     again = audio.read(tmp_path / "new" / f"x{suffix}", 22050)
-    torch.testing.assert_close(again, sound.clamp(-1, 1), atol=1 / 32000, rtol=0)
+    torch.testing.assert_close(again, sound.clamp(-1, 1), atol=1.6 / 32768, rtol=0)
 
 
 def test_an_interrupted_writer_leaves_a_valid_file(tmp_path):
@@ -102,3 +103,78 @@ def test_writing_where_it_cannot(tmp_path):
     ):
         with pytest.raises(AudioError, match=reason):
             audio.write(path, np.zeros(3), 8000)
+
+
+@pytest.mark.parametrize(("source", "rate"), [(44100, 16000), (8000, 16000), (48000, 22050)])
+def test_resampling_moves_a_tone_in_neither_time_nor_level(source, rate):
+    ratio = Fraction(rate, source)
+
+    def resampled(hertz):
+        sound = torch.from_numpy(tone(hertz, source)).float()
+        return torch.cat(list(audio.resample_blocks([sound], ratio))).numpy()
+
+    middle = slice(rate // 10, -rate // 10)
+    assert np.abs(resampled(1000) - tone(1000, rate))[middle].max() < 1e-4
+    if rate < source:  # what the new rate cannot hold is gone, not folded back
+        assert np.abs(resampled(rate * 0.55)[middle]).max() < 1e-4
+
+
+@given(st.integers(0, 400), st.sampled_from([Fraction(160, 441), Fraction(2), Fraction(147, 320)]), st.integers(1, 50))
+def test_any_length_is_resampled_in_full(length, ratio, size):
+    pieces = torch.ones(length).split(size) if length else []
+    assert sum(map(len, audio.resample_blocks(pieces, ratio))) == -(-length * ratio.numerator // ratio.denominator)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "deep/er/c.wav", "f.flac"])
+def test_a_long_file_is_the_same_in_small_blocks(recordings, monkeypatch, name):
+    whole = audio.read(recordings / name, 16000)
+    monkeypatch.setattr(audio, "BLOCK_VALUES", 1001)
+    assert len(list(audio.blocks(recordings / name, 16000))) > 5
+    torch.testing.assert_close(audio.read(recordings / name, 16000), whole, atol=1e-6, rtol=0)
+
+
+def test_channels_are_averaged(tmp_path):
+    sound = np.stack([tone(500, 16000), 0.5 * tone(900, 16000), np.zeros(8000)], axis=1)
+    soundfile.write(tmp_path / "x.wav", sound, 16000, subtype="FLOAT")
+    assert np.abs(audio.read(tmp_path / "x.wav", 16000).numpy() - sound.mean(axis=1)).max() < 1e-6
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_bad_sample_in_one_channel_is_enough(tmp_path, value):
+    sound = np.zeros((9000, 2), dtype=np.float32)
+    sound[7000, 1] = value
+    soundfile.write(tmp_path / "x.wav", sound, 44100, subtype="FLOAT")
+    with pytest.raises(AudioError, match="NaN or infinite"):
+        audio.read(tmp_path / "x.wav", 16000)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_sixteen_bits_move_by_one_step_at_most(tmp_path, suffix):
+    values = np.arange(-32768, 32768).astype(np.int16)
+    soundfile.write(tmp_path / "x.wav", values, 8000, subtype="PCM_16")
+    audio.write(tmp_path / f"y{suffix}", audio.read(tmp_path / "x.wav", 8000), 8000)
+    again, _ = soundfile.read(tmp_path / f"y{suffix}", dtype="int16")
+    assert np.abs(again.astype(int) - values).max() <= 1
+    assert again.argmin() == 0
+    assert again[32768] == 0
+
+
+def test_a_failed_writer_leaves_the_older_file_alone(tmp_path, monkeypatch):
+    path = tmp_path / "x.FLAC"
+    audio.write(path, tone(300, 8000), 8000)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    def failing():
+        with audio.Writer(path, 8000) as writer:
+            writer.write(np.zeros(10))
+            assert path.read_bytes() == before
+            monkeypatch.setattr(soundfile.SoundFile, "write", full)
+            writer.write(np.zeros(10))
+
+    with pytest.raises(AudioError, match="No space left on device"):
+        failing()
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x.FLAC"]

@@ -1,6 +1,7 @@
 """The commands: every mistake is one line that names the setting, and the figures come out as documented."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -195,3 +196,16 @@ def test_scripts_from_a_checkout():
         )
         assert done.returncode == 0
         assert "Settings:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "My Music (2024), part 2", "Bjørk's=best", 'say "hi"', "50% [x] {y}", "back\\slash"]
+)
+def test_any_folder_name_gets_through(call, folder, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(folder, tmp_path / name)
+    status, _, err = call("train", f"data.dir=~/{name}", f"run.dir=runs {name}", *QUICK)
+    assert (status, err) == (0, "")
+    status, _, err = call("generate", f"checkpoint=runs {name}", "seconds=0.01", f"output={name}.wav")
+    assert (status, err) == (0, "")
+    assert Path(f"{name}.wav").is_file()

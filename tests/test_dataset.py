@@ -35,6 +35,7 @@ def test_each_sample_is_scored_once_with_its_own_past(lengths, crop, field):
     for index in range(len(windows)):
         row, targets = (tensor.numpy() for tensor in windows[index])
         assert len(targets) == len(row) - field
+        assert np.sum(targets != IGNORED) <= crop
         for i in np.flatnonzero(targets != IGNORED):
             assert targets[i] == row[i + field]
             seen.append(tuple(row[i : i + field + 1]))
@@ -116,3 +117,37 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert all(sorted(order) == list(range(100)) for order in orders)
     assert len(set(orders)) == 4
     assert orders[1] == tuple(shuffled(100, 0, 1).tolist())
+
+
+def test_the_second_part_of_a_cut_recording_hears_the_first():
+    data = prepared({"a.wav": 1000})
+    sides = split(data, DataConfig(valid_fraction=0.1))
+    row, targets = Windows(data.codes, sides.valid, 200, 30)[0]
+    assert np.array_equal(row, data.codes[870:])
+    assert np.array_equal(targets, data.codes[900:])
+
+
+def test_nothing_to_score_is_no_items():
+    windows = Windows(np.zeros(5, dtype=np.uint8), [], 10, 3)
+    assert (len(windows), windows.samples) == (0, 0)
+
+
+def test_no_validation_when_none_is_wanted():
+    for count in (1, 5):
+        sides = split(prepared({f"{i}.wav": 10 for i in range(count)}), DataConfig(valid_fraction=0))
+        assert (len(sides.train), len(sides.valid)) == (count, 0)
+
+
+def test_metadata_wins_over_cutting_and_takes_what_spreadsheets_write(tmp_path):
+    (tmp_path / "metadata.csv").write_text("\ufefffile_name,split\r\na.wav, Valid \r\n", encoding="utf-8")
+    sides = split(prepared({"a.wav": 10}, tmp_path), DataConfig())
+    assert (sides.train, sides.valid) == ([], [Span(0, 10, 0)])
+    (tmp_path / "metadata.csv").write_bytes("file_name,split\ncaf\u00e9.wav,train\n".encode("latin-1"))
+    with pytest.raises(AudioError, match="cannot be read as UTF-8"):
+        split(prepared({"a.wav": 10}, tmp_path), DataConfig())
+
+
+def test_metadata_without_a_split_changes_nothing(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,speaker\n0.wav,x\n")
+    lengths = {f"{i}.wav": 10 for i in range(20)}
+    assert split(prepared(lengths, tmp_path), DataConfig()) == split(prepared(lengths), DataConfig())

@@ -76,3 +76,64 @@ def test_a_code_of_no_probability_is_never_drawn():
 
 def test_bits():
     assert torch.allclose(distributions.bits(torch.zeros(3, 256), torch.tensor([0, 9, 255])), torch.tensor(8.0))
+
+
+def test_loss_of_bfloat16_logits_is_summed_in_float32():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(3000, 256).bfloat16(), torch.randint(0, 256, (3000,))
+    x = logits.clone().requires_grad_()
+    total = distributions.loss(x, targets)
+    total.backward()
+    exact = logits.float().requires_grad_()
+    expected = distributions.reference_loss(exact, targets)
+    expected.backward()
+    assert abs(total / expected - 1) < 1e-6
+    assert x.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(x.grad.float(), exact.grad, rtol=2**-8, atol=1e-6)
+
+
+def test_draws_sit_exactly_on_the_cumulative_distribution():
+    """All codes alike: the distribution climbs by 1/256, exactly in binary, and code c owns [c, c + 1) / 256."""
+    edges = torch.arange(256, dtype=torch.float64) / 256
+    below = torch.nextafter(edges[1:], torch.zeros(255, dtype=torch.float64))
+    logits = torch.zeros(256, 256)
+    assert torch.equal(sample(logits, edges, Sampling()), torch.arange(256))
+    assert torch.equal(sample(logits[1:], below, Sampling()), torch.arange(255))
+
+
+@pytest.mark.parametrize("k", [1, 2, 17, 255, 256, 300])
+def test_top_k_keeps_exactly_k_where_all_are_equal(k):
+    kept = min(k, 256)
+    uniforms = (torch.arange(10 * kept, dtype=torch.float64) + 0.5) / (10 * kept)
+    drawn = sample(torch.zeros(len(uniforms), 256), uniforms, Sampling(top_k=k))
+    assert drawn.bincount(minlength=256).tolist() == [10] * kept + [0] * (256 - kept)
+
+
+@pytest.mark.parametrize(("top_p", "kept"), [(0.4, [9]), (0.6, [3, 9]), (0.8, [3, 9, 200]), (1.0, [3, 5, 9, 200])])
+def test_top_p_keeps_the_fewest_that_hold_it(top_p, kept):
+    logits = torch.full((256,), -torch.inf)
+    logits[[9, 3, 200, 5]] = torch.tensor([0.5, 0.25, 0.125, 0.125]).log()
+    logits[5] -= 1e-3
+    uniforms = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
+    drawn = sample(logits.expand(1000, -1), uniforms, Sampling(top_p=top_p))
+    assert drawn.unique().tolist() == kept
+    held = logits[kept].double().softmax(-1)
+    assert (drawn.bincount(minlength=256)[kept] - 1000 * held).abs().max() <= 1
+
+
+@given(st.sets(st.integers(0, 255), min_size=1), st.integers(0, 2**32 - 1))
+def test_impossible_codes_are_never_drawn(possible, seed):
+    logits = torch.full((256,), -torch.inf)
+    codes = sorted(possible)
+    logits[codes] = 5 * torch.randn(len(codes), generator=torch.Generator().manual_seed(seed))
+    uniforms = torch.tensor([0.0, 0.5, 1 - 2**-24, 1 - 2**-53], dtype=torch.float64)
+    drawn = sample(logits.expand(4, -1), uniforms, Sampling()).tolist()
+    assert set(drawn) <= possible
+    assert drawn[0] == codes[0]
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-30, 1e-310])
+def test_a_tiny_temperature_takes_the_likeliest(temperature):
+    logits = torch.randn(50, 256, generator=torch.Generator().manual_seed(0))
+    uniforms = torch.linspace(0, 1 - 2**-53, 50, dtype=torch.float64)
+    assert torch.equal(sample(logits, uniforms, Sampling(temperature=temperature)), logits.argmax(-1))

@@ -40,7 +40,7 @@ def test_layers_of_ones_count_what_they_hear():
         both = expected.sum(axis=1)
         expected = np.repeat((both[dilation:] + both[:-dilation])[:, None], 2, axis=1)
         x = conv([[[1.0, 1.0]] * 2] * 2, dilation)(x)
-        assert np.array_equal(x[0].numpy(), expected)
+        assert np.array_equal(x[0].detach().numpy(), expected)
     assert x.shape == (1, 1, 2)
     # each of 16 samples of both channels is heard once, and every layer after the first doubles: 2^3 * (1 + ... + 32)
     assert x[0, 0, 0].item() == 8 * sum(range(1, 33))
@@ -65,7 +65,7 @@ def test_published_receptive_fields(config, field):
 
 
 @pytest.mark.parametrize(
-    ("stacks", "layers", "kernel", "taps"), itertools.product((1, 2, 3), (1, 3, 5), (1, 2, 3), (1, 2, 3))
+    ("stacks", "layers", "kernel", "taps"), itertools.product((1, 2, 3), (1, 2, 3, 4, 5), (1, 2, 3), (1, 2, 3))
 )
 def test_one_receptive_field_gives_one_prediction(stacks, layers, kernel, taps):
     config = ModelConfig(
@@ -136,25 +136,29 @@ def test_forward_and_gradients_equal_plain_convolutions(small, changes):
 
 
 def test_bfloat16_stays_near(small):
+    torch.manual_seed(0)
     model = WaveNet(small)
     codes = torch.randint(0, 256, (1, 500))
     with torch.autocast("cpu", torch.bfloat16):
         rough = model(codes)
-    assert (rough.float() - model(codes)).abs().max() < 0.05
+    exact = model(codes)
+    assert 0 < (rough.float() - exact).abs().max() < 0.05
+    assert (rough.float() - exact).std() < 0.01 * exact.std()
 
 
-@pytest.mark.parametrize("kernel", [2, 3])
-def test_causality_and_receptive_field_by_gradient(kernel):
+@pytest.mark.parametrize(("kernel", "taps", "expected"), [(2, 1, 31), (2, 2, 32), (3, 2, 62)])
+def test_causality_and_receptive_field_by_gradient(kernel, taps, expected):
     """Prediction t depends on exactly the last receptive field of inputs, all of it, and on nothing later."""
     config = ModelConfig(
-        stacks=2, layers_per_stack=4, kernel_size=kernel, residual_channels=10, gate_channels=10, initial_filter=2
+        stacks=2, layers_per_stack=4, kernel_size=kernel, residual_channels=10, gate_channels=10, initial_filter=taps
     )
     torch.manual_seed(0)
     model = WaveNet(config).double()
     field = model.receptive_field
-    assert field == 1 + (kernel - 1) * 30 + 1
+    assert field == expected
     inputs = torch.randn(1, field + 8, 256, dtype=torch.double, requires_grad=True)
-    model.initial.forward = lambda x: x[:, 1:] @ model.initial.weight[1] + x[:, :-1] @ model.initial.weight[0]
+    steps = inputs.shape[1] - taps + 1
+    model.initial.forward = lambda x: sum(x[:, k:][:, :steps] @ model.initial.weight[k] for k in range(taps))
     logits = model(inputs)
     for t in range(logits.shape[1]):
         (gradient,) = torch.autograd.grad(logits[0, t].square().sum(), inputs, retain_graph=True)
@@ -166,15 +170,18 @@ def test_causality_and_receptive_field_by_gradient(kernel):
 def test_no_dead_weights(small, changes):
     for name, value in changes.items():
         setattr(small, name, value)
+    torch.manual_seed(0)
     model = WaveNet(small)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    codes = torch.arange(256).repeat(4).unsqueeze(0)
-    for _ in range(2):
-        model(codes).logsumexp(-1).square().mean().backward()
-        optimizer.step()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)  # decay would move dead weights too
+    codes = torch.randint(0, 256, (1, 4000))
+    predictions = model(codes[:, :-1])
+    F.cross_entropy(predictions[0], codes[0, model.receptive_field :]).backward()
+    optimizer.step()
     for name, parameter in model.named_parameters():
-        assert not torch.equal(parameter, before[name]), name
+        changed = parameter != before[name]
+        # behind a rectifier single weights may rest, of the layers none
+        assert changed.all() if name.startswith(("initial", "blocks")) else changed.any(), name
 
 
 def test_neighbouring_codes_begin_alike():

@@ -1,11 +1,18 @@
 """Preparing a folder: what is used, what is left out and why, and when it is decoded again."""
 
+import contextlib
+import gc
+import os
 import shutil
+import subprocess
+import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from conftest import KINDS, tone
 
 from wavenet import mulaw, preparation
@@ -40,7 +47,7 @@ def test_codes_are_those_of_the_files(config):
     (first,) = [recording for recording in prepared.recordings if recording.name == "a.wav"]
     codes = prepared.codes[first.start : first.start + first.samples]
     expected, _ = soundfile.read(prepared.folder / "a.wav", dtype="float32")
-    assert np.array_equal(codes, mulaw.encode(preparation.audio.torch.from_numpy(expected)).numpy())
+    assert np.array_equal(codes, mulaw.encode(torch.from_numpy(expected)).numpy())
     assert sum(recording.samples for recording in prepared.recordings) == len(prepared.codes)
 
 
@@ -87,9 +94,113 @@ def test_no_usable_file_is_one_clear_error(tmp_path):
     (tmp_path / "x.wav").write_bytes(b"")
     with pytest.raises(AudioError, match=r"none of the 1 recordings .*x\.wav: the file is empty"):
         prepare(config)
+    with pytest.raises(AudioError, match=r"data\.dir: .*gone does not exist"):
+        prepare(DataConfig(dir=str(tmp_path / "gone")))
     with pytest.raises(AudioError, match="is a file; give the folder"):
         prepare(DataConfig(dir=str(tmp_path / "x.wav")))
     (tmp_path / "file").write_text("")
     soundfile.write(tmp_path / "y.wav", tone(300, 16000), 16000)
     with pytest.raises(AudioError, match=r"set data\.cache_dir"):
         prepare(DataConfig(dir=str(tmp_path), cache_dir=str(tmp_path / "file" / "cache")))
+
+
+PREPARE = """
+import hashlib, pathlib, sys, time
+from wavenet.config import DataConfig
+from wavenet.preparation import prepare
+folder, cache, me, other = sys.argv[1:]
+pathlib.Path(me).touch()
+while not pathlib.Path(other).exists():
+    time.sleep(0.001)
+prepared = prepare(DataConfig(dir=folder, cache_dir=cache, workers=1))
+print(hashlib.sha256(prepared.codes).hexdigest(), prepared.recordings, prepared.skipped)
+"""
+
+
+def test_two_processes_at_once(config, tmp_path):
+    signs = [str(tmp_path / "one"), str(tmp_path / "two")]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", PREPARE, config.dir, config.cache_dir, *order], stdout=subprocess.PIPE, text=True
+        )
+        for order in (signs, signs[::-1])
+    ]
+    said = [run.communicate(timeout=60)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert said[0] == said[1] != ""
+    assert len(os.listdir(config.cache_dir)) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupted_run_leaves_nothing_and_says_nothing(config):
+    def interrupt(done, count):
+        assert (done, count) == (1, len(KINDS) + 6)
+        raise KeyboardInterrupt
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with contextlib.suppress(KeyboardInterrupt):
+            prepare(config, interrupt)
+        gc.collect()
+    assert os.listdir(config.cache_dir) == []
+    assert [str(warning.message) for warning in said] == []
+    assert len(prepare(config).recordings) == len(KINDS)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_a_killed_run_left_is_not_in_the_way(config, monkeypatch):
+    """A killed run removes nothing, and in a container the next one has the same process id."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation.shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(config, interrupt)
+    assert len(os.listdir(config.cache_dir)) == 1
+    assert len(prepare(config).recordings) == len(KINDS)
+
+
+def test_a_file_that_is_rewritten_or_removed_counts(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    config = DataConfig(dir=str(folder), cache_dir=str(tmp_path / "cache"))
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(folder / name, tone(300, 16000), 16000)
+    before = np.array(prepare(config).codes)
+    soundfile.write(folder / "b.wav", tone(600, 16000), 16000)  # as long as before
+    os.utime(folder / "b.wav", (1, 1))
+    after = np.array(prepare(config).codes)
+    assert np.array_equal(before[:8000], after[:8000])
+    assert not np.array_equal(before[8000:], after[8000:])
+    (folder / "a.wav").unlink()
+    assert np.array_equal(prepare(config).codes, after[8000:])
+
+
+def test_a_cache_that_was_cut_short_is_refused(config, tmp_path):
+    prepare(config)
+    (codes,) = (tmp_path / "cache").rglob("codes.u8")
+    os.truncate(codes, 1000)
+    with pytest.raises(AudioError, match="was altered; delete that folder"):
+        prepare(config)
+
+
+def test_hidden_folders_and_things_named_like_recordings_are_passed_over(tmp_path):
+    for name in ("x.wav", ".trash/y.wav", "deep/.old/z.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, tone(300, 16000), 16000)
+    (tmp_path / "folder.wav").mkdir()
+    prepared = prepare(DataConfig(dir=str(tmp_path), cache_dir=str(tmp_path / ".cache")))
+    assert [recording.name for recording in prepared.recordings] == ["x.wav"]
+    assert prepared.skipped == []
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="file names are text here")
+def test_a_name_that_is_not_text(tmp_path):
+    for name, content in ((b"\xff.wav", tone(300, 16000)), (b"\xfe.wav", np.zeros(9000))):
+        soundfile.write(tmp_path / "x.wav", content, 16000)
+        os.rename(tmp_path / "x.wav", os.fsencode(tmp_path) + b"/" + name)
+    prepared = prepare(DataConfig(dir=str(tmp_path), cache_dir=str(tmp_path / ".cache")))
+    assert [os.fsencode(recording.name) for recording in prepared.recordings] == [b"\xff.wav"]
+    assert "?.wav: it is silent" in "\n".join(prepared.report()).encode().decode()

@@ -137,8 +137,8 @@ class OptimConfig:
     """Peak learning rate of the main optimizer (Muon, or AdamW where that is chosen)."""
     adamw_lr: float = 0.004
     """Peak learning rate of AdamW on what Muon does not take; unused by `optim.name=adamw`."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay on the matrices."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay on the matrices, times the learning rate."""
     momentum: float = 0.95
     """Momentum of Muon."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])

@@ -72,7 +72,8 @@ def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
     """
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
-    p = torch.softmax(logits.double() / sampling.temperature, dim=-1)
+    logits = logits.double() - logits.amax(dim=-1, keepdim=True)  # first, so that a tiny temperature cannot overflow
+    p = torch.softmax(logits / sampling.temperature, dim=-1)
     if 0 < sampling.top_k < LEVELS or sampling.top_p < 1:
         ranked, order = torch.sort(p, dim=-1, descending=True, stable=True)
         if 0 < sampling.top_k < LEVELS:

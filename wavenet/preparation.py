@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -140,8 +141,8 @@ def _key(config: DataConfig, folder: Path, files: list[Path]) -> str:
 
 
 def _build(config: DataConfig, folder: Path, files: list[Path], cache: Path, progress: Progress | None) -> None:
-    building = cache.with_name(f".{cache.name}.{os.getpid()}")
-    building.mkdir(parents=True)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{cache.name}.", dir=cache.parent))
     recordings, skipped, total = [], [], 0
     try:
         # threads: decoding and resampling both leave the interpreter, so nothing is gained by processes

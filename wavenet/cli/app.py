@@ -7,6 +7,7 @@ Hydra sees it, whatever its prefix.
 import dataclasses
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable
 from importlib.resources import files
@@ -25,6 +26,10 @@ KINDS = {
     "converted to String": "text",
 }
 """What OmegaConf says of a wrong type, in words."""
+
+
+PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output")
+"""Last parts of the settings that are paths."""
 
 
 class UsageError(ConfigError):
@@ -61,6 +66,8 @@ def _run(command: str, schema: type, job: Job) -> None:
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, and `run` decides what is shown
+    multirun = bool({"-m", "--multirun"} & set(sys.argv))
+    sys.argv[1:] = [argument if multirun else quote_path(argument) for argument in map(expand_home, sys.argv[1:])]
     arguments = get_args_parser().parse_args()
     folders = [config_folder()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
     check_overrides(arguments.overrides, schema, *folders)
@@ -113,6 +120,28 @@ def setting_names(schema: type, prefix: str = "") -> list[str]:
         else:
             names.append(prefix + field.name)
     return names
+
+
+def expand_home(argument: str) -> str:
+    """name=~/x -> name=/home/me/x: shells leave the tilde after an equals sign alone."""
+    name, equals, value = argument.partition("=")
+    return name + equals + os.path.expanduser(value) if value.startswith("~") else argument
+
+
+def quote_path(argument: str) -> str:
+    """Quote the value of a setting that is a path, so that any file name gets through Hydra's grammar."""
+    name, equals, value = argument.partition("=")
+    if (
+        name.lstrip("+").split(".")[-1] not in PATHS
+        or not value
+        or value[0] in "'\""
+        or "${" in value
+        or value == "null"
+    ):
+        return argument
+    # in Hydra's grammar a backslash escapes a quote, or another backslash just before one, and nothing else
+    escaped = re.sub(r'(\\+)(?="|$)', r"\1\1", value).replace('"', '\\"')
+    return f'{name}{equals}"{escaped}"'
 
 
 def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
