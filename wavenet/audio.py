@@ -136,7 +136,7 @@ class Writer:
     def write(self, audio: Tensor | np.ndarray) -> None:
         """Append (samples,) of audio in [-1, 1]; what lies beyond is clipped."""
         # rounded here: libsndfile scales floats for WAV and for FLAC by different numbers
-        values = np.round(np.clip(np.asarray(audio, dtype=np.float32), -1, 1) * 32767).astype(np.int16)
+        values = np.clip(np.round(np.asarray(audio, dtype=np.float32) * 32768), -32768, 32767).astype(np.int16)
         try:
             self._file.write(values)
             self.samples += len(values)

@@ -116,7 +116,7 @@ class DataConfig:
     cache_dir: str | None = None
     """Where prepared codes are kept. Left out: $XDG_CACHE_HOME/wavenet or ~/.cache/wavenet."""
     workers: int = 0
-    """Processes that decode recordings; 0 means one per core."""
+    """Threads that decode recordings; 0 means one per core."""
 
     def __post_init__(self) -> None:
         _check("data.sample_rate", self.sample_rate, 1000 <= self.sample_rate <= 192000, "1000 to 192000 (Hz)")

@@ -8,8 +8,9 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -142,13 +143,14 @@ def _key(config: DataConfig, folder: Path, files: list[Path]) -> str:
 
 def _build(config: DataConfig, folder: Path, files: list[Path], cache: Path, progress: Progress | None) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{cache.name}.", dir=cache.parent))
+    building = cache.with_name(f".{cache.name}.{secrets.token_hex(4)}")
+    building.mkdir()
     recordings, skipped, total = [], [], 0
+    # threads: decoding and resampling both leave the interpreter, so nothing is gained by processes
+    jobs = joblib.Parallel(n_jobs=config.workers or -1, prefer="threads", return_as="generator")
+    parts = [building / f"{number}.u8" for number in range(len(files))]
+    results: Any = jobs(joblib.delayed(_decode)(*item, config) for item in zip(files, parts, strict=True))
     try:
-        # threads: decoding and resampling both leave the interpreter, so nothing is gained by processes
-        jobs = joblib.Parallel(n_jobs=config.workers or -1, prefer="threads", return_as="generator")
-        parts = [building / f"{number}.u8" for number in range(len(files))]
-        results: Any = jobs(joblib.delayed(_decode)(*item, config) for item in zip(files, parts, strict=True))
         with open(building / "codes.u8", "wb") as codes:
             for done, (path, part, result) in enumerate(zip(files, parts, results, strict=True), start=1):
                 name = path.relative_to(folder).as_posix()
@@ -168,6 +170,9 @@ def _build(config: DataConfig, folder: Path, files: list[Path], cache: Path, pro
         with contextlib.suppress(OSError):  # another run was first: its cache is as good as ours
             os.rename(building, cache)
     finally:
+        with warnings.catch_warnings():  # joblib warns of work left undone when this was interrupted
+            warnings.simplefilter("ignore")
+            results.close()
         shutil.rmtree(building, ignore_errors=True)
 
 
