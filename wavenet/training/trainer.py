@@ -38,7 +38,7 @@ from wavenet.training.reporter import Reporter
 from wavenet.training.schedule import learning_rate_factor
 
 WARM_STEPS = 10
-"""Steps before `minutes` becomes a number of steps. It follows the speed of the last thirty for the first four tenths of
+"""Steps before `minutes` becomes a number of steps. That number follows the speed of the last thirty for four tenths of
 the time, since kernels are compiled at first, and then stays, so that the learning rate falls steadily to its end."""
 
 
