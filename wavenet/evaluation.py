@@ -46,7 +46,10 @@ class Baselines:
             return "better than counting codes, not yet a linear predictor: expect noise that comes and goes"
         if bits > self.linear_bits - 0.3:
             return "a little better than a linear predictor: expect the colour of the sound, still noisy"
-        return f"{self.linear_bits - bits:.1f} bits better than a linear predictor: expect the sound itself"
+        better = f"{self.linear_bits - bits:.1f} bits better than a linear predictor"
+        if bits > self.linear_bits - 1:
+            return f"{better}: expect the sound, with noise in it"
+        return f"{better}: expect the sound itself"
 
 
 @torch.inference_mode()
