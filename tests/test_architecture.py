@@ -79,3 +79,62 @@ def test_importing_the_library_stays_light():
     code = f"import sys, wavenet; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("model.py", "from wavenet.generation import Engine"),
+        ("model.py", "def f():\n    from wavenet import generation"),
+        ("mulaw.py", "import wavenet.config"),
+        ("generation/fast.py", "from wavenet.training.trainer import train"),
+        ("training/loop.py", "from wavenet.cli import app"),
+        ("evaluation.py", "import matplotlib.pyplot as plt"),
+        ("training/loop.py", "from omegaconf import OmegaConf"),
+        ("training/loop.py", "from rich.progress import Progress"),
+        ("audio.py", "from .errors import AudioError"),
+    ],
+)
+def test_the_import_rules_bite(name, source, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(source)
+    with pytest.raises(AssertionError):
+        test_imports_point_down(path)
+
+
+def test_a_module_that_is_not_in_the_table_fails(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "novelty.py").write_text("")
+    with pytest.raises(KeyError, match="novelty"):
+        test_imports_point_down(tmp_path / "novelty.py")
+
+
+def test_the_table_lists_what_there_is():
+    assert {part(path) for path in SOURCES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "import pickle",
+        "try:\n    pass\nexcept:\n    pass",
+    ],
+)
+def test_the_rules_on_pickle_and_except_bite(source, tmp_path):
+    (tmp_path / "x.py").write_text(source)
+    with pytest.raises(AssertionError):
+        test_no_pickle_and_no_bare_except(tmp_path / "x.py")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_name_what_they_take(path):
+    """`import wavenet` alone, or an import by a name that is computed, would get past the table."""
+    assert not {"wavenet", "importlib.import_module"} & imports(path)
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert not {"__import__", "import_module", "importlib.import_module"} & calls
+    if part(path) != "training":
+        assert not any("tensorboard" in name for name in imports(path))

@@ -85,7 +85,7 @@ def load(path: str | Path) -> Checkpoint:
         model = WaveNet(ModelConfig(**header["model"]))
         model.load_state_dict(tensors)
         checkpoint = Checkpoint(path, model.eval(), int(header["sample_rate"]), header["step"], header["valid_bits"])
-    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"{path} has a header that does not fit its weights ({reason}); it was altered"
