@@ -133,3 +133,124 @@ def test_a_state_that_executes_is_refused(tmp_path, capsys):
     with pytest.raises(CheckpointError):
         checkpoint.load_state(path)
     assert capsys.readouterr().out == ""
+
+
+def test_weights_of_any_type_come_back_as_float32(small, tmp_path):
+    model = WaveNet(small).bfloat16()
+    checkpoint.save(tmp_path / "x.safetensors", model, 8000, 1, None)
+    with safe_open(tmp_path / "x.safetensors", framework="pt") as file:
+        assert file.get_tensor("hidden.weight").dtype == torch.float32
+    loaded = checkpoint.load(str(tmp_path / "x.safetensors"))
+    assert loaded.valid_bits is None
+    assert all(p.dtype == torch.float32 for p in loaded.model.parameters())
+    assert torch.equal(loaded.model.hidden.weight, model.hidden.weight.float())
+
+
+def test_a_run_folder_is_loaded(saved, tmp_path):
+    assert checkpoint.load(tmp_path).path == saved[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample_rate": float("inf")},
+        {"sample_rate": -8000},
+        {"step": "many"},
+        {"valid_bits": [3.5]},
+        {"model": None},
+        {"mulaw": None},
+    ],
+    ids=str,
+)
+def test_a_header_of_other_types_is_refused(saved, change):
+    altered(saved[1], lambda header, _: header.update(change))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(saved[1])
+    assert "\n" not in str(caught.value)
+
+
+@given(share=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255), inside=st.booleans())
+def test_a_changed_byte_is_never_a_traceback(share, mask, inside, whole, tmp_path_factory):
+    """In the weights it can go unseen; anywhere it is a readable checkpoint or a CheckpointError."""
+    damaged = bytearray(whole)
+    header = 8 + int.from_bytes(whole[:8], "little")
+    damaged[int(share * (header if inside else len(whole)))] ^= mask
+    path = tmp_path_factory.mktemp("changed") / "x.safetensors"
+    path.write_bytes(damaged)
+    try:
+        checkpoint.load(path)
+    except CheckpointError as error:
+        assert "\n" not in str(error)  # noqa: PT017 (loading is as good)
+
+
+def test_an_interrupted_save_leaves_the_older_file(saved, monkeypatch):
+    def interrupt(_, target, metadata):
+        target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    model, path = saved
+    before = path.read_bytes()
+    monkeypatch.setattr(checkpoint, "save_file", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(path, model, 22050, 124, 3.4)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_folder_that_is_a_file_is_one_line(saved, tmp_path):
+    (tmp_path / "taken").write_text("")
+    for write in (
+        lambda path: checkpoint.save(path, saved[0], 8000, 1, None),
+        lambda path: checkpoint.save_state(path, {"format_version": 1}),
+    ):
+        with pytest.raises(CheckpointError, match="cannot write") as caught:
+            write(tmp_path / "taken" / "x")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def state(tmp_path):
+    stored = {"format_version": 1, "step": 7, "weights": {"a": torch.arange(500.0)}, "names": ["x"]}
+    path = tmp_path / "checkpoints" / "last.state"
+    checkpoint.save_state(path, stored)
+    return stored, path
+
+
+def test_a_state_comes_back(state, tmp_path):
+    stored, path = state
+    for place in (path, str(path), tmp_path):
+        loaded = checkpoint.load_state(place)
+        assert torch.equal(loaded.pop("weights")["a"], stored["weights"]["a"])
+        assert loaded == {name: value for name, value in stored.items() if name != "weights"}
+    path.unlink()
+    with pytest.raises(CheckpointError, match="there is no training state"):
+        checkpoint.load_state(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.9, 0.99])
+def test_a_truncated_state_is_refused(state, share):
+    whole = state[1].read_bytes()
+    state[1].write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(CheckpointError, match="not a readable training state") as caught:
+        checkpoint.load_state(state[1])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [{"format_version": 2}, {"step": 1}, [1, 2], 5])
+def test_a_state_of_something_else_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "last.state")
+    with pytest.raises(CheckpointError):
+        checkpoint.load_state(tmp_path / "last.state")
+
+
+def test_a_full_disk_leaves_the_older_state(state, monkeypatch):
+    def full(_, target):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    before = state[1].read_bytes()
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        checkpoint.save_state(state[1], {"format_version": 1})
+    assert state[1].read_bytes() == before
+    assert [p.name for p in state[1].parent.iterdir()] == ["last.state"]

@@ -1,5 +1,7 @@
 """Engines: the same codes for the same uniforms, whatever the configuration, the chunks and the neighbours."""
 
+import math
+
 import pytest
 import soundfile
 import torch
@@ -26,6 +28,10 @@ def make(**config) -> WaveNet:
 
 def noise(streams: int, samples: int) -> torch.Tensor:
     return uniforms(list(range(streams)), 0, samples)
+
+
+def engines(model: WaveNet) -> tuple[CachedEngine, NaiveEngine]:
+    return CachedEngine(model), NaiveEngine(model)
 
 
 def codes(streams: int, samples: int) -> torch.Tensor:
@@ -213,3 +219,178 @@ def test_trouble_is_told_once(name, stream, bits):
         for piece in stream.to(torch.uint8).split(size):
             watch.hear(piece.numpy(), torch.full((len(piece),), bits).numpy())
         assert watch.warnings == ([f"{name} from 0.0 s on"] if name else [])
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("kind", ["embedding", "scalar"])
+def test_many_turns_of_every_ring(kernel, kind):
+    """300 samples: the longest ring of 16 or 32 inputs is overwritten nine times and more."""
+    model = make(layers_per_stack=5, stacks=1, kernel_size=kernel, input=kind)
+    first, second = (e.generate(e.start(codes(1, 5)), noise(1, 300), Sampling()) for e in engines(model))
+    assert torch.equal(first[0], second[0])
+    torch.testing.assert_close(first[1], second[1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [*range(4, 7), *range(15, 18), *range(21, 26)])
+def test_contexts_around_a_dilation_and_around_the_receptive_field(length):
+    model = make(dilations=[1, 5, 16], stacks=1)
+    assert model.receptive_field == 23
+    made = [e.generate(e.start(codes(2, length)), noise(2, 40), Sampling())[0] for e in engines(model)]
+    assert torch.equal(*made)
+
+
+@pytest.mark.parametrize("engine", [CachedEngine, NaiveEngine])
+def test_nothing_heard_is_silence_heard(engine):
+    """Recordings of different lengths are put side by side by silence in front, and go on as each would alone."""
+    running = engine(make(layers_per_stack=4))
+    row, lengths = codes(1, 40), (0, 3, 40)
+    padded = torch.full((3, 40), mulaw.ZERO)
+    for stream, length in zip(padded, lengths, strict=True):
+        stream[40 - length :] = row[0, :length]
+    together, _ = running.generate(running.start(padded), noise(3, 60), Sampling())
+    for i, length in enumerate(lengths):
+        alone, _ = running.generate(running.start(row[:, :length]), noise(3, 60)[i : i + 1], Sampling())
+        assert torch.equal(alone[0], together[i])
+
+
+@pytest.mark.parametrize("name", ["cached", "naive"])
+@pytest.mark.parametrize("samples", [0, 1, 2])
+def test_few_samples(name, samples):
+    engine = make_engine(name, make(layers_per_stack=2))
+    pieces = list(generate(engine, samples, [1, 2]))
+    assert sum(made.shape[1] for made, _ in pieces) == samples
+    assert all(made.shape == bits.shape and made.dtype == torch.uint8 for made, bits in pieces)
+    state = engine.start(codes(2, 3))
+    assert engine.generate(state, noise(2, 0), Sampling())[0].shape == (2, 0)
+    assert engine.score(state, codes(2, 0)).shape == (2, 0)
+
+
+def test_a_seed_repeats_and_a_prime_is_heard():
+    engine, prime = CachedEngine(make(layers_per_stack=4)), codes(1, 50)[0].to(torch.uint8)
+
+    def run(seeds, prime=None):
+        return torch.cat([made for made, _ in generate(engine, 80, seeds, prime=prime)], dim=1)
+
+    assert torch.equal(run([5]), run([5]))
+    assert not torch.equal(run([5]), run([6]))
+    assert not torch.equal(run([5], prime), run([5]))
+    state = engine.start(codes(2, 0))
+    engine.score(state, prime.expand(2, -1))
+    by_hand, _ = engine.generate(state, uniforms([5, 6], 0, 80), Sampling())
+    assert torch.equal(run([5, 6], prime), by_hand)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.0), Sampling(0.5, top_k=9), Sampling(top_p=0.5)])
+def test_bits_are_the_models_own_however_a_code_is_drawn(sampling):
+    engine = CachedEngine(make(layers_per_stack=4))
+    made, bits = engine.generate(engine.start(codes(2, 9)), noise(2, 50), sampling)
+    scored = engine.score(engine.start(codes(2, 9)), made)
+    torch.testing.assert_close(bits, scored, atol=1e-5, rtol=1e-5)
+
+
+def test_no_temperature_is_the_likeliest_code():
+    engine = CachedEngine(make(layers_per_stack=4))
+    sure, narrow = (
+        engine.generate(engine.start(codes(1, 9)), noise(1, 50), sampling)[0]
+        for sampling in (Sampling(0.0), Sampling(top_k=1))
+    )
+    state = engine.start(codes(1, 9))
+    for code in sure[0].long():
+        assert state.logits[0].argmax() == code
+        engine.step(state, code[None])
+    assert torch.equal(sure, narrow)
+
+
+def test_an_engine_keeps_the_weights_it_was_made_from():
+    model = make(layers_per_stack=3)
+    for engine in engines(model):
+        before = engine.start(codes(1, 20)).logits
+        saved = {name: value.clone() for name, value in model.state_dict().items()}
+        for parameter in model.parameters():
+            parameter.data.zero_()
+        assert torch.equal(engine.start(codes(1, 20)).logits, before)
+        model.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("engine", [CachedEngine, NaiveEngine])
+def test_one_stored_state_can_be_taken_up_twice(engine):
+    running = engine(make(layers_per_stack=4))
+    stored = running.start(codes(2, 20)).state_dict()
+    once, twice = (running.generate(State.from_state_dict(stored), noise(2, 30), Sampling())[0] for _ in range(2))
+    assert torch.equal(once, twice)
+
+
+def test_uniforms_are_the_published_ones():
+    """The first outputs of splitmix64 from seed 0."""
+    known = (0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC, 0x1B39896A51A8749B)
+    assert uniforms([0], 0, 5)[0].tolist() == [(word >> 11) / 2**53 for word in known]
+
+
+def test_uniforms_are_spread_evenly_for_any_seed():
+    many = uniforms([0, 1, 2, 2**63, 2**64 - 1], 0, 20_000)
+    assert 0 <= many.min() < 0.001
+    assert 0.999 < many.max() < 1
+    counts = torch.stack([torch.histc(row, 16, 0, 1) for row in many])
+    assert (counts / 1250 - 1).abs().max() < 0.15  # about five standard deviations
+    assert (torch.corrcoef(many) - torch.eye(5)).abs().max() < 0.04
+    assert torch.equal(uniforms([-1], 2**33, 9), uniforms([2**64 - 1], 2**33, 9))
+
+
+def test_sounds_hold_the_very_codes_and_bits(tmp_path):
+    engine, paths = CachedEngine(make(layers_per_stack=4)), [tmp_path / "a.wav", tmp_path / "b.flac"]
+    made = render(engine, 11025, paths, 700, [1, 2])
+    pieces = list(generate(engine, 700, [1, 2]))
+    for path, stream in zip(paths, torch.cat([made for made, _ in pieces], dim=1), strict=True):
+        sound, rate = soundfile.read(path, dtype="float32")
+        assert rate == 11025
+        assert torch.equal(mulaw.encode(torch.from_numpy(sound)), stream)
+    assert made.bits_per_sample == pytest.approx(float(torch.cat([bits for _, bits in pieces], dim=1).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_ctrl_c_before_the_first_sample_leaves_a_valid_file_or_none(name, tmp_path):
+    class Interrupted(CachedEngine):
+        def start(self, context):
+            raise KeyboardInterrupt
+
+    made = render(Interrupted(make(layers_per_stack=2)), 8000, [tmp_path / name], 1000, [1])
+    assert (made.finished, made.samples) == (False, 0)
+    for path in tmp_path.iterdir():
+        assert (path.name, soundfile.info(path).frames) == (name, 0)
+
+
+@pytest.mark.parametrize(("code", "said"), [(mulaw.ZERO, "silent"), (200, "stuck")])
+def test_a_model_that_knows_one_code_is_told_of(code, said, tmp_path):
+    model = make(layers_per_stack=2)
+    model.output.weight.data.zero_()
+    model.output.bias.data = torch.full((256,), -50.0)
+    model.output.bias.data[code] = 50
+    made = render(CachedEngine(model), 2000, [tmp_path / "a.wav", tmp_path / "b.wav"], 2500, [1, 2])
+    assert made.warnings == [f"{name}: {said} from 0.0 s on" for name in ("a.wav", "b.wav")]
+    assert made.bits_per_sample < 1e-6
+
+
+def test_a_chord_is_learned_and_played_on():
+    """Half a second of three tones at 2 kHz, learned in 200 steps, played on from its first half."""
+    rate, tones = 2000, (155.56, 196.00, 233.08)
+    torch.manual_seed(0)
+    narrow = {"residual_channels": 32, "gate_channels": 32, "skip_channels": 32, "head_channels": 32}
+    model = WaveNet(ModelConfig(stacks=2, layers_per_stack=7, **narrow))
+    time = torch.arange(rate // 2) / rate
+    chord = mulaw.encode(sum(torch.sin(2 * math.pi * tone * time) for tone in tones) / 3).long()
+    row = torch.cat([torch.full((model.receptive_field,), mulaw.ZERO), chord])[None]
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    losses = []
+    for _ in range(200):
+        loss = distributions.loss(model(row[:, :-1]), chord[None]) / len(chord)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(math.log(256), abs=0.2)
+    assert losses[-1] < 0.05  # nats a sample: 1% of the start
+    (played,) = (made for made, _ in generate(CachedEngine(model), 400, [0], prime=chord[:500]))
+    power = torch.fft.rfft(mulaw.decode(played[0]).double()).abs().square()
+    hertz = torch.fft.rfftfreq(400, 1 / rate)
+    nearest = [int((hertz - tone).abs().argmin()) for tone in tones]
+    assert power[nearest].sum() > 0.7 * power[hertz <= 500].sum()  # the chord itself: 0.8

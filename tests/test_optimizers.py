@@ -1,11 +1,14 @@
 """The optimizers and the schedule: our Muon is torch's, every weight is held once, the rate follows a known curve."""
 
+import copy
 import itertools
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from wavenet.config import OptimConfig
+from wavenet.config import SCHEDULES, OptimConfig
 from wavenet.model import WaveNet
 from wavenet.training.optimizers import Muon, make_optimizers
 from wavenet.training.schedule import learning_rate_factor
@@ -55,3 +58,122 @@ def test_the_schedule(schedule, middle, end):
     assert factors[1000] == pytest.approx(end)
     assert all(a >= b for a, b in itertools.pairwise(factors[9:]))
     assert learning_rate_factor(0, 10, OptimConfig(warmup_steps=0)) == 1
+
+
+@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.95, 0.0), (0.95, 0.5)])
+def test_muon_equals_torchs_while_the_rate_moves(momentum, decay):
+    torch.manual_seed(1)
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in [(32, 8), (8, 32), (1, 5), (5, 1)]]
+    theirs = copy.deepcopy(ours)
+    before = [p.detach().clone() for p in ours]
+    pair = Muon(ours, 0.05, momentum, decay), torch.optim.Muon(theirs, 0.05, decay, momentum)
+    for lr in (0.01, 0.05, 0.0, 0.02):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn_like(a) * 10
+            b.grad = a.grad.clone()
+        for optimizer in pair:
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.step()
+    for a, b, start in zip(ours, theirs, before, strict=True):
+        assert (a - b).norm() < 0.03 * (b - start).norm()
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (40, 10), (10, 40)])
+def test_a_step_of_muon_is_nearly_orthogonal(shape):
+    """Singular values near 1, times lr * sqrt(max(1, rows / columns)), however small or large the gradient."""
+    torch.manual_seed(0)
+    gradient = torch.randn(shape)
+    for scale in (1e-4, 1.0, 1e4):
+        weight = torch.nn.Parameter(torch.zeros(shape))
+        weight.grad = gradient * scale
+        Muon([weight], 0.5, 0.9, 0.0).step()
+        values = torch.linalg.svdvals(weight.detach()) / (0.5 * max(1, shape[0] / shape[1]) ** 0.5)
+        assert values.min() > 0.4
+        assert values.max() < 1.3
+
+
+def test_muon_leaves_alone_what_has_no_gradient():
+    still, moved = (torch.nn.Parameter(torch.ones(4, 4)) for _ in range(2))
+    moved.grad = torch.eye(4)
+    Muon([still, moved], 0.1, 0.9, 0.1).step()
+    assert torch.equal(still, torch.ones(4, 4))
+    assert not torch.equal(moved, torch.ones(4, 4))
+
+
+@pytest.mark.parametrize("name", ["muon", "adamw"])
+def test_a_stored_optimizer_goes_on_as_if_nothing_happened(small, name):
+    def step(model, optimizers, seed):
+        torch.manual_seed(seed)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        for optimizer in optimizers:
+            optimizer.step()
+
+    torch.manual_seed(0)
+    model = WaveNet(small)
+    optimizers = make_optimizers(model, OptimConfig(name=name))
+    step(model, optimizers, 1)
+    other = copy.deepcopy(model)
+    restored = make_optimizers(other, OptimConfig(name=name, lr=0.5))
+    for fresh, old in zip(restored, optimizers, strict=True):
+        fresh.load_state_dict(copy.deepcopy(old.state_dict()))
+    step(model, optimizers, 2)
+    step(other, restored, 2)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_muon_takes_the_inner_matrices_alone(small):
+    model, config = WaveNet(small), OptimConfig(lr=0.02, adamw_lr=0.004)
+    muon, adamw = make_optimizers(model, config)
+    names = {id(p): name for name, p in model.named_parameters()}
+    inner = {names[id(p)] for p in muon.param_groups[0]["params"]}
+    outer = {names[id(p)] for p in adamw.param_groups[0]["params"]}
+    assert {"blocks.0.conv.weight", "blocks.0.residual.weight", "skip.weight", "hidden.weight"} <= inner
+    assert {"initial.weight", "output.weight", "output.bias", "blocks.0.conv.bias"} <= outer
+    assert not any(name.endswith("bias") for name in inner)
+    assert [group["peak_lr"] for optimizer in (muon, adamw) for group in optimizer.param_groups] == [0.02, 0.004]
+
+
+@pytest.mark.parametrize("name", ["muon", "adamw"])
+def test_weight_decay_is_for_matrices(small, name):
+    """Without a gradient, a step shrinks matrices by lr * weight_decay, and leaves biases as they are."""
+    model = WaveNet(small)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for optimizer in make_optimizers(model, OptimConfig(name=name, lr=0.1, weight_decay=0.5)):
+        optimizer.step()
+    torch.testing.assert_close(model.hidden.weight.data, before["hidden.weight"] * 0.95)
+    for key, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            assert torch.equal(parameter, before[key]), key
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    schedule=st.sampled_from(SCHEDULES),
+    warmup=st.integers(0, 200),
+    ratio=st.floats(0, 1),
+    steps=st.integers(1, 300),
+)
+def test_the_rate_is_never_negative_nor_above_its_peak(schedule, warmup, ratio, steps):
+    config = OptimConfig(schedule=schedule, warmup_steps=warmup, final_lr_ratio=ratio)
+    factors = [learning_rate_factor(step, steps, config) for step in range(steps + 20)]
+    assert all(0 <= factor <= 1 + 1e-12 for factor in factors)
+    assert all(factor > 0 for factor in factors[:steps])  # no step is wasted
+    if warmup:
+        assert factors[0] <= 1 / warmup + 1e-12
+    if schedule != "constant" and warmup <= steps:
+        assert factors[-1] == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_rate_at_its_corners(schedule):
+    config = OptimConfig(schedule=schedule, warmup_steps=100, final_lr_ratio=0.0)
+    factor = {step: learning_rate_factor(step, 10_000, config) for step in (0, 49, 99, 2500, 5000, 7500, 9999)}
+    assert factor[0] == pytest.approx(0.01, rel=1e-3)
+    assert factor[49] == pytest.approx(0.5, rel=0.01)
+    assert factor[99] == pytest.approx(1, abs=0.01)
+    expected = {"linear": (0.75, 0.5, 0.25, 0), "cosine": (0.8536, 0.5, 0.1464, 0), "constant": (1, 1, 1, 1)}[schedule]
+    assert [factor[step] for step in (2500, 5000, 7500, 9999)] == pytest.approx(expected, abs=2e-4)

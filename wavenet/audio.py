@@ -151,6 +151,9 @@ class Writer:
             return
         try:
             self._file.close()
+            if not self.samples and self._temporary.stat().st_size == 0:  # libsndfile writes no empty FLAC
+                self._temporary.unlink()
+                return
             if (
                 soundfile.info(os.fspath(self._temporary)).frames != self.samples
             ):  # closing does not tell of a full disk

@@ -84,7 +84,10 @@ def load(path: str | Path) -> Checkpoint:
             )
         model = WaveNet(ModelConfig(**header["model"]))
         model.load_state_dict(tensors)
-        checkpoint = Checkpoint(path, model.eval(), int(header["sample_rate"]), header["step"], header["valid_bits"])
+        rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
+        if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
+            raise ValueError(f"sample_rate {rate!r}, step {step!r}, valid_bits {bits!r}")
+        checkpoint = Checkpoint(path, model.eval(), rate, step, bits)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(

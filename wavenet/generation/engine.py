@@ -42,7 +42,7 @@ class State:
 
     @classmethod
     def from_state_dict(cls, stored: dict[str, Any]) -> "State":
-        return cls(**stored)
+        return cls(**stored).clone()
 
 
 class Engine(ABC):

@@ -15,7 +15,9 @@ def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Opt
     """Optimizers that together hold every parameter once; each group's `peak_lr` is what the schedule scales."""
     betas = (config.betas[0], config.betas[1])
     if config.name == "adamw":
-        groups = [(config.lr, config.weight_decay, list(model.parameters()))]
+        decayed = [p for p in model.parameters() if p.ndim > 1]
+        rest = [p for p in model.parameters() if p.ndim <= 1]
+        groups = [(config.lr, config.weight_decay, decayed), (config.lr, 0.0, rest)]
         optimizers: list[torch.optim.Optimizer] = []
     else:
         inside = ("blocks.", "skip.", "hidden.")
@@ -23,8 +25,8 @@ def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Opt
         taken = set(map(id, matrices))
         groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
         optimizers = [Muon(matrices, config.lr, config.momentum, config.weight_decay)]
-    for lr, decay, parameters in groups:
-        optimizers.append(torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=decay, fused=True))
+    grouped = [{"params": p, "lr": lr, "weight_decay": decay} for lr, decay, p in groups if p]
+    optimizers.append(torch.optim.AdamW(grouped, betas=betas, fused=True))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
