@@ -32,8 +32,8 @@ from wavenet.distributions import Sampling
 from wavenet.generation import CachedEngine, NaiveEngine
 from wavenet.generation.splitmix import uniforms
 from wavenet.model import WaveNet
+from wavenet.training.machine import keep_memory
 from wavenet.training.optimizers import make_optimizers
-from wavenet.training.trainer import keep_memory
 
 PEER = "wavenet-vocoder 0.1.1"
 CROP = 16384

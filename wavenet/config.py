@@ -3,7 +3,6 @@
 The library takes these objects as they are; only `wavenet.cli` knows how they come out of YAML and the command line.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -191,7 +190,7 @@ class TrainConfig:
     steps: int = 20000
     """Optimizer steps."""
     minutes: float | None = None
-    """Train for about this long instead: the first steps are timed, then `steps` is set from their speed."""
+    """Train for about this long instead: `steps` then follows the speed for a while, and stays."""
     batch_size: int = 1
     """Windows per forward pass."""
     crop: int = 8192
@@ -317,8 +316,3 @@ class EvaluateConfig:
         _check_choice("engine", self.engine, ENGINES)
         _check_choice("precision", self.precision, PRECISIONS)
         _check_at_least("threads", self.threads, 0)
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Plain dictionary of a settings object, for YAML, JSON and checkpoint headers."""
-    return dataclasses.asdict(config)

@@ -150,7 +150,7 @@ class WaveNet(nn.Module):
 def _cosines(channels: int, decay: float) -> Tensor:
     """Cosines of rising frequency over the codes, (256, channels), mean square 1: codes near in amplitude begin alike.
 
-    A network that starts so need not find out that code 130 lies beside 131; it learns several times faster at first.
+    A network that starts so need not find out that code 130 lies beside 131.
     """
     frequency = 1 + torch.arange(channels, dtype=torch.float64) % (MULAW_LEVELS - 1)
     phase = (torch.arange(MULAW_LEVELS, dtype=torch.float64) + 0.5) * math.pi / MULAW_LEVELS

@@ -6,11 +6,9 @@ that was not, bit for bit on a CPU: items come from f(seed, epoch, index), the l
 
 import contextlib
 import copy
-import ctypes
 import dataclasses
 import math
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,19 +17,19 @@ from typing import Any
 
 import torch
 import yaml
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from wavenet import checkpoint, distributions, evaluation, mulaw
 from wavenet.config import TrainConfig
 from wavenet.dataset import Windows, shuffled, split
 from wavenet.distributions import IGNORED
-from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
+from wavenet.errors import AudioError, CheckpointError, TrainingError
 from wavenet.evaluation import Baselines
 from wavenet.files import atomic
 from wavenet.generation import make_engine, render
 from wavenet.model import WaveNet
 from wavenet.preparation import Prepared, prepare
+from wavenet.training.machine import keep_memory, make_fabric
 from wavenet.training.metrics import RunLog
 from wavenet.training.optimizers import make_optimizers
 from wavenet.training.reporter import Reporter
@@ -177,10 +175,11 @@ class Trainer:
         if self.log and baselines:
             self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
         rate = self.samples / max(self.seconds, 1e-9)
-        with contextlib.suppress(CheckpointError):
+        try:
             best = checkpoint.find(self.run_dir)
-            return self._result(best, rate, baselines)
-        return self._result(None, rate, baselines)
+        except CheckpointError:
+            best = None
+        return self._result(best, rate, baselines)
 
     def train_step(self) -> tuple[float, float, int]:
         """One optimizer step. Returns the loss in bits per sample, the gradient's norm, and the samples scored."""
@@ -416,39 +415,6 @@ class Trainer:
     def close(self) -> None:
         if self.log:
             self.log.close()
-
-
-def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
-    """Devices, and the precision in words. Raises ConfigError for a device that is not there."""
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
-    accelerator = config.device
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    bfloat16 = torch.cuda.is_bf16_supported() if accelerator == "cuda" else torch.cpu._is_avx512_bf16_supported()
-    mixed = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16)
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        precision="bf16-mixed" if mixed else "32-true",
-    )
-    fabric.launch()
-    return fabric, "bfloat16 mixed" if mixed else "float32"
-
-
-def keep_memory() -> None:
-    """Ask the C library to keep freed memory rather than return it to the system: steps then touch no new pages.
-
-    Measured on two cores: page faults were a seventh of a step. Where the library is not glibc nothing happens.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        library = ctypes.CDLL("libc.so.6")
-        trim_threshold, top_pad, mmap_max = -1, -2, -4
-        for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28)):
-            library.mallopt(option, value)
 
 
 def _out_of_memory(config: TrainConfig) -> TrainingError:

@@ -1,0 +1,44 @@
+"""What training asks of the machine: devices, precision, and memory that is kept."""
+
+import contextlib
+import ctypes
+import sys
+
+import torch
+from lightning_fabric import Fabric
+
+from wavenet.config import TrainConfig
+from wavenet.errors import ConfigError
+
+
+def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
+    """Devices, and the precision in words. Raises ConfigError for a device that is not there."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
+    accelerator = config.device
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    bfloat16 = torch.cuda.is_bf16_supported() if accelerator == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    mixed = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        precision="bf16-mixed" if mixed else "32-true",
+    )
+    fabric.launch()
+    return fabric, "bfloat16 mixed" if mixed else "float32"
+
+
+def keep_memory() -> None:
+    """Ask the C library to keep freed memory rather than return it to the system: steps then touch no new pages.
+
+    For the whole process, and only where the library is glibc. The price is memory that stays with the process.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libc.so.6")
+        trim_threshold, top_pad, mmap_max = -1, -2, -4
+        for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28)):
+            library.mallopt(option, value)
