@@ -9,7 +9,7 @@ READY := .venv/ready
 
 venv: $(READY)
 
-$(READY): pyproject.toml scripts/constraints.txt
+$(READY): pyproject.toml scripts/constraints.txt $(wildcard wavenet/csrc/*)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e '.[dev]'

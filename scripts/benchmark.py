@@ -36,7 +36,7 @@ from wavenet.training.machine import keep_memory
 from wavenet.training.optimizers import make_optimizers
 
 PEER = "wavenet-vocoder 0.1.1"
-CROP = 16384
+CROP = 8192
 
 
 def main() -> None:

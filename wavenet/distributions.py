@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from wavenet import native
 from wavenet.mulaw import LEVELS
 
 IGNORED = -100
@@ -30,8 +31,13 @@ def loss(logits: Tensor, targets: Tensor) -> Tensor:
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, targets):  # type: ignore[override]
-        rows, targets = logits.flatten(0, -2), targets.flatten()
+        rows, targets = logits.flatten(0, -2).contiguous(), targets.flatten().contiguous()
         gradient = torch.empty_like(rows)
+        if passes := native.passes(rows):
+            arrays = (rows.data_ptr(), targets.data_ptr(), gradient.data_ptr())
+            total = passes.cross_entropy(len(rows), *arrays, torch.get_num_threads())
+            ctx.save_for_backward(gradient.view_as(logits))
+            return torch.tensor(total, dtype=torch.float32)
         total = rows.new_zeros((), dtype=torch.float64)
         scored = (targets != IGNORED).unsqueeze(1)
         for start in range(0, len(rows), PIECE):

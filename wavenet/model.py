@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wavenet import stack
 from wavenet.config import MULAW_LEVELS, ModelConfig
 
 
@@ -136,11 +137,17 @@ class WaveNet(nn.Module):
             raise ValueError(f"{codes.shape[1]} codes are fewer than the receptive field of {self.receptive_field}")
         steps = codes.shape[1] - self.receptive_field + 1
         x = self.initial(codes)
+        run = stack.run if stack.supports(x) else self.plain_stack
+        return self.head(run(self.blocks, x, steps))
+
+    @staticmethod
+    def plain_stack(blocks: Sequence[ResidualBlock], x: Tensor, steps: int) -> Tensor:
+        """Every layer's z of the last `steps` steps side by side: x (B, T, residual) -> (B, steps, layers * gate)."""
         gated = []
-        for block in self.blocks:
+        for block in blocks:
             x, z = block(x)
             gated.append(z[:, -steps:])
-        return self.head(torch.cat(gated, dim=-1))
+        return torch.cat(gated, dim=-1)
 
     def head(self, gated: Tensor) -> Tensor:
         """Every layer's z side by side, (..., layers * gate) -> logits (..., 256)."""

@@ -1,0 +1,126 @@
+// Vectors of W floats on any processor, in GNU vector extensions: what the algorithms above are written in.
+//
+// A file that includes this is compiled once for each instruction set, with ISA defined to its name; everything lands in
+// namespace wavenet::ISA, so the copies never mix. Only dot products (dot.h) need an instruction by name.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#include "types.h"
+
+namespace wavenet::ISA {
+
+#if defined(__AVX512F__)
+constexpr int W = 16;
+#elif defined(__AVX2__)
+constexpr int W = 8;
+#else
+constexpr int W = 4;
+#endif
+
+typedef float F32 __attribute__((vector_size(W * 4), may_alias));
+typedef int32_t I32 __attribute__((vector_size(W * 4), may_alias));
+typedef uint32_t U32 __attribute__((vector_size(W * 4), may_alias));
+typedef uint16_t U16 __attribute__((vector_size(W * 2), may_alias));
+
+inline F32 splat(float value) { return F32{} + value; }
+inline F32 choose(I32 condition, F32 a, F32 b) { return condition ? a : b; }
+inline F32 max(F32 a, F32 b) { return choose(a > b, a, b); }
+
+inline float sum(F32 v) {
+    float total = 0;
+    for (int i = 0; i < W; i++) total += v[i];
+    return total;
+}
+
+inline float largest(F32 v) {
+    float top = v[0];
+    for (int i = 1; i < W; i++) top = v[i] > top ? v[i] : top;
+    return top;
+}
+
+inline F32 load(const float* p) {
+    F32 v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+
+inline F32 load(const bf16* p) {
+    U16 half;
+    std::memcpy(&half, p, sizeof half);
+    return (F32)(__builtin_convertvector(half, U32) << 16);
+}
+
+inline void store(float* p, F32 v) { std::memcpy(p, &v, sizeof v); }
+
+/// Rounds to the nearest, of two to the even one; NaN stays NaN.
+inline void store(bf16* p, F32 v) {
+#if defined(__AVX512BF16__)
+    __m256bh half = _mm512_cvtneps_pbh((__m512)v);
+#else
+    U32 bits = (U32)v;
+    U32 rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+    rounded = (v != v) ? (U32{} + 0x7FC0) : rounded;
+    U16 half = __builtin_convertvector(rounded, U16);
+#endif
+    std::memcpy(p, &half, sizeof half);
+}
+
+/// The first n < W of a row's last elements; zeros beside them.
+template <class T>
+inline F32 load(const T* p, int n) {
+    T padded[W] = {};
+    std::memcpy(padded, p, n * sizeof(T));
+    return load(padded);
+}
+
+template <class T>
+inline void store(T* p, F32 v, int n) {
+    T padded[W];
+    store(padded, v);
+    std::memcpy(p, padded, n * sizeof(T));
+}
+
+/// e^x to 2e-7 of its value, x kept within [-87, 88]; NaN stays NaN. Splits x into n ln 2 + r, a polynomial in r.
+inline F32 exp(F32 x) {
+    x = choose(x < -87.0f, splat(-87.0f), x);
+    x = choose(x > 88.0f, splat(88.0f), x);
+    F32 magic = splat(12582912.0f);  // 1.5 * 2**23: adding it rounds to a whole number, kept in the low bits
+    F32 shifted = x * 1.44269504f + magic;
+    F32 n = shifted - magic;
+    F32 r = x - n * 0.693145752f - n * 1.42860677e-6f;
+    F32 p = splat(1.0f / 720);
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    return p * (F32)(((I32)shifted << 23) + 0x3F800000);
+}
+
+/// 1 / x, to a bfloat16's precision where T is one and the processor has a faster way.
+template <class T>
+inline F32 reciprocal(F32 x) {
+#if defined(__AVX512F__)
+    if (sizeof(T) == 2) return (F32)_mm512_rcp14_ps((__m512)x);
+#endif
+    return 1.0f / x;
+}
+
+/// tanh(a) and sigmoid(b), to T's precision, with one division between them.
+template <class T>
+inline void gate(F32 a, F32 b, F32& tanh_a, F32& sigmoid_b) {
+    F32 p = 1.0f + exp(-2.0f * max(splat(-20.0f), a)), q = 1.0f + exp(-max(splat(-40.0f), b));
+    F32 r = reciprocal<T>(p * q);
+    tanh_a = 2.0f * q * r - 1.0f;
+    sigmoid_b = p * r;
+}
+
+}  // namespace wavenet::ISA

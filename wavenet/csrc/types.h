@@ -1,0 +1,14 @@
+// Types that every instruction set's copy of the code shares.
+
+#pragma once
+
+#include <cstdint>
+
+namespace wavenet {
+
+/// A bfloat16: the upper half of a float32.
+struct bf16 {
+    uint16_t bits;
+};
+
+}  // namespace wavenet

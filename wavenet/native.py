@@ -1,0 +1,50 @@
+"""The compiled kernels, where they were built; otherwise, why not, in words."""
+
+import functools
+import importlib
+import os
+from typing import Any
+
+import torch  # before the kernels, so that both share one pool of threads
+from torch import Tensor
+
+from wavenet.errors import ConfigError
+
+ENVIRONMENT = "WAVENET_INSTRUCTION_SET"
+"""Environment variable that names one of `instruction_sets()` in place of the fastest."""
+
+missing = ""
+"""Why there are no kernels; empty where there are."""
+
+try:
+    _native: Any = importlib.import_module("wavenet._native")
+except ImportError as error:
+    _native = None
+    missing = f"the compiled kernels are not installed ({error}): install a C++ compiler, then wavenet again"
+
+
+def instruction_sets() -> list[str]:
+    """Those that the kernels were compiled for and this processor runs, fastest first; none where nothing is built."""
+    return [] if _native is None else [code.name for code in _native.available()]
+
+
+@functools.cache
+def code(name: str = "auto") -> Any:
+    """The kernels for the named instruction set; `auto` is the environment's choice or else the fastest.
+
+    None where there are no kernels. Raises ConfigError for a name that is not among `instruction_sets()`.
+    """
+    if _native is None:
+        return None
+    if name == "auto":
+        name = os.environ.get(ENVIRONMENT) or instruction_sets()[0]
+    for found in _native.available():
+        if found.name == name:
+            return found
+    raise ConfigError(f"instruction set {name!r} is not one that runs here: {', '.join(instruction_sets())}")
+
+
+def passes(like: Tensor) -> Any:
+    """The compiled passes of a training step for tensors like this one; None where there are none."""
+    found = code() if like.device.type == "cpu" else None
+    return None if found is None else {torch.float32: found.float32, torch.bfloat16: found.bfloat16}.get(like.dtype)

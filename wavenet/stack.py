@@ -1,0 +1,131 @@
+"""The residual stack of `model` on a CPU: the same numbers, with one pass over memory between two matrix products.
+
+Autograd walks over all activations for each of a layer's dozen small operations; here the compiled passes of
+csrc/training.h do what lies between two matrix products at once, and the gradient is written out below. The plain twin
+that tests hold it equal to is `ResidualBlock`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from wavenet import native
+
+
+def supports(x: Tensor) -> bool:
+    """Whether there are compiled passes for this stream's device and type."""
+    return x.dtype == torch.float32 and native.passes(x) is not None
+
+
+def run(blocks: Sequence[Any], x: Tensor, steps: int) -> Tensor:
+    """Every layer's z of the last `steps` steps side by side: x (B, T, residual) -> (B, steps, layers * gate)."""
+    weights: list[Tensor | None] = []
+    for block in blocks:
+        back = block.residual
+        weights += [block.conv.weight, block.conv.bias, *((None, None) if back is None else (back.weight, back.bias))]
+    taps = [(block.conv.kernel_size, block.conv.dilation) for block in blocks]
+    return _Stack.apply(x, steps, taps, *weights)
+
+
+class _Stack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, steps: int, taps: Sequence[tuple[int, int]], *weights: Tensor | None) -> Tensor:
+        low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        lowered = [None if weight is None else weight.to(low) for weight in weights]
+        gate = weights[0].shape[0] // 2  # type: ignore[union-attr] (every layer has a convolution)
+        gated = x.new_empty(len(x), steps, len(taps) * gate, dtype=low)
+        x, residual, dropped, saved = x.contiguous(), None, 0, []
+        for i, (kernel_size, dilation) in enumerate(taps):
+            conv, conv_bias, back, back_bias = lowered[4 * i : 4 * i + 4]
+            x, tapped = _join(x, residual, dropped, kernel_size, dilation, low)
+            h = F.linear(tapped, conv, conv_bias)  # type: ignore[arg-type]
+            z = _gate(h, gated, i)
+            residual = None if back is None else F.linear(z, back, back_bias)
+            dropped = (kernel_size - 1) * dilation
+            saved += [tapped, h, z]
+        ctx.save_for_backward(*saved, *lowered)
+        ctx.taps, ctx.spent = taps, False
+        return gated
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_gated: Tensor) -> tuple[Any, ...]:
+        if ctx.spent:
+            raise RuntimeError("the stack's gradient overwrites what it was saved for, and can be taken once")
+        ctx.spent = True
+        layers = len(ctx.taps)
+        saved, weights = ctx.saved_tensors[: 3 * layers], ctx.saved_tensors[3 * layers :]
+        gradients: list[Tensor | None] = [None] * len(weights)
+        d_gated = d_gated.contiguous()
+        d_above = d_residual = d_back_bias = None
+        for i in reversed(range(layers)):
+            tapped, h, z = saved[3 * i : 3 * i + 3]
+            conv, conv_bias, back, back_bias = weights[4 * i : 4 * i + 4]
+            d_z = None
+            if back is not None and d_residual is not None:
+                d_z = d_residual @ back
+                gradients[4 * i + 2] = d_residual.flatten(0, 1).t() @ z.flatten(0, 1)
+                gradients[4 * i + 3] = None if back_bias is None else d_back_bias
+            d_h, d_conv_bias = _gate_backward(h, d_z, d_gated, i)
+            gradients[4 * i] = d_h.flatten(0, 1).t() @ tapped.flatten(0, 1)
+            gradients[4 * i + 1] = None if conv_bias is None else d_conv_bias
+            d_above, d_residual, d_back_bias = _join_backward(d_above, d_h @ conv, *ctx.taps[i])
+        return d_above, None, None, *gradients
+
+
+def _join(
+    x: Tensor, residual: Tensor | None, dropped: int, kernel_size: int, dilation: int, low: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """x without its first `dropped` steps, plus what the layer below adds; and that sum's taps, side by side."""
+    batch, steps, channels = len(x), x.shape[1] - dropped, x.shape[2]
+    joined = x if residual is None else x.new_empty(batch, steps, channels)
+    tapped = x.new_empty(batch, steps - (kernel_size - 1) * dilation, kernel_size * channels, dtype=low)
+    shape = (batch, steps, channels, dropped, kernel_size, dilation)
+    native.passes(tapped).join_forward(shape, *_addresses(x, residual, joined, tapped), torch.get_num_threads())
+    return joined, tapped
+
+
+def _join_backward(
+    d_above: Tensor | None, d_tapped: Tensor, kernel_size: int, dilation: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient of a joined stream: in float32, in the products' type, and summed over its steps."""
+    batch, steps, channels = (
+        len(d_tapped),
+        d_tapped.shape[1] + (kernel_size - 1) * dilation,
+        d_tapped.shape[2] // kernel_size,
+    )
+    d_joined = d_tapped.new_empty(batch, steps, channels, dtype=torch.float32)
+    d_residual = d_tapped.new_empty(batch, steps, channels)
+    d_bias = d_joined.new_empty(channels)
+    shape = (batch, steps, channels, 0, kernel_size, dilation)
+    arrays = _addresses(d_above, d_tapped, d_joined, d_residual, d_bias)
+    native.passes(d_tapped).join_backward(shape, *arrays, torch.get_num_threads())
+    return d_joined, d_residual, d_bias
+
+
+def _gate(h: Tensor, gated: Tensor, layer: int) -> Tensor:
+    """z of all steps, and of the last ones also among `gated`."""
+    z = h.new_empty(*h.shape[:2], h.shape[2] // 2)
+    arrays = _addresses(h, z, gated[..., layer * z.shape[2] :])
+    native.passes(h).gate_forward(_gate_shape(h, gated), *arrays, torch.get_num_threads())
+    return z
+
+
+def _gate_backward(h: Tensor, d_z: Tensor | None, d_gated: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+    """Gradient of h, written over h, and its sum over the steps."""
+    d_bias = h.new_empty(h.shape[2], dtype=torch.float32)
+    arrays = _addresses(h, d_z, d_gated[..., layer * h.shape[2] // 2 :], h, d_bias)
+    native.passes(h).gate_backward(_gate_shape(h, d_gated), *arrays, torch.get_num_threads())
+    return h, d_bias
+
+
+def _gate_shape(h: Tensor, gated: Tensor) -> tuple[int, ...]:
+    return len(h), h.shape[1], h.shape[2] // 2, gated.shape[1], gated.shape[2]
+
+
+def _addresses(*tensors: Tensor | None) -> list[int]:
+    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
