@@ -3,8 +3,11 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
 
 #include "dispatch.h"
@@ -15,6 +18,8 @@ using namespace wavenet;
 
 namespace {
 
+using Address = uintptr_t;
+
 template <class T>
 T* at(uintptr_t address) {
     return reinterpret_cast<T*>(address);
@@ -24,7 +29,6 @@ T* at(uintptr_t address) {
 template <class T>
 void bind_passes(nb::module_& module, const char* name) {
     using P = Passes<T>;
-    using Address = uintptr_t;
     using release = nb::call_guard<nb::gil_scoped_release>;
     nb::class_<P>(module, name)
         .def("gate_forward", [](const P& p, std::array<int64_t, 5> s, Address h, Address z, Address gated, int threads) {
@@ -51,14 +55,51 @@ void bind_passes(nb::module_& module, const char* name) {
         }, release());
 }
 
+/// Streams of one length that lie one after another: states (streams, state_bytes), logits (streams, 256), codes and the
+/// rest (streams, samples). Addresses again, 0 for none; compiled.py makes the arrays.
+void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
+         Address uniforms, Address bits, Address conditions, int64_t conditions_a_sample,
+         std::tuple<double, int, double> sampling, int threads) {
+    constexpr int64_t slice = 128;  // between looks at Ctrl-C
+    for (int64_t t = 0; t < samples; t += slice) {
+        std::vector<Stream> parts;
+        for (int64_t s = 0; s < streams; s++) {
+            int64_t from = s * samples + t;
+            parts.push_back({at<uint8_t>(states) + s * engine.state_bytes(), at<float>(logits) + s * CODES,
+                             at<uint8_t>(codes) + from, uniforms ? at<double>(uniforms) + from : nullptr,
+                             bits ? at<float>(bits) + from : nullptr,
+                             conditions ? at<float>(conditions) + from * conditions_a_sample : nullptr,
+                             std::min(slice, samples - t)});
+        }
+        {
+            nb::gil_scoped_release released;
+            auto [temperature, top_k, top_p] = sampling;
+            engine.run(parts, {temperature, top_k, top_p}, threads);
+        }
+        if (PyErr_CheckSignals()) throw nb::python_error();
+    }
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
     bind_passes<float>(module, "PassesFloat32");
     bind_passes<bf16>(module, "PassesBFloat16");
+    nb::exception<FormatError>(module, "FormatError", PyExc_ValueError);
+    nb::class_<Engine>(module, "Engine")
+        .def_prop_ro("state_bytes", &Engine::state_bytes)
+        .def_prop_ro("weight_bytes", &Engine::weight_bytes)
+        .def("start", [](const Engine& engine, Address state, Address logits) {
+            engine.start(at<uint8_t>(state), at<float>(logits));
+        })
+        .def("run", &run)
+        .def("read_weights", &Engine::read_weights, nb::call_guard<nb::gil_scoped_release>());
     nb::class_<Code>(module, "Code")
         .def_prop_ro("name", [](const Code& code) { return code.name; })
         .def_prop_ro("float32", [](const Code& code) { return code.float32; }, nb::rv_policy::reference)
-        .def_prop_ro("bfloat16", [](const Code& code) { return code.bfloat16; }, nb::rv_policy::reference);
+        .def_prop_ro("bfloat16", [](const Code& code) { return code.bfloat16; }, nb::rv_policy::reference)
+        .def("make_engine", [](const Code& code, nb::bytes exported) {
+            return code.make_engine(Network::parse(static_cast<const uint8_t*>(exported.data()), exported.size()));
+        });
     module.def("available", &available, "What this processor runs, fastest first.");
 }

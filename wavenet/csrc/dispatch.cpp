@@ -2,12 +2,13 @@
 
 namespace wavenet {
 
-#define DECLARE(isa)                            \
-    namespace isa {                             \
-    extern const Passes<float> passes_float32;  \
-    extern const Passes<bf16> passes_bfloat16;  \
+#define DECLARE(isa)                                       \
+    namespace isa {                                        \
+    extern const Passes<float> passes_float32;             \
+    extern const Passes<bf16> passes_bfloat16;             \
+    std::unique_ptr<Engine> make_engine(const Network&);   \
     }
-#define CODE(isa) Code{#isa, &isa::passes_float32, &isa::passes_bfloat16}
+#define CODE(isa) Code{#isa, &isa::passes_float32, &isa::passes_bfloat16, &isa::make_engine}
 
 #if defined(__x86_64__)
 DECLARE(avx512)

@@ -2,9 +2,10 @@
 
 #pragma once
 
-#include <string>
+#include <memory>
 #include <vector>
 
+#include "engine.h"
 #include "training.h"
 
 namespace wavenet {
@@ -14,6 +15,7 @@ struct Code {
     const char* name;
     const Passes<float>* float32;
     const Passes<bf16>* bfloat16;
+    std::unique_ptr<Engine> (*make_engine)(const Network&);
 };
 
 /// Those that are compiled in and that this processor runs, fastest first.

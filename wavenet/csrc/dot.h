@@ -1,0 +1,50 @@
+// Sums of products, 32 bits of inputs at a time: one float, two bf16 or four bytes, in each of W lanes.
+
+#pragma once
+
+#include <type_traits>
+
+#include "simd.h"
+
+namespace wavenet::ISA {
+
+/// What inputs a weight is multiplied with, and what their products add up in. int8 weights meet unsigned bytes.
+template <class Weight>
+using Input = std::conditional_t<sizeof(Weight) == 1, uint8_t, Weight>;
+template <class Weight>
+using Sum = std::conditional_t<sizeof(Weight) == 1, I32, F32>;
+
+/// Weights, or inputs, in 32 bits.
+template <class Weight>
+constexpr int GROUP = 4 / sizeof(Weight);
+
+template <class Weight>
+inline Sum<Weight> dot(Sum<Weight> sum, U32 inputs, U32 weights) {
+    if constexpr (std::is_same_v<Weight, float>) {
+        return sum + (F32)inputs * (F32)weights;
+    } else if constexpr (std::is_same_v<Weight, bf16>) {
+#if defined(__AVX512BF16__)
+        return (F32)_mm512_dpbf16_ps((__m512)sum, (__m512bh)inputs, (__m512bh)weights);
+#else
+        sum += (F32)(inputs << 16) * (F32)(weights << 16);
+        return sum + (F32)(inputs & 0xFFFF0000) * (F32)(weights & 0xFFFF0000);
+#endif
+    } else {
+#if defined(__AVX512VNNI__)
+        return (I32)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)inputs, (__m512i)weights);
+#elif defined(__AVX2__)
+        // pairs of 16-bit products, even and odd bytes apart: multiplying bytes at once would saturate
+        __m256i a = (__m256i)inputs, w = (__m256i)weights;
+        __m256i even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi16(255)),
+                                         _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+        __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(w, 8));
+        return sum + (I32)even + (I32)odd;
+#else
+        I32 a = (I32)inputs, w = (I32)weights;
+        sum += (a & 255) * ((w << 24) >> 24) + ((a >> 8) & 255) * ((w << 16) >> 24);
+        return sum + ((a >> 16) & 255) * ((w << 8) >> 24) + (I32)(inputs >> 24) * (w >> 24);
+#endif
+    }
+}
+
+}  // namespace wavenet::ISA

@@ -1,0 +1,565 @@
+// WaveNet sample by sample. From a code to the logits of the next, per stream:
+//
+//     x     = sum over the last codes of a row of the initial table
+//     h_l   = W_past x_l[t - d] + W_now x_l[t] + b          z_l = tanh(filter half) * sigmoid(gate half)
+//     x_l+1 = x_l + R z_l + r
+//     logits = A2 relu(A1 relu(S [z_1 ... z_L] + s) + a1) + a2
+//
+// What bounds the speed is reading every weight once a sample, so the weights lie in memory in the order of their use, and
+// all streams of a batch share each read. A layer's products with its past need nothing new, so they stand where the
+// processor would otherwise wait for the gate below. The skip sum is one product over all z at the end: z is within
+// [-1, 1], so one scale serves all layers.
+
+#include "engine.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+
+#include "dot.h"
+#include "draw.h"
+
+namespace wavenet::ISA {
+
+namespace {
+
+/// Output vectors that are worked on at once, and streams: their sums stay in registers.
+constexpr int VECTORS = 8;
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int STREAMS = 3;
+#else
+constexpr int STREAMS = 1;
+#endif
+
+constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+/// Memory on a boundary that big pages start at, zeroed.
+template <class T>
+struct Buffer {
+    explicit Buffer(int64_t count = 0) : size(count) {
+        if (count) data = static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(4096)));
+        std::memset((void*)data, 0, count * sizeof(T));
+    }
+    ~Buffer() {
+        if (data) ::operator delete(data, std::align_val_t(4096));
+    }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    T* data = nullptr;
+    int64_t size;
+};
+
+// ---- inputs: what a product of each precision reads
+
+inline void quantise(float* to, F32 v, F32, F32) { store(to, v); }
+inline void quantise(bf16* to, F32 v, F32, F32) { store(to, v); }
+inline void quantise(uint8_t* to, F32 v, F32 inverse_scale, F32 zero) {
+    F32 q = v * inverse_scale + zero;
+    q = choose(q > 255.0f, splat(255.0f), choose(q > 0.0f, q, splat(0.0f)));
+    U32 bits = (U32)(q + 8388608.0f);  // 2**23: rounds to the nearest whole number and leaves it in the low bits
+#if defined(__AVX512F__)
+    __m128i bytes = _mm512_cvtepi32_epi8((__m512i)bits);
+#else
+    typedef uint8_t U8 __attribute__((vector_size(W)));
+    U8 bytes = __builtin_convertvector(bits & 255, U8);
+#endif
+    std::memcpy(to, &bytes, W);
+}
+
+/// Scale and zero of one product's inputs.
+struct Scale {
+    F32 inverse{}, zero{};
+    Scale() = default;
+    explicit Scale(const Matrix& m) : inverse(splat(1.0f / m.input_scale)), zero(splat(float(m.input_zero))) {}
+};
+
+// ---- weights
+
+/// A matrix's rows in the order that the lanes of its vectors take them; -1 for a lane that has none.
+using Order = std::vector<int64_t>;
+
+inline Order in_order(int64_t rows) {
+    Order order(round_up(rows, W), -1);
+    for (int64_t i = 0; i < rows; i++) order[i] = i;
+    return order;
+}
+
+/// Filter and gate rows of the same channels in the same block: half its vectors each.
+inline Order filter_beside_gate(int64_t channels) {
+    Order order;
+    int64_t vectors = round_up(channels, W) / W;
+    for (int64_t v = 0; v < vectors;) {
+        int64_t n = VECTORS / 2;
+        while (n > vectors - v) n /= 2;
+        for (int64_t half = 0; half < 2; half++)
+            for (int64_t c = v * W; c < (v + n) * W; c++) order.push_back(c < channels ? c + half * channels : -1);
+        v += n;
+    }
+    return order;
+}
+
+/// A part of a matrix as the products read it: block after block of up to VECTORS output vectors, within a block group
+/// after group of inputs. The numbers themselves lie in the arena.
+template <class Weight>
+struct Packed {
+    int64_t groups = 0, vectors = 0, offset = 0;
+
+    int64_t words() const { return groups * vectors * W; }
+
+    /// Copies columns [first, first + count) of m, of which every `run` are padded to whole groups.
+    void pack(const Matrix& m, const Order& order, int64_t first, int64_t count, int64_t run, uint32_t* arena) const {
+        Weight* to = reinterpret_cast<Weight*>(arena + offset);
+        const Weight* from = reinterpret_cast<const Weight*>(m.weights);
+        int64_t per_run = round_up(run, GROUP<Weight>);
+        for (int64_t block = 0; block < vectors;) {
+            int64_t n = VECTORS;
+            while (n > vectors - block) n /= 2;
+            for (int64_t input = 0; input < count / run * per_run; input += GROUP<Weight>)
+                for (int64_t lane = block * W; lane < (block + n) * W; lane++)
+                    for (int64_t i = input; i < input + GROUP<Weight>; i++, to++) {
+                        bool there = order[lane] >= 0 && i % per_run < run;
+                        if (there) std::memcpy(to, from + order[lane] * m.columns + first + i / per_run * run + i % per_run, sizeof *to);
+                    }
+            block += n;
+        }
+    }
+};
+
+template <class Body>
+inline void with_vectors(int64_t vectors, Body body) {
+    int64_t block = 0;
+    for (; block + 8 <= vectors; block += 8) body(block, std::integral_constant<int, 8>());
+    if (vectors - block >= 4) body(block, std::integral_constant<int, 4>()), block += 4;
+    if (vectors - block >= 2) body(block, std::integral_constant<int, 2>()), block += 2;
+    if (vectors - block >= 1) body(block, std::integral_constant<int, 1>());
+}
+
+template <class Body>
+inline void with_streams(int count, Body body) {
+    int s = 0;
+    if constexpr (STREAMS > 1)
+        for (; s + STREAMS <= count; s += STREAMS) body(s, std::integral_constant<int, STREAMS>());
+    for (; s < count; s++) body(s, std::integral_constant<int, 1>());
+}
+
+/// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups.
+template <class Weight, int V, int N>
+inline void multiply(const uint32_t* weights, int64_t groups, const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {
+    for (int64_t g = 0; g < groups; g++, weights += V * W) {
+        U32 in[N];
+        for (int n = 0; n < N; n++) in[n] = U32{} + inputs[n][g];
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++) {
+            U32 w;
+            std::memcpy(&w, weights + v * W, sizeof w);
+#pragma GCC unroll 3
+            for (int n = 0; n < N; n++) sums[n][v] = dot<Weight>(sums[n][v], in[n], w);
+        }
+    }
+}
+
+}  // namespace
+
+template <class Weight>
+class Kernel final : public Engine {
+    using In = Input<Weight>;
+    using Sums = Sum<Weight>;
+    static constexpr bool exact = std::is_same_v<Weight, float>;
+
+    /// Bias, and in int8 what one step of a sum is worth, per lane.
+    struct Outputs {
+        int64_t bias = 0, scale = 0;  // offsets among the constants
+    };
+
+    struct PackedLayer {
+        Packed<Weight> past, now, residual;
+        Outputs h, r;
+        Scale x;
+        int64_t dilation, context, ring;  // ring: where the state holds the layer's past inputs
+    };
+
+  public:
+    explicit Kernel(const Network& net)
+        : taps(net.initial_taps), kernel_size(net.kernel_size), channels(net.residual), gate_channels(net.gate),
+          padded(round_up(net.residual, W)), gate_vectors(round_up(net.gate, W) / W),
+          z_length(round_up(net.gate, W)), skip_length(round_up(net.skip, W)), head_length(round_up(net.head, W)) {
+        plan(net);
+        fill(net);
+        lay_out_state();
+    }
+
+    size_t state_bytes() const override { return size_t(bytes_of_state); }
+    size_t weight_bytes() const override { return size_t(arena->size) * 4; }
+
+    uint64_t read_weights() const override {
+        U32 seen[8] = {};
+        const uint32_t* end = arena->data + arena->size / (8 * W) * (8 * W);
+        for (const uint32_t* p = arena->data; p < end; p += 8 * W)
+            for (int i = 0; i < 8; i++) {
+                U32 w;
+                std::memcpy(&w, p + i * W, sizeof w);
+                seen[i] ^= w;
+            }
+        uint64_t all = 0;
+        for (U32 lanes : seen)
+            for (int i = 0; i < W; i++) all ^= lanes[i];
+        return all;
+    }
+
+    void start(uint8_t* state, float* logits) const override {
+        Work work(*this, 1);
+        int32_t* slots = this->slots(state);
+        std::fill(slots, slots + layers.size() + 1, 0);
+        std::memset(heard(state), ZERO, taps);
+        uint8_t code = ZERO;
+        Stream stream{state, logits, &code, nullptr, nullptr, nullptr, 1};
+        work.states[0] = state;
+        embed(work, 0, &code);
+        for (size_t l = 0; l < layers.size(); l++) {
+            const PackedLayer& layer = layers[l];
+            take_in(work, layer, 0);
+            for (int64_t slot = 0; slot < layer.context; slot++)
+                std::memcpy(ring(state, layer) + slot * padded, work.x_in(0), padded * sizeof(In));
+            past(work, layer, 1);
+            gate(work, layer, int64_t(l), 1);
+            residual(work, layer, int64_t(l), 1);
+        }
+        head(work, &stream, 1);
+    }
+
+  protected:
+    void run_batch(Stream* streams, int count, const Sampling& sampling) const override {
+        Work work(*this, count);
+        Stream active[BATCH];
+        std::copy(streams, streams + count, active);
+        for (int64_t t = 0; count > 0; t++) {
+            for (int s = 0; s < count;) {  // those that are done leave
+                if (active[s].samples > t) s++;
+                else active[s] = active[--count];
+            }
+            step(work, active, count, t, sampling);
+        }
+    }
+
+  private:
+    /// What lies between the products of one sample, for every stream of a batch.
+    struct Work {
+        Work(const Kernel& k, int streams)
+            : kernel(k), x(streams * k.padded), x_input(streams * k.padded), pending(streams * k.h_length()),
+              z(streams * k.z_all()), skip(streams * k.skip_length), hidden(streams * k.head_length) {}
+        const Kernel& kernel;
+        uint8_t* states[BATCH];
+        const float* conditions[BATCH] = {};
+        Buffer<float> x;
+        Buffer<In> x_input;
+        Buffer<uint32_t> pending;  // sums over a layer's past
+        Buffer<In> z, skip, hidden;
+        In* x_in(int s) { return x_input.data + s * kernel.padded; }
+    };
+
+    int64_t h_length() const { return 2 * gate_vectors * W; }
+    int64_t z_all() const { return int64_t(layers.size()) * z_length; }
+
+    int32_t* slots(uint8_t* state) const { return reinterpret_cast<int32_t*>(state); }
+    uint8_t* heard(uint8_t* state) const { return state + heard_offset; }
+    In* ring(uint8_t* state, const PackedLayer& layer) const { return reinterpret_cast<In*>(state + layer.ring); }
+
+    /// One sample of every stream.
+    void step(Work& work, Stream* streams, int count, int64_t t, const Sampling& sampling) const {
+        for (int s = 0; s < count; s++) work.states[s] = streams[s].state;
+        past(work, layers[0], count);
+        for (int s = 0; s < count; s++) {
+            Stream& stream = streams[s];
+            float* bits = stream.bits ? stream.bits + t : nullptr;
+            if (stream.uniforms) {
+                stream.codes[t] = uint8_t(draw(stream.logits, stream.uniforms[t], sampling, bits));
+            } else if (bits) {
+                *bits = float(Distribution(stream.logits, 1).bits(stream.logits, stream.codes[t]));
+            }
+            work.conditions[s] = stream.conditions;
+            if (stream.conditions) work.conditions[s] += t * int64_t(layers.size()) * 2 * gate_channels;
+            embed(work, s, stream.codes + t);
+        }
+        for (int s = 0; s < count; s++) take_in(work, layers[0], s), remember(work, layers[0], 0, s);
+        for (size_t l = 0; l < layers.size(); l++) {
+            gate(work, layers[l], int64_t(l), count);
+            if (l + 1 == layers.size()) break;
+            past(work, layers[l + 1], count);
+            residual(work, layers[l], int64_t(l), count);
+            for (int s = 0; s < count; s++) take_in(work, layers[l + 1], s), remember(work, layers[l + 1], l + 1, s);
+        }
+        // the output layers only where somebody will look at the logits
+        bool wanted = false;
+        for (int s = 0; s < count; s++) wanted |= streams[s].uniforms || streams[s].bits || t + 1 == streams[s].samples;
+        if (wanted) head(work, streams, count);
+    }
+
+    /// x of the first layer: a row of the initial table for each of the last codes.
+    void embed(Work& work, int s, const uint8_t* code) const {
+        uint8_t* codes = heard(work.states[s]);
+        std::memmove(codes, codes + 1, taps - 1);
+        codes[taps - 1] = *code;
+        float* x = work.x.data + s * padded;
+        for (int64_t i = 0; i < padded; i += W) {
+            F32 sum = load(initial->data + codes[0] * padded + i);
+            for (int64_t k = 1; k < taps; k++) sum += load(initial->data + (k * CODES + codes[k]) * padded + i);
+            store(x + i, sum);
+        }
+    }
+
+    /// x as the layer's products read it.
+    void take_in(Work& work, const PackedLayer& layer, int s) const {
+        const float* x = work.x.data + s * padded;
+        for (int64_t i = 0; i < padded; i += W) quantise(work.x_in(s) + i, load(x + i), layer.x.inverse, layer.x.zero);
+    }
+
+    /// Puts x into the ring in place of the oldest.
+    void remember(Work& work, const PackedLayer& layer, size_t l, int s) const {
+        if (!layer.context) return;
+        int32_t& slot = slots(work.states[s])[l];
+        std::memcpy(ring(work.states[s], layer) + slot * padded, work.x_in(s), padded * sizeof(In));
+        slot = slot + 1 == layer.context ? 0 : slot + 1;
+    }
+
+    /// The part of h that needs nothing new: sums over the layer's past taps, kept for `gate`.
+    void past(Work& work, const PackedLayer& layer, int count) const {
+        if (!layer.context) return;
+        size_t l = &layer - layers.data();
+        const int64_t groups = padded_groups();
+        with_vectors(2 * gate_vectors, [&](int64_t block, auto v) {
+            constexpr int V = decltype(v)::value;
+            const uint32_t* weights = arena->data + layer.past.offset + block * W * layer.past.groups;
+            with_streams(count, [&](int s, auto n) {
+                constexpr int N = decltype(n)::value;
+                Sums sums[N][V] = {};
+                for (int64_t k = 0; k < kernel_size - 1; k++) {
+                    const uint32_t* inputs[N];
+                    for (int i = 0; i < N; i++) {
+                        int64_t slot = slots(work.states[s + i])[l] + k * layer.dilation;
+                        if (slot >= layer.context) slot -= layer.context;
+                        inputs[i] = reinterpret_cast<const uint32_t*>(ring(work.states[s + i], layer) + slot * padded);
+                    }
+                    multiply<Weight, V, N>(weights + k * groups * V * W, groups, inputs, sums);
+                }
+                for (int i = 0; i < N; i++)
+                    std::memcpy(work.pending.data + (s + i) * h_length() + block * W, sums[i], sizeof sums[i]);
+            });
+        });
+    }
+
+    /// z of one layer, among all the others'.
+    void gate(Work& work, const PackedLayer& layer, int64_t l, int count) const {
+        with_vectors(2 * gate_vectors, [&](int64_t block, auto v) {
+            constexpr int V = decltype(v)::value, H = V > 1 ? V / 2 : 1;
+            const uint32_t* weights = arena->data + layer.now.offset + block * W * layer.now.groups;
+            with_streams(count, [&](int s, auto n) {
+                constexpr int N = decltype(n)::value;
+                Sums sums[N][V] = {};
+                const uint32_t* inputs[N];
+                for (int i = 0; i < N; i++) {
+                    if (layer.context)
+                        std::memcpy(sums[i], work.pending.data + (s + i) * h_length() + block * W, sizeof sums[i]);
+                    inputs[i] = reinterpret_cast<const uint32_t*>(work.x_in(s + i));
+                }
+                multiply<Weight, V, N>(weights, layer.now.groups, inputs, sums);
+                for (int i = 0; i < N; i++) {
+                    In* z = work.z.data + (s + i) * z_all() + l * z_length + block / 2 * W;
+#pragma GCC unroll 4
+                    for (int half = 0; half < H; half++) {
+                        F32 a = value(sums[i][half], layer.h, block + half);
+                        F32 b = value(sums[i][half + V / 2], layer.h, block + half + V / 2);
+                        if (work.conditions[s + i]) {
+                            int64_t channel = (block / 2 + half) * W;
+                            const float* add = work.conditions[s + i] + l * 2 * gate_channels + channel;
+                            int lanes = int(std::min<int64_t>(W, gate_channels - channel));
+                            a += load(add, lanes);
+                            b += load(add + gate_channels, lanes);
+                        }
+                        F32 tanh_a, sigmoid_b;
+                        ISA::gate<Weight>(a, b, tanh_a, sigmoid_b);
+                        quantise(z + half * W, tanh_a * sigmoid_b, z_scale.inverse, z_scale.zero);
+                    }
+                }
+            });
+        });
+    }
+
+    /// x += R z + r
+    void residual(Work& work, const PackedLayer& layer, int64_t l, int count) const {
+        product(
+            layer.residual, layer.r, count, [&](int s) { return work.z.data + s * z_all() + l * z_length; },
+            [&](int s, int64_t i, F32 v) {
+                float* x = work.x.data + s * padded + i;
+                store(x, load(x) + v);
+            });
+    }
+
+    void head(Work& work, Stream* streams, int count) const {
+        product(
+            skip_sum, skip_outputs, count, [&](int s) { return work.z.data + s * z_all(); },
+            [&](int s, int64_t i, F32 v) {
+                quantise(work.skip.data + s * skip_length + i, max(v, F32{}), skip_scale.inverse, skip_scale.zero);
+            });
+        product(
+            hidden, hidden_outputs, count, [&](int s) { return work.skip.data + s * skip_length; },
+            [&](int s, int64_t i, F32 v) {
+                quantise(work.hidden.data + s * head_length + i, max(v, F32{}), hidden_scale.inverse, hidden_scale.zero);
+            });
+        product(
+            output, output_outputs, count, [&](int s) { return work.hidden.data + s * head_length; },
+            [&](int s, int64_t i, F32 v) { store(streams[s].logits + i, v); });
+    }
+
+    /// take(s, i, outputs i..i+W of stream s) of a whole matrix.
+    template <class From, class Take>
+    void product(const Packed<Weight>& m, const Outputs& outputs, int count, From from, Take take) const {
+        with_vectors(m.vectors, [&](int64_t block, auto v) {
+            constexpr int V = decltype(v)::value;
+            const uint32_t* weights = arena->data + m.offset + block * W * m.groups;
+            with_streams(count, [&](int s, auto n) {
+                constexpr int N = decltype(n)::value;
+                Sums sums[N][V] = {};
+                const uint32_t* inputs[N];
+                for (int i = 0; i < N; i++) inputs[i] = reinterpret_cast<const uint32_t*>(from(s + i));
+                multiply<Weight, V, N>(weights, m.groups, inputs, sums);
+                for (int i = 0; i < N; i++)
+#pragma GCC unroll 8
+                    for (int j = 0; j < V; j++) take(s + i, (block + j) * W, value(sums[i][j], outputs, block + j));
+            });
+        });
+    }
+
+    F32 value(Sums sum, const Outputs& outputs, int64_t vector) const {
+        F32 bias = load(constants->data + outputs.bias + vector * W);
+        if constexpr (sizeof(Weight) == 1)
+            return __builtin_convertvector(sum, F32) * load(constants->data + outputs.scale + vector * W) + bias;
+        else
+            return sum + bias;
+    }
+
+    int64_t padded_groups() const { return round_up(channels, GROUP<Weight>) / GROUP<Weight>; }
+
+    // ---- what is made once
+
+    /// Decides where everything lies, in the order of its use.
+    void plan(const Network& net) {
+        const int64_t x_groups = padded_groups(), z_groups = round_up(net.gate, GROUP<Weight>) / GROUP<Weight>;
+        const int64_t h_vectors = 2 * gate_vectors, x_vectors = padded / W;
+        layers.resize(net.layers.size());
+        auto place = [this](Packed<Weight>& m, int64_t groups, int64_t vectors) {
+            m = {groups, vectors, words};
+            words += m.words();
+        };
+        place(layers[0].past, (net.kernel_size - 1) * x_groups, h_vectors);
+        for (size_t l = 0; l < layers.size(); l++) {
+            layers[l].dilation = net.layers[l].dilation;
+            layers[l].context = (net.kernel_size - 1) * net.layers[l].dilation;
+            layers[l].x = Scale(net.layers[l].conv);
+            place(layers[l].now, x_groups, h_vectors);
+            if (l + 1 == layers.size()) break;
+            place(layers[l + 1].past, (net.kernel_size - 1) * x_groups, h_vectors);
+            place(layers[l].residual, z_groups, x_vectors);
+        }
+        // z lies in whole vectors, layer after layer
+        place(skip_sum, int64_t(layers.size()) * z_length / GROUP<Weight>, skip_length / W);
+        place(hidden, round_up(net.skip, GROUP<Weight>) / GROUP<Weight>, head_length / W);
+        place(output, round_up(net.head, GROUP<Weight>) / GROUP<Weight>, CODES / W);
+        z_scale = Scale(net.skip_sum);
+        skip_scale = Scale(net.hidden);
+        hidden_scale = Scale(net.output);
+    }
+
+    void fill(const Network& net) {
+        arena = std::make_unique<Buffer<uint32_t>>(words);
+        constants = std::make_unique<Buffer<float>>(
+            2 * (int64_t(layers.size()) * (h_length() + padded) + skip_length + head_length + CODES));
+        int64_t used = 0;
+        const Order conv = filter_beside_gate(net.gate), x = in_order(net.residual);
+        for (size_t l = 0; l < layers.size(); l++) {
+            const Matrix& m = net.layers[l].conv;
+            int64_t past_columns = (net.kernel_size - 1) * net.residual;
+            if (past_columns) layers[l].past.pack(m, conv, 0, past_columns, net.residual, arena->data);
+            layers[l].now.pack(m, conv, past_columns, net.residual, net.residual, arena->data);
+            layers[l].h = outputs(m, conv, used);
+            if (net.layers[l].residual.rows) {
+                layers[l].residual.pack(net.layers[l].residual, x, 0, net.gate, net.gate, arena->data);
+                layers[l].r = outputs(net.layers[l].residual, x, used);
+            }
+        }
+        auto dense = [&](const Packed<Weight>& packed, const Matrix& m, int64_t run) {
+            packed.pack(m, in_order(m.rows), 0, m.columns, run, arena->data);
+            return outputs(m, in_order(m.rows), used);
+        };
+        skip_outputs = pack_skip(net, used);
+        hidden_outputs = dense(hidden, net.hidden, net.skip);
+        output_outputs = dense(output, net.output, net.head);
+        initial = std::make_unique<Buffer<float>>(taps * CODES * padded);
+        for (int64_t row = 0; row < taps * CODES; row++)
+            std::copy_n(net.initial + row * net.residual, net.residual, initial->data + row * padded);
+    }
+
+    /// The skip matrix with every layer's columns padded to z_length, as z lies.
+    Outputs pack_skip(const Network& net, int64_t& used) {
+        const Matrix& m = net.skip_sum;
+        std::vector<Weight> wide(size_t(m.rows) * z_all());
+        for (int64_t row = 0; row < m.rows; row++)
+            for (int64_t l = 0; l < int64_t(layers.size()); l++)
+                std::memcpy(wide.data() + row * z_all() + l * z_length,
+                            m.weights + (row * m.columns + l * net.gate) * sizeof(Weight), net.gate * sizeof(Weight));
+        Matrix padded_matrix = m;
+        padded_matrix.columns = z_all();
+        padded_matrix.weights = reinterpret_cast<const uint8_t*>(wide.data());
+        skip_sum.pack(padded_matrix, in_order(m.rows), 0, z_all(), z_all(), arena->data);
+        return outputs(m, in_order(m.rows), used);
+    }
+
+    Outputs outputs(const Matrix& m, const Order& order, int64_t& used) {
+        Outputs at{used, used + int64_t(order.size())};
+        for (size_t i = 0; i < order.size(); i++) {
+            if (order[i] < 0) continue;
+            float bias = m.bias[order[i]], scale = 1;
+            if constexpr (sizeof(Weight) == 1) {
+                // inputs are bytes above `input_zero`; what that adds to every sum is taken off here
+                int64_t total = 0;
+                const int8_t* row = reinterpret_cast<const int8_t*>(m.weights) + order[i] * m.columns;
+                for (int64_t c = 0; c < m.columns; c++) total += row[c];
+                scale = m.scales[order[i]] * m.input_scale;
+                bias = float(double(bias) - double(scale) * m.input_zero * double(total));
+            }
+            constants->data[at.bias + i] = bias;
+            constants->data[at.scale + i] = scale;
+        }
+        used += 2 * int64_t(order.size());
+        return at;
+    }
+
+    void lay_out_state() {
+        heard_offset = int64_t(layers.size() + 1) * 4;
+        bytes_of_state = round_up(heard_offset + taps, 64);
+        for (PackedLayer& layer : layers) {
+            layer.ring = bytes_of_state;
+            bytes_of_state = round_up(bytes_of_state + layer.context * padded * sizeof(In), 64);
+        }
+    }
+
+    int64_t taps, kernel_size, channels, gate_channels, padded, gate_vectors, z_length, skip_length, head_length;
+    std::vector<PackedLayer> layers;
+    Packed<Weight> skip_sum, hidden, output;
+    Outputs skip_outputs, hidden_outputs, output_outputs;
+    Scale z_scale, skip_scale, hidden_scale;
+    int64_t words = 0, heard_offset = 0, bytes_of_state = 0;
+    std::unique_ptr<Buffer<uint32_t>> arena;
+    std::unique_ptr<Buffer<float>> constants, initial;
+};
+
+std::unique_ptr<Engine> make_engine(const Network& net) {
+    switch (net.precision) {
+        case Precision::float32: return std::make_unique<Kernel<float>>(net);
+        case Precision::bfloat16: return std::make_unique<Kernel<bf16>>(net);
+        default: return std::make_unique<Kernel<int8_t>>(net);
+    }
+}
+
+}  // namespace wavenet::ISA

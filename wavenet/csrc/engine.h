@@ -1,0 +1,53 @@
+// An engine runs a network sample by sample; engine.cpp is the algorithm, compiled once per instruction set.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "network.h"
+#include "sampling.h"
+
+namespace wavenet {
+
+/// One stream's share of a run. Its state and logits are the caller's, so they can be copied, stored and taken up again.
+struct Stream {
+    uint8_t* state;           // Engine::state_bytes() of them
+    float* logits;            // (256) of the next code
+    uint8_t* codes;           // (samples): read where codes are given, written where they are drawn
+    const double* uniforms;   // (samples) in [0, 1); null where codes are given
+    float* bits;              // (samples) of each code under the model; may be null
+    const float* conditions;  // (samples, layers, 2 gate) added to each layer's h; may be null
+    int64_t samples;
+};
+
+class Engine {
+  public:
+    virtual ~Engine() = default;
+
+    virtual size_t state_bytes() const = 0;
+
+    /// Bytes of weights that one sample reads.
+    virtual size_t weight_bytes() const = 0;
+
+    /// The state of a stream that has heard silence for as long as the network remembers, and its logits.
+    virtual void start(uint8_t* state, float* logits) const = 0;
+
+    /// Runs every stream for its own number of samples: draws a code where there are uniforms, otherwise hears the given
+    /// ones. Streams share passes over the weights; threads share the streams. Where no stream draws or wants bits, the
+    /// output layers run for the last sample alone.
+    void run(const std::vector<Stream>& streams, const Sampling& sampling, int threads) const;
+
+    /// Reads all weights once and does nothing with them: the least that a sample can take.
+    virtual uint64_t read_weights() const = 0;
+
+  protected:
+    /// Streams that share each pass over the weights.
+    static constexpr int BATCH = 12;
+
+    virtual void run_batch(Stream* streams, int count, const Sampling& sampling) const = 0;
+};
+
+}  // namespace wavenet

@@ -1,0 +1,59 @@
+// A network as it is exported: its shape, and weights in the precision they are used in. FORMAT.md describes the bytes.
+
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace wavenet {
+
+constexpr int CODES = 256;
+constexpr int ZERO = 128;  // the code of silence
+
+enum class Precision : uint32_t { float32, bfloat16, int8 };
+
+/// What is wrong with a file, in one line.
+struct FormatError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// y = W x + bias. In int8, W = scales[row] * weights, and x = input_scale * (q - input_zero) for bytes q.
+struct Matrix {
+    int64_t rows = 0, columns = 0;
+    const uint8_t* weights = nullptr;  // (rows, columns) of the network's precision
+    const float* bias = nullptr;       // (rows)
+    const float* scales = nullptr;     // (rows), int8 only
+    float input_scale = 1;
+    int input_zero = 0;
+};
+
+/// One gated residual block; the last has no residual projection (0 rows).
+struct Layer {
+    int64_t dilation;
+    Matrix conv;      // (2 gate, kernel_size * residual), oldest tap's columns first
+    Matrix residual;  // (residual, gate)
+};
+
+struct Network {
+    Precision precision;
+    int64_t sample_rate, initial_taps, kernel_size, residual, gate, skip, head;
+    const float* initial;  // (initial_taps, 256, residual): what each of the last codes adds to the first layer's input
+    std::vector<Layer> layers;
+    Matrix skip_sum, hidden, output;
+
+    int64_t receptive_field() const;
+
+    /// Checks everything before it is used. Raises FormatError.
+    static Network parse(const uint8_t* bytes, size_t size);
+
+    Network(Network&&) = default;
+    Network& operator=(Network&&) = default;
+
+  private:
+    Network() = default;
+    std::vector<float> storage;  // the file's bytes, where float32 may lie
+};
+
+}  // namespace wavenet

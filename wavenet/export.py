@@ -1,0 +1,109 @@
+"""Exported networks: one versioned file that the compiled engine and the player load; csrc/FORMAT.md describes it.
+
+In int8, a weight is a whole number in -127..127 times its row's scale, and a layer's input a byte times the layer's
+scale. The inputs' scales are measured here, on sound that the model makes itself.
+"""
+
+import copy
+import struct
+import zlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from wavenet.config import MULAW_LEVELS
+from wavenet.errors import ConfigError
+from wavenet.model import WaveNet
+from wavenet.mulaw import ZERO
+
+MAGIC = b"WAVENET\n"
+VERSION = 1
+PRECISIONS = ("float32", "bfloat16", "int8")
+
+UNITY = (1 / 127, 128)
+"""Scale and zero of bytes for what lies in [-1, 1]: every z."""
+
+
+def pack(model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None = None) -> bytes:
+    """The exported file's bytes.
+
+    heard: codes (B, T), T at least the receptive field, that int8's scales are measured on. Raises ConfigError for a
+    precision that is not one of PRECISIONS.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is {precision!r}, but it must be one of {', '.join(PRECISIONS)}")
+    model = copy.deepcopy(model).cpu().float().eval()
+    config, dilations = model.config, model.config.layer_dilations
+    parts = [MAGIC, struct.pack("<I", VERSION)]
+    shape = (config.initial_filter, config.kernel_size, config.residual_channels, config.gate_channels)
+    widths = (config.skip_channels, config.head_channels, len(dilations))
+    numbers = (PRECISIONS.index(precision), sample_rate, MULAW_LEVELS - 1, *shape, *widths, *dilations)
+    parts.append(struct.pack(f"<{len(numbers)}I", *numbers))
+    parts.append(_bytes(initial_table(model)))
+    scales = iter(_input_scales(model, heard)) if precision == "int8" and heard is not None else None
+    for linear in _matrices(model):
+        parts += _matrix(linear.weight, linear.bias, precision, next(scales) if scales else UNITY)
+    body = b"".join(parts)
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+@torch.inference_mode()
+def initial_table(model: WaveNet) -> Tensor:
+    """What each of the last codes adds to the first layer's input: (taps, 256, residual), oldest first."""
+    taps, silence = model.config.initial_filter, torch.full((MULAW_LEVELS, model.config.initial_filter), ZERO)
+    if model.config.input == "embedding":
+        return model.initial.weight
+    amplitudes = (torch.arange(MULAW_LEVELS) - (MULAW_LEVELS - 1) / 2) / ((MULAW_LEVELS - 1) / 2)
+    table = amplitudes[None, :, None] * model.initial.weight.t()[:, None, :]
+    if model.initial.bias is not None:
+        table[-1] += model.initial.bias
+    return table
+
+
+def _matrices(model: WaveNet) -> Iterator[torch.nn.Module]:
+    """Everything that is multiplied, in the file's order."""
+    for block in model.blocks:
+        yield block.conv
+        if block.residual is not None:
+            yield block.residual
+    yield from (model.skip, model.hidden, model.output)
+
+
+def _matrix(weight: Tensor, bias: Tensor | None, precision: str, input_scale: tuple[float, int]) -> Iterator[bytes]:
+    bias = torch.zeros(len(weight)) if bias is None else bias.detach()
+    weight = weight.detach()
+    if precision == "int8":
+        scales = weight.abs().amax(dim=1).clamp(min=1e-30) / 127
+        yield struct.pack("<fI", *input_scale) + _bytes(scales)
+        weight = (weight / scales[:, None]).round().to(torch.int8)
+    elif precision == "bfloat16":
+        weight = weight.bfloat16()
+    packed = _bytes(weight)
+    yield _bytes(bias)
+    yield packed + bytes(-len(packed) % 4)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().contiguous().view(torch.uint8).numpy().tobytes()
+
+
+@torch.inference_mode()
+def _input_scales(model: WaveNet, heard: Tensor) -> Iterator[tuple[float, int]]:
+    """Scale and zero of every matrix's inputs, in the file's order: what `heard` reaches fills a byte's range."""
+    x, gated = model.initial(heard), []
+    steps = heard.shape[1] - model.receptive_field + 1
+    for block in model.blocks:
+        yield _reach(x) / 127, 128
+        if block.residual is not None:
+            yield UNITY
+        x, z = block(x)
+        gated.append(z[:, -steps:])
+    yield UNITY
+    skip = torch.relu(model.skip(torch.cat(gated, dim=-1)))
+    yield _reach(skip) / 255, 0
+    yield _reach(torch.relu(model.hidden(skip))) / 255, 0
+
+
+def _reach(values: Tensor) -> float:
+    return max(float(values.abs().max()), 1e-30)
