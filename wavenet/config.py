@@ -12,10 +12,11 @@ from wavenet.errors import ConfigError
 MULAW_LEVELS = 256
 """Size of the mu-law alphabet: codes 0..255, zero amplitude is code 128."""
 
-ENGINES = ("auto", "cached", "naive")
+ENGINES = ("auto", "compiled", "cached", "naive")
 INPUTS = ("embedding", "scalar")
 OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("auto", "float32", "bfloat16")
+ENGINE_PRECISIONS = (*PRECISIONS, "int8")
 SCHEDULES = ("linear", "cosine", "constant")
 SPLITS = ("all", "train", "valid")
 
@@ -269,9 +270,11 @@ class GenerateConfig:
     prime: str | None = None
     """Audio file to continue from. Left out: silence."""
     engine: str = "auto"
-    """`cached`, `naive` (slow, for comparison), or `auto`."""
+    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, for comparison), or `auto`: the fastest here."""
     precision: str = "auto"
-    """`float32`, `bfloat16`, or `auto`."""
+    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: int8 for `compiled`, else float32."""
+    instruction_set: str = "auto"
+    """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
@@ -288,7 +291,7 @@ class GenerateConfig:
             _check_at_least(name, getattr(self, name), 0)
         _check("top_p", self.top_p, 0 < self.top_p <= 1, "greater than 0 and at most 1")
         _check_choice("engine", self.engine, ENGINES)
-        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("precision", self.precision, ENGINE_PRECISIONS)
 
 
 @dataclass
@@ -301,9 +304,11 @@ class EvaluateConfig:
     split: str = "all"
     """Which part of the folder is scored: `all`, `train`, or `valid`."""
     engine: str = "auto"
-    """`auto` scores whole windows in parallel; `cached` and `naive` step sample by sample through that engine."""
+    """`auto` scores whole windows in parallel; `compiled`, `cached`, `naive` step sample by sample through that engine."""
     precision: str = "auto"
-    """`float32`, `bfloat16`, or `auto`."""
+    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: int8 for `compiled`, else float32."""
+    instruction_set: str = "auto"
+    """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
@@ -314,5 +319,22 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         _check_choice("split", self.split, SPLITS)
         _check_choice("engine", self.engine, ENGINES)
-        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("precision", self.precision, ENGINE_PRECISIONS)
         _check_at_least("threads", self.threads, 0)
+
+
+@dataclass
+class ExportConfig:
+    """Settings of `wavenet-export`."""
+
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file."""
+    precision: str = "int8"
+    """Of the weights: `int8` (smallest and fastest), `bfloat16`, or `float32` (exact)."""
+    output: str = "model.wavenet"
+    """File to write."""
+    report: str | None = None
+    """File that the figures are written to as JSON."""
+
+    def __post_init__(self) -> None:
+        _check_choice("precision", self.precision, ENGINE_PRECISIONS[1:])

@@ -8,14 +8,14 @@ import copy
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wavenet.config import MULAW_LEVELS
 from wavenet.errors import ConfigError
-from wavenet.model import WaveNet
-from wavenet.mulaw import ZERO
+from wavenet.model import CausalConv1d, CausalEmbedding, WaveNet
 
 MAGIC = b"WAVENET\n"
 VERSION = 1
@@ -28,11 +28,13 @@ UNITY = (1 / 127, 128)
 def pack(model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None = None) -> bytes:
     """The exported file's bytes.
 
-    heard: codes (B, T), T at least the receptive field, that int8's scales are measured on. Raises ConfigError for a
-    precision that is not one of PRECISIONS.
+    heard: codes (B, T), T at least the receptive field, that int8's scales are measured on; the other precisions do
+    without. Raises ConfigError for a precision that is not one of PRECISIONS.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}, but it must be one of {', '.join(PRECISIONS)}")
+    if precision == "int8" and heard is None:
+        raise ValueError("int8 needs sound that its scales are measured on")
     model = copy.deepcopy(model).cpu().float().eval()
     config, dilations = model.config, model.config.layer_dilations
     parts = [MAGIC, struct.pack("<I", VERSION)]
@@ -41,9 +43,10 @@ def pack(model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None 
     numbers = (PRECISIONS.index(precision), sample_rate, MULAW_LEVELS - 1, *shape, *widths, *dilations)
     parts.append(struct.pack(f"<{len(numbers)}I", *numbers))
     parts.append(_bytes(initial_table(model)))
-    scales = iter(_input_scales(model, heard)) if precision == "int8" and heard is not None else None
-    for linear in _matrices(model):
-        parts += _matrix(linear.weight, linear.bias, precision, next(scales) if scales else UNITY)
+    matrices = list(_matrices(model))
+    scales = [UNITY] * len(matrices) if heard is None else list(_input_scales(model, heard))
+    for linear, scale in zip(matrices, scales, strict=True):
+        parts += _matrix(linear.weight, linear.bias, precision, scale)
     body = b"".join(parts)
     return body + struct.pack("<I", zlib.crc32(body))
 
@@ -51,8 +54,7 @@ def pack(model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None 
 @torch.inference_mode()
 def initial_table(model: WaveNet) -> Tensor:
     """What each of the last codes adds to the first layer's input: (taps, 256, residual), oldest first."""
-    taps, silence = model.config.initial_filter, torch.full((MULAW_LEVELS, model.config.initial_filter), ZERO)
-    if model.config.input == "embedding":
+    if isinstance(model.initial, CausalEmbedding):
         return model.initial.weight
     amplitudes = (torch.arange(MULAW_LEVELS) - (MULAW_LEVELS - 1) / 2) / ((MULAW_LEVELS - 1) / 2)
     table = amplitudes[None, :, None] * model.initial.weight.t()[:, None, :]
@@ -61,7 +63,7 @@ def initial_table(model: WaveNet) -> Tensor:
     return table
 
 
-def _matrices(model: WaveNet) -> Iterator[torch.nn.Module]:
+def _matrices(model: WaveNet) -> Iterator[nn.Linear | CausalConv1d]:
     """Everything that is multiplied, in the file's order."""
     for block in model.blocks:
         yield block.conv
@@ -107,3 +109,12 @@ def _input_scales(model: WaveNet, heard: Tensor) -> Iterator[tuple[float, int]]:
 
 def _reach(values: Tensor) -> float:
     return max(float(values.abs().max()), 1e-30)
+
+
+def is_exported(path: Path) -> bool:
+    """Whether this file says of itself that it is an exported network."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False

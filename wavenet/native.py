@@ -48,3 +48,9 @@ def passes(like: Tensor) -> Any:
     """The compiled passes of a training step for tensors like this one; None where there are none."""
     found = code() if like.device.type == "cpu" else None
     return None if found is None else {torch.float32: found.float32, torch.bfloat16: found.bfloat16}.get(like.dtype)
+
+
+def check() -> None:
+    """Raise ConfigError where there are no kernels, saying why."""
+    if _native is None:
+        raise ConfigError(f"engine=compiled cannot be used: {missing}. engine=cached runs without, slower")

@@ -11,7 +11,7 @@ from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.generate import device_of
 from wavenet.config import EvaluateConfig
 from wavenet.dataset import Windows, split
-from wavenet.errors import AudioError
+from wavenet.errors import AudioError, ConfigError
 from wavenet.generation import make_engine
 from wavenet.preparation import prepare
 
@@ -40,11 +40,15 @@ def _evaluate(config: EvaluateConfig) -> float:
         if not spans:
             raise AudioError(f"split={config.split}: no recording of {prepared.folder} is in that part")
         if config.engine == "auto":
+            if config.precision == "int8":
+                raise ConfigError(
+                    "precision is int8, which the parallel scoring of engine=auto does not have: use engine=compiled"
+                )
             mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
             windows = Windows(prepared.codes, spans, CROP, model.receptive_field)
             bits, samples = evaluation.score(model, windows, device, mixed)
         else:
-            engine = make_engine(config.engine, model, config.precision)
+            engine = make_engine(config.engine, model, config.precision, config.instruction_set, config.threads)
             bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans)
         # fitted on the folder's other part where there is one, else on what is scored: then they flatter themselves
         measured = evaluation.baselines(prepared.codes, sides.train or spans, spans)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
-from wavenet import audio, checkpoint, mulaw
+from wavenet import audio, checkpoint, mulaw, native
 from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.config import GenerateConfig
 from wavenet.distributions import Sampling
-from wavenet.errors import ConfigError
-from wavenet.generation import make_engine, render
+from wavenet.errors import CheckpointError, ConfigError
+from wavenet.export import is_exported
+from wavenet.generation import CompiledEngine, Engine, make_engine, render
 
 
 def main() -> None:
@@ -20,19 +21,18 @@ def main() -> None:
 
 
 def _generate(config: GenerateConfig) -> None:
-    torch.set_num_threads(config.threads or 1)  # a step is many small products: a second thread only waits
-    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
-    rate = loaded.sample_rate
+    engine, where = load_engine(config)
+    rate = engine.sample_rate
     seeds = [config.seed + i for i in range(config.count)]
     paths = output_paths(Path(config.output).expanduser(), seeds)
-    prime = read_prime(config.prime, rate, loaded.model.receptive_field)
+    prime = read_prime(config.prime, rate, engine.receptive_field)
     check_report(config.report)
-    engine = make_engine(config.engine, loaded.model.to(device_of(config.device)), config.precision)
     sampling = Sampling(config.temperature, config.top_k, config.top_p)
     samples = max(round(config.seconds * rate), 1)
     with Display() as display:
-        bits = "" if loaded.valid_bits is None else f", {loaded.valid_bits:.3f} bits per sample held out"
-        display.say(f"{loaded.path}: step {loaded.step}{bits}; {rate} Hz; engine {engine.name}, {engine.precision}")
+        display.say(f"{where}; {rate} Hz; engine {engine.name}, {engine.precision}")
+        if config.engine == "auto" and engine.name == "cached" and engine.device.type == "cpu":
+            display.say(f"engine=compiled, many times faster, cannot be used: {native.missing}")
         began = time.perf_counter()
         made = render(
             engine,
@@ -68,6 +68,29 @@ def _generate(config: GenerateConfig) -> None:
         )
     if not made.finished:
         raise KeyboardInterrupt
+
+
+def load_engine(config: GenerateConfig) -> tuple[Engine, str]:
+    """The engine that the settings ask for, and in words what it runs: a checkpoint, or an exported network."""
+    path = Path(config.checkpoint).expanduser()
+    if is_exported(path):
+        if config.engine not in ("auto", "compiled"):
+            raise ConfigError(f"engine is {config.engine!r}, but {path} is an exported network: only compiled runs it")
+        try:
+            engine = CompiledEngine(path.read_bytes(), config.instruction_set, config.threads)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        if config.precision not in ("auto", engine.precision):
+            raise ConfigError(f"precision is {config.precision!r}, but {path} was exported in {engine.precision}")
+        return engine, str(path)
+    loaded = checkpoint.load(path)
+    model = loaded.model.to(device_of(config.device))
+    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate)
+    engine = make_engine(config.engine, model, *how)
+    if engine.name != "compiled":
+        torch.set_num_threads(config.threads or 1)  # a step is many small products: a second thread only waits
+    bits = "" if loaded.valid_bits is None else f", {loaded.valid_bits:.3f} bits per sample held out"
+    return engine, f"{loaded.path}: step {loaded.step}{bits}"
 
 
 def output_paths(output: Path, seeds: list[int]) -> list[Path]:

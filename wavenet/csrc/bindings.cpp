@@ -89,6 +89,9 @@ NB_MODULE(_native, module) {
     nb::class_<Engine>(module, "Engine")
         .def_prop_ro("state_bytes", &Engine::state_bytes)
         .def_prop_ro("weight_bytes", &Engine::weight_bytes)
+        .def_prop_ro("precision", [](const Engine& engine) { return int(engine.precision); })
+        .def_ro("sample_rate", &Engine::sample_rate)
+        .def_ro("receptive_field", &Engine::receptive_field)
         .def("start", [](const Engine& engine, Address state, Address logits) {
             engine.start(at<uint8_t>(state), at<float>(logits));
         })

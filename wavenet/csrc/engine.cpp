@@ -17,6 +17,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <new>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "dot.h"
 #include "draw.h"
@@ -35,18 +38,26 @@ constexpr int STREAMS = 1;
 
 constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-/// Memory on a boundary that big pages start at, zeroed.
+/// Zeroed memory, in big pages where there is much of it and the system has them: their lines spread evenly over a
+/// second-level cache that the weights nearly fill, where small pages would collide.
 template <class T>
 struct Buffer {
     explicit Buffer(int64_t count = 0) : size(count) {
-        if (count) data = static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(4096)));
-        std::memset((void*)data, 0, count * sizeof(T));
+        size_t bytes = size_t(round_up(count * int64_t(sizeof(T)), align()));
+        if (!count) return;
+        data = static_cast<T*>(::operator new(bytes, std::align_val_t(align())));
+#if defined(__linux__)
+        if (align() == BIG_PAGE) madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+        std::memset((void*)data, 0, bytes);
     }
     ~Buffer() {
-        if (data) ::operator delete(data, std::align_val_t(4096));
+        if (data) ::operator delete(data, std::align_val_t(align()));
     }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
+    int64_t align() const { return size * int64_t(sizeof(T)) >= BIG_PAGE / 8 ? BIG_PAGE : 64; }
+    static constexpr int64_t BIG_PAGE = 2 << 20;
     T* data = nullptr;
     int64_t size;
 };
@@ -57,15 +68,33 @@ inline void quantise(float* to, F32 v, F32, F32) { store(to, v); }
 inline void quantise(bf16* to, F32 v, F32, F32) { store(to, v); }
 inline void quantise(uint8_t* to, F32 v, F32 inverse_scale, F32 zero) {
     F32 q = v * inverse_scale + zero;
-    q = choose(q > 255.0f, splat(255.0f), choose(q > 0.0f, q, splat(0.0f)));
-    U32 bits = (U32)(q + 8388608.0f);  // 2**23: rounds to the nearest whole number and leaves it in the low bits
 #if defined(__AVX512F__)
-    __m128i bytes = _mm512_cvtepi32_epi8((__m512i)bits);
+    __m512i whole = _mm512_max_epi32(_mm512_cvtps_epi32((__m512)q), _mm512_setzero_si512());
+    __m128i bytes = _mm512_cvtusepi32_epi8(whole);
 #else
     typedef uint8_t U8 __attribute__((vector_size(W)));
-    U8 bytes = __builtin_convertvector(bits & 255, U8);
+    q = min(splat(255.0f), max(splat(0.0f), q));
+    U8 bytes = __builtin_convertvector((U32)(q + 8388608.0f) & 255, U8);  // adding 2**23 rounds to a whole number
 #endif
     std::memcpy(to, &bytes, W);
+}
+
+/// z = tanh(a) * sigmoid(b), in float32 to its precision, otherwise to 1e-4.
+template <class Weight>
+inline F32 gated(F32 a, F32 b) {
+    if constexpr (std::is_same_v<Weight, float>) {
+        F32 tanh_a, sigmoid_b;
+        gate<float>(a, b, tanh_a, sigmoid_b);
+        return tanh_a * sigmoid_b;
+    } else {
+        // tanh(x) = x p(x^2) / q(x^2) to 6e-5 (the coefficients of LPCNet), and sigmoid(b) = (1 + tanh(b / 2)) / 2
+        auto numerator = [](F32 x, F32 xx) { return x * (952.52801514f + xx * (96.39235687f + xx * 0.60863042f)); };
+        auto denominator = [](F32 xx) { return 952.72399902f + xx * (413.36801147f + xx * 11.88600922f); };
+        auto clamp = [](F32 x) { return min(splat(9.0f), max(splat(-9.0f), x)); };
+        a = clamp(a), b = clamp(b * 0.5f);
+        F32 aa = a * a, bb = b * b, q_a = denominator(aa), q_b = denominator(bb);
+        return numerator(a, aa) * (q_b + numerator(b, bb)) * reciprocal<bf16>(2.0f * q_a * q_b);
+    }
 }
 
 /// Scale and zero of one product's inputs.
@@ -128,7 +157,7 @@ struct Packed {
 };
 
 template <class Body>
-inline void with_vectors(int64_t vectors, Body body) {
+[[gnu::always_inline]] inline void with_vectors(int64_t vectors, Body body) {
     int64_t block = 0;
     for (; block + 8 <= vectors; block += 8) body(block, std::integral_constant<int, 8>());
     if (vectors - block >= 4) body(block, std::integral_constant<int, 4>()), block += 4;
@@ -137,26 +166,40 @@ inline void with_vectors(int64_t vectors, Body body) {
 }
 
 template <class Body>
-inline void with_streams(int count, Body body) {
+[[gnu::always_inline]] inline void with_streams(int count, Body body) {
     int s = 0;
     if constexpr (STREAMS > 1)
         for (; s + STREAMS <= count; s += STREAMS) body(s, std::integral_constant<int, STREAMS>());
     for (; s < count; s++) body(s, std::integral_constant<int, 1>());
 }
 
-/// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups.
+/// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups. Where there are few sums, even
+/// and odd groups are summed apart, so that no addition waits for the one before.
 template <class Weight, int V, int N>
-inline void multiply(const uint32_t* weights, int64_t groups, const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {
-    for (int64_t g = 0; g < groups; g++, weights += V * W) {
+[[gnu::always_inline]] inline void multiply(const uint32_t* weights, int64_t groups, const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {
+    Sum<Weight> odd[N][V] = {};
+    auto add = [&](int64_t g, Sum<Weight> (&to)[N][V]) __attribute__((always_inline)) {
         U32 in[N];
+#pragma GCC unroll 3
         for (int n = 0; n < N; n++) in[n] = U32{} + inputs[n][g];
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) {
             U32 w;
-            std::memcpy(&w, weights + v * W, sizeof w);
+            std::memcpy(&w, weights + (g * V + v) * W, sizeof w);
 #pragma GCC unroll 3
-            for (int n = 0; n < N; n++) sums[n][v] = dot<Weight>(sums[n][v], in[n], w);
+            for (int n = 0; n < N; n++) to[n][v] = dot<Weight>(to[n][v], in[n], w);
         }
+    };
+    int64_t g = 0;
+    if constexpr (V <= 4) {
+        for (; g + 2 <= groups; g += 2) add(g, sums), add(g + 1, odd);
+        if (g < groups) add(g, sums);
+#pragma GCC unroll 3
+        for (int n = 0; n < N; n++)
+#pragma GCC unroll 4
+            for (int v = 0; v < V; v++) sums[n][v] += odd[n][v];
+    } else {
+        for (; g < groups; g++) add(g, sums);
     }
 }
 
@@ -182,7 +225,7 @@ class Kernel final : public Engine {
 
   public:
     explicit Kernel(const Network& net)
-        : taps(net.initial_taps), kernel_size(net.kernel_size), channels(net.residual), gate_channels(net.gate),
+        : Engine(net), taps(net.initial_taps), kernel_size(net.kernel_size), channels(net.residual), gate_channels(net.gate),
           padded(round_up(net.residual, W)), gate_vectors(round_up(net.gate, W) / W),
           z_length(round_up(net.gate, W)), skip_length(round_up(net.skip, W)), head_length(round_up(net.head, W)) {
         plan(net);
@@ -220,6 +263,7 @@ class Kernel final : public Engine {
         for (size_t l = 0; l < layers.size(); l++) {
             const PackedLayer& layer = layers[l];
             take_in(work, layer, 0);
+            slots[l] = 0;
             for (int64_t slot = 0; slot < layer.context; slot++)
                 std::memcpy(ring(state, layer) + slot * padded, work.x_in(0), padded * sizeof(In));
             past(work, layer, 1);
@@ -269,6 +313,7 @@ class Kernel final : public Engine {
     /// One sample of every stream.
     void step(Work& work, Stream* streams, int count, int64_t t, const Sampling& sampling) const {
         for (int s = 0; s < count; s++) work.states[s] = streams[s].state;
+        prefetch(work, count);
         past(work, layers[0], count);
         for (int s = 0; s < count; s++) {
             Stream& stream = streams[s];
@@ -282,13 +327,13 @@ class Kernel final : public Engine {
             if (stream.conditions) work.conditions[s] += t * int64_t(layers.size()) * 2 * gate_channels;
             embed(work, s, stream.codes + t);
         }
-        for (int s = 0; s < count; s++) take_in(work, layers[0], s), remember(work, layers[0], 0, s);
+        for (int s = 0; s < count; s++) take_in(work, layers[0], s);
         for (size_t l = 0; l < layers.size(); l++) {
             gate(work, layers[l], int64_t(l), count);
             if (l + 1 == layers.size()) break;
             past(work, layers[l + 1], count);
             residual(work, layers[l], int64_t(l), count);
-            for (int s = 0; s < count; s++) take_in(work, layers[l + 1], s), remember(work, layers[l + 1], l + 1, s);
+            for (int s = 0; s < count; s++) take_in(work, layers[l + 1], s);
         }
         // the output layers only where somebody will look at the logits
         bool wanted = false;
@@ -309,81 +354,99 @@ class Kernel final : public Engine {
         }
     }
 
-    /// x as the layer's products read it.
+    /// x as the layer's products read it, now and, out of the ring where it takes the oldest's place, later.
     void take_in(Work& work, const PackedLayer& layer, int s) const {
         const float* x = work.x.data + s * padded;
-        for (int64_t i = 0; i < padded; i += W) quantise(work.x_in(s) + i, load(x + i), layer.x.inverse, layer.x.zero);
+        int32_t& slot = slots(work.states[s])[&layer - layers.data()];
+        In* in = work.x_in(s);
+        In* kept = layer.context ? ring(work.states[s], layer) + slot * padded : in;
+        for (int64_t i = 0; i < padded; i += W) {
+            quantise(in + i, load(x + i), layer.x.inverse, layer.x.zero);
+            quantise(kept + i, load(x + i), layer.x.inverse, layer.x.zero);
+        }
+        slot = slot + 1 >= layer.context ? 0 : slot + 1;
     }
 
-    /// Puts x into the ring in place of the oldest.
-    void remember(Work& work, const PackedLayer& layer, size_t l, int s) const {
-        if (!layer.context) return;
-        int32_t& slot = slots(work.states[s])[l];
-        std::memcpy(ring(work.states[s], layer) + slot * padded, work.x_in(s), padded * sizeof(In));
-        slot = slot + 1 == layer.context ? 0 : slot + 1;
+    /// Calls for the layers' past inputs before they are needed: they lie too far apart for the processor to foresee.
+    void prefetch(const Work& work, int count) const {
+        for (const PackedLayer& layer : layers)
+            for (int s = 0; s < count && layer.context; s++)
+                for (int64_t k = 0; k < kernel_size - 1; k++)
+                    for (int64_t i = 0; i < padded; i += 64 / int64_t(sizeof(In)))
+                        __builtin_prefetch(past_input(work.states[s], layer, k) + i);
+    }
+
+    /// x[t - (kernel_size - 1 - k) dilation]
+    In* past_input(uint8_t* state, const PackedLayer& layer, int64_t k) const {
+        int64_t slot = slots(state)[&layer - layers.data()] + k * layer.dilation;
+        return ring(state, layer) + (slot >= layer.context ? slot - layer.context : slot) * padded;
     }
 
     /// The part of h that needs nothing new: sums over the layer's past taps, kept for `gate`.
     void past(Work& work, const PackedLayer& layer, int count) const {
         if (!layer.context) return;
-        size_t l = &layer - layers.data();
         const int64_t groups = padded_groups();
-        with_vectors(2 * gate_vectors, [&](int64_t block, auto v) {
+        with_vectors(2 * gate_vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value;
             const uint32_t* weights = arena->data + layer.past.offset + block * W * layer.past.groups;
-            with_streams(count, [&](int s, auto n) {
+            with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
                 constexpr int N = decltype(n)::value;
                 Sums sums[N][V] = {};
                 for (int64_t k = 0; k < kernel_size - 1; k++) {
                     const uint32_t* inputs[N];
-                    for (int i = 0; i < N; i++) {
-                        int64_t slot = slots(work.states[s + i])[l] + k * layer.dilation;
-                        if (slot >= layer.context) slot -= layer.context;
-                        inputs[i] = reinterpret_cast<const uint32_t*>(ring(work.states[s + i], layer) + slot * padded);
-                    }
+                    for (int i = 0; i < N; i++)
+                        inputs[i] = reinterpret_cast<const uint32_t*>(past_input(work.states[s + i], layer, k));
                     multiply<Weight, V, N>(weights + k * groups * V * W, groups, inputs, sums);
                 }
                 for (int i = 0; i < N; i++)
-                    std::memcpy(work.pending.data + (s + i) * h_length() + block * W, sums[i], sizeof sums[i]);
+#pragma GCC unroll 8
+                    for (int j = 0; j < V; j++)
+                        std::memcpy(work.pending.data + (s + i) * h_length() + (block + j) * W, &sums[i][j], sizeof sums[i][j]);
             });
         });
     }
 
     /// z of one layer, among all the others'.
     void gate(Work& work, const PackedLayer& layer, int64_t l, int count) const {
-        with_vectors(2 * gate_vectors, [&](int64_t block, auto v) {
+        const Scale scale = z_scale;
+        with_vectors(2 * gate_vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value, H = V > 1 ? V / 2 : 1;
             const uint32_t* weights = arena->data + layer.now.offset + block * W * layer.now.groups;
-            with_streams(count, [&](int s, auto n) {
+            const Lanes outputs = this->lanes(layer.h, block);
+            with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
                 constexpr int N = decltype(n)::value;
                 Sums sums[N][V] = {};
                 const uint32_t* inputs[N];
                 for (int i = 0; i < N; i++) {
+                    const uint32_t* before = work.pending.data + (s + i) * h_length() + block * W;
                     if (layer.context)
-                        std::memcpy(sums[i], work.pending.data + (s + i) * h_length() + block * W, sizeof sums[i]);
+#pragma GCC unroll 8
+                        for (int j = 0; j < V; j++) std::memcpy(&sums[i][j], before + j * W, sizeof sums[i][j]);
                     inputs[i] = reinterpret_cast<const uint32_t*>(work.x_in(s + i));
                 }
                 multiply<Weight, V, N>(weights, layer.now.groups, inputs, sums);
                 for (int i = 0; i < N; i++) {
                     In* z = work.z.data + (s + i) * z_all() + l * z_length + block / 2 * W;
+                    F32 h[V];
+#pragma GCC unroll 8
+                    for (int j = 0; j < V; j++) h[j] = value(sums[i][j], outputs, j);
+                    if (work.conditions[s + i]) add_conditions(work.conditions[s + i], l, block / 2, H, h);
 #pragma GCC unroll 4
-                    for (int half = 0; half < H; half++) {
-                        F32 a = value(sums[i][half], layer.h, block + half);
-                        F32 b = value(sums[i][half + V / 2], layer.h, block + half + V / 2);
-                        if (work.conditions[s + i]) {
-                            int64_t channel = (block / 2 + half) * W;
-                            const float* add = work.conditions[s + i] + l * 2 * gate_channels + channel;
-                            int lanes = int(std::min<int64_t>(W, gate_channels - channel));
-                            a += load(add, lanes);
-                            b += load(add + gate_channels, lanes);
-                        }
-                        F32 tanh_a, sigmoid_b;
-                        ISA::gate<Weight>(a, b, tanh_a, sigmoid_b);
-                        quantise(z + half * W, tanh_a * sigmoid_b, z_scale.inverse, z_scale.zero);
-                    }
+                    for (int j = 0; j < H; j++) quantise(z + j * W, gated<Weight>(h[j], h[j + V / 2]), scale.inverse, scale.zero);
                 }
             });
         });
+    }
+
+    /// h += what conditions this sample, for `count` vectors of filter channels and as many of gate channels.
+    [[gnu::noinline]] void add_conditions(const float* conditions, int64_t l, int64_t vector, int count, F32* h) const {
+        for (int j = 0; j < count; j++) {
+            int64_t channel = (vector + j) * W;
+            const float* add = conditions + l * 2 * gate_channels + channel;
+            int n = int(std::min<int64_t>(W, gate_channels - channel));
+            h[j] += load(add, n);
+            h[j + count] += load(add + gate_channels, n);
+        }
     }
 
     /// x += R z + r
@@ -397,15 +460,16 @@ class Kernel final : public Engine {
     }
 
     void head(Work& work, Stream* streams, int count) const {
+        const Scale skip_in = skip_scale, hidden_in = hidden_scale;
         product(
             skip_sum, skip_outputs, count, [&](int s) { return work.z.data + s * z_all(); },
             [&](int s, int64_t i, F32 v) {
-                quantise(work.skip.data + s * skip_length + i, max(v, F32{}), skip_scale.inverse, skip_scale.zero);
+                quantise(work.skip.data + s * skip_length + i, max(v, F32{}), skip_in.inverse, skip_in.zero);
             });
         product(
             hidden, hidden_outputs, count, [&](int s) { return work.skip.data + s * skip_length; },
             [&](int s, int64_t i, F32 v) {
-                quantise(work.hidden.data + s * head_length + i, max(v, F32{}), hidden_scale.inverse, hidden_scale.zero);
+                quantise(work.hidden.data + s * head_length + i, max(v, F32{}), hidden_in.inverse, hidden_in.zero);
             });
         product(
             output, output_outputs, count, [&](int s) { return work.hidden.data + s * head_length; },
@@ -415,10 +479,11 @@ class Kernel final : public Engine {
     /// take(s, i, outputs i..i+W of stream s) of a whole matrix.
     template <class From, class Take>
     void product(const Packed<Weight>& m, const Outputs& outputs, int count, From from, Take take) const {
-        with_vectors(m.vectors, [&](int64_t block, auto v) {
+        with_vectors(m.vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value;
             const uint32_t* weights = arena->data + m.offset + block * W * m.groups;
-            with_streams(count, [&](int s, auto n) {
+            const Lanes lane = this->lanes(outputs, block);
+            with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
                 constexpr int N = decltype(n)::value;
                 Sums sums[N][V] = {};
                 const uint32_t* inputs[N];
@@ -426,15 +491,24 @@ class Kernel final : public Engine {
                 multiply<Weight, V, N>(weights, m.groups, inputs, sums);
                 for (int i = 0; i < N; i++)
 #pragma GCC unroll 8
-                    for (int j = 0; j < V; j++) take(s + i, (block + j) * W, value(sums[i][j], outputs, block + j));
+                    for (int j = 0; j < V; j++) take(s + i, (block + j) * W, value(sums[i][j], lane, j));
             });
         });
     }
 
-    F32 value(Sums sum, const Outputs& outputs, int64_t vector) const {
-        F32 bias = load(constants->data + outputs.bias + vector * W);
+    /// Where the bias and scale of a block's lanes lie.
+    struct Lanes {
+        const float *bias, *scale;
+    };
+
+    Lanes lanes(const Outputs& outputs, int64_t block) const {
+        return {constants->data + outputs.bias + block * W, constants->data + outputs.scale + block * W};
+    }
+
+    static F32 value(Sums sum, const Lanes& lanes, int vector) {
+        F32 bias = load(lanes.bias + vector * W);
         if constexpr (sizeof(Weight) == 1)
-            return __builtin_convertvector(sum, F32) * load(constants->data + outputs.scale + vector * W) + bias;
+            return __builtin_convertvector(sum, F32) * load(lanes.scale + vector * W) + bias;
         else
             return sum + bias;
     }

@@ -25,7 +25,12 @@ struct Stream {
 
 class Engine {
   public:
+    explicit Engine(const Network& net)
+        : precision(net.precision), sample_rate(net.sample_rate), receptive_field(net.receptive_field()) {}
     virtual ~Engine() = default;
+
+    const Precision precision;
+    const int64_t sample_rate, receptive_field;
 
     virtual size_t state_bytes() const = 0;
 

@@ -31,18 +31,50 @@ typedef uint16_t U16 __attribute__((vector_size(W * 2), may_alias));
 
 inline F32 splat(float value) { return F32{} + value; }
 inline F32 choose(I32 condition, F32 a, F32 b) { return condition ? a : b; }
-inline F32 max(F32 a, F32 b) { return choose(a > b, a, b); }
+
+/// The larger and the smaller; b where either is NaN.
+inline F32 max(F32 a, F32 b) {
+#if defined(__AVX512F__)
+    return (F32)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (F32)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return choose(a > b, a, b);
+#endif
+}
+
+inline F32 min(F32 a, F32 b) {
+#if defined(__AVX512F__)
+    return (F32)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (F32)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return choose(a < b, a, b);
+#endif
+}
+
+/// Halves the lanes until one is left.
+template <class Combine>
+inline float fold(F32 v, Combine combine) {
+    float lanes[W];
+    std::memcpy(lanes, &v, sizeof v);
+#pragma GCC unroll 4
+    for (int n = W / 2; n > 0; n /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) lanes[i] = combine(lanes[i], lanes[i + n]);
+    return lanes[0];
+}
 
 inline float sum(F32 v) {
-    float total = 0;
-    for (int i = 0; i < W; i++) total += v[i];
-    return total;
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    return fold(v, [](float a, float b) { return a + b; });
+#endif
 }
 
 inline float largest(F32 v) {
-    float top = v[0];
-    for (int i = 1; i < W; i++) top = v[i] > top ? v[i] : top;
-    return top;
+    return fold(v, [](float a, float b) { return a > b ? a : b; });
 }
 
 inline F32 load(const float* p) {
@@ -89,8 +121,7 @@ inline void store(T* p, F32 v, int n) {
 
 /// e^x to 2e-7 of its value, x kept within [-87, 88]; NaN stays NaN. Splits x into n ln 2 + r, a polynomial in r.
 inline F32 exp(F32 x) {
-    x = choose(x < -87.0f, splat(-87.0f), x);
-    x = choose(x > 88.0f, splat(88.0f), x);
+    x = min(splat(88.0f), max(splat(-87.0f), x));
     F32 magic = splat(12582912.0f);  // 1.5 * 2**23: adding it rounds to a whole number, kept in the low bits
     F32 shifted = x * 1.44269504f + magic;
     F32 n = shifted - magic;

@@ -27,10 +27,10 @@ class CachedEngine(Engine):
     name = "cached"
 
     @torch.inference_mode()
-    def __init__(self, model: WaveNet, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, model: WaveNet, dtype: torch.dtype = torch.float32, sample_rate: int = 16000) -> None:
         self.model = copy.deepcopy(model).eval().to(dtype)
         self.precision = str(dtype).removeprefix("torch.")
-        self.receptive_field = model.receptive_field
+        self.receptive_field, self.sample_rate = model.receptive_field, sample_rate
         self.device = next(model.parameters()).device
         self.layers, self.moved = [], []
         moved = torch.zeros(model.config.residual_channels, device=self.device, dtype=dtype)

@@ -1,69 +1,61 @@
-"""Fast generation by the C++ kernels of wavenet/csrc: the network exported, and run without torch."""
+"""Fast generation by the C++ kernels of wavenet/csrc: an exported network, run without torch."""
 
 import torch
 from torch import Tensor
 
 from wavenet import export, native
 from wavenet.distributions import Sampling
-from wavenet.errors import ConfigError
+from wavenet.errors import CheckpointError
 from wavenet.generation.engine import Engine, State
 from wavenet.generation.splitmix import uniforms
 from wavenet.model import WaveNet
+from wavenet.mulaw import LEVELS, ZERO
 
-MEASURED = (4, 4096)
-"""Streams and samples that the model makes for int8's scales to be measured on."""
+MEASURED_STREAMS, MEASURED_SAMPLES = 4, 4096
+"""How much the model makes by itself for int8's scales to be measured on."""
 
 
 class CompiledEngine(Engine):
-    """Runs on the CPU, any model configuration, float32, bfloat16 or int8. A state's memory is one row of bytes a stream.
+    """Runs an exported network on the CPU. A state's memory is one row of bytes per stream.
 
-    threads: over which several streams are spread; 0 takes torch's number.
+    threads: over which several streams are spread, 0 for torch's number; one stream uses one. Raises ConfigError where
+    there are no kernels or the instruction set is not one that runs here, CheckpointError for bytes that are damaged.
     """
 
     name = "compiled"
 
-    def __init__(
-        self,
-        model: WaveNet,
-        precision: str = "float32",
-        instruction_set: str = "auto",
-        threads: int = 0,
-        sample_rate: int = 16000,
-    ) -> None:
+    def __init__(self, exported: bytes, instruction_set: str = "auto", threads: int = 0) -> None:
+        native.check()
         kernels = native.code(instruction_set)
-        if kernels is None:
-            raise ConfigError(f"engine=compiled cannot be used: {native.missing}")
-        heard = None
-        if precision == "int8":
-            heard = own_sound(CompiledEngine(model, "float32", instruction_set, threads))
-        self.exported = export.pack(model, sample_rate, precision, heard)
-        self.kernel = kernels.make_engine(self.exported)
-        self.precision, self.instruction_set = precision, kernels.name
-        self.receptive_field = model.receptive_field
+        try:
+            self.kernel = kernels.make_engine(exported)
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
+        self.instruction_set = kernels.name
+        self.precision = export.PRECISIONS[self.kernel.precision]
+        self.receptive_field, self.sample_rate = self.kernel.receptive_field, self.kernel.sample_rate
         self.device = torch.device("cpu")
         self.threads = threads or torch.get_num_threads()
-        silence = torch.empty(1, self.kernel.state_bytes, dtype=torch.uint8), torch.empty(1, 256)
-        self.kernel.start(*(tensor.data_ptr() for tensor in silence))
-        self.silence = State([[silence[0]]], 0, silence[1])
+        memory, logits = torch.empty(1, self.kernel.state_bytes, dtype=torch.uint8), torch.empty(1, LEVELS)
+        self.kernel.start(memory.data_ptr(), logits.data_ptr())
+        self._silence = State([[memory]], 0, logits)
 
     def start(self, context: Tensor) -> State:
-        state = self.silence.select([0] * len(context))
-        heard = context[:, -self.receptive_field :].to("cpu", torch.uint8).contiguous()
-        self._run(state, heard)
+        state = self._silence.select([0] * len(context))
+        self._run(state, context[:, -self.receptive_field :])
         return state
 
     def step(self, state: State, codes: Tensor) -> None:
-        self._run(state, codes.to(torch.uint8).unsqueeze(1).contiguous())
+        self._run(state, codes.unsqueeze(1))
 
     def generate(self, state: State, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-        codes = torch.empty(uniforms.shape, dtype=torch.uint8)
-        bits = torch.empty(uniforms.shape)
+        codes, bits = torch.empty(uniforms.shape, dtype=torch.uint8), torch.empty(uniforms.shape)
         self._run(state, codes, uniforms.double().contiguous(), bits, sampling)
         return codes, bits
 
     def score(self, state: State, codes: Tensor) -> Tensor:
         bits = torch.empty(codes.shape)
-        self._run(state, codes.to(torch.uint8).contiguous(), bits=bits)
+        self._run(state, codes, bits=bits)
         return bits
 
     def _run(
@@ -72,21 +64,26 @@ class CompiledEngine(Engine):
         codes: Tensor,
         uniforms: Tensor | None = None,
         bits: Tensor | None = None,
-        sampling: Sampling | None = None,
+        sampling: Sampling = Sampling(),
     ) -> None:
-        (memory,) = state.memory[0]
-        assert memory.is_contiguous() and memory.shape[1] == self.kernel.state_bytes
-        sampling = sampling or Sampling()
-        arrays = [0 if tensor is None else tensor.data_ptr() for tensor in (memory, state.logits, codes, uniforms, bits)]
+        """Hears codes (S, n), or writes them where there are uniforms."""
+        codes = codes.to("cpu", torch.uint8).contiguous()
+        ((memory,),) = state.memory
+        if memory.shape != (len(codes), self.kernel.state_bytes):
+            raise ValueError(f"a state of {tuple(memory.shape)} is not one of {len(codes)} streams of this engine")
+        arrays = [0 if array is None else array.data_ptr() for array in (memory, state.logits, codes, uniforms, bits)]
         how = (sampling.temperature, sampling.top_k, sampling.top_p)
         self.kernel.run(*codes.shape, *arrays, 0, 0, how, self.threads)
         state.position += codes.shape[1]
 
 
-def own_sound(engine: Engine) -> Tensor:
-    """Codes that the model makes by itself after silence, with the silence in front: (streams, samples)."""
-    streams, samples = MEASURED
-    state = engine.start(torch.empty(streams, 0, dtype=torch.uint8))
-    codes, _ = engine.generate(state, uniforms(list(range(streams)), 0, samples), Sampling())
-    silence = torch.full((streams, engine.receptive_field), 128, dtype=torch.int64)
-    return torch.cat([silence, codes.long()], dim=1)
+def exported(model: WaveNet, sample_rate: int, precision: str) -> bytes:
+    """The model as the kernels load it; int8's scales are measured on sound that it makes by itself after silence."""
+    if precision != "int8":
+        return export.pack(model, sample_rate, precision)
+    engine = CompiledEngine(export.pack(model, sample_rate, "float32"))
+    state = engine.start(torch.empty(MEASURED_STREAMS, 0))
+    seeds = list(range(MEASURED_STREAMS))
+    codes, _ = engine.generate(state, uniforms(seeds, 0, MEASURED_SAMPLES), Sampling())
+    silence = torch.full((MEASURED_STREAMS, engine.receptive_field), ZERO)
+    return export.pack(model, sample_rate, precision, torch.cat([silence, codes], dim=1).long())

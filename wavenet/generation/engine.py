@@ -51,6 +51,8 @@ class Engine(ABC):
     name: str
     precision: str
     receptive_field: int
+    sample_rate: int
+    """Hz, of the sound that the model was trained on."""
     device: torch.device
 
     @abstractmethod
