@@ -270,7 +270,7 @@ class GenerateConfig:
     prime: str | None = None
     """Audio file to continue from. Left out: silence."""
     engine: str = "auto"
-    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, for comparison), or `auto`: the fastest here."""
+    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, to compare with), or `auto`: the fastest."""
     precision: str = "auto"
     """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: int8 for `compiled`, else float32."""
     instruction_set: str = "auto"
@@ -304,7 +304,7 @@ class EvaluateConfig:
     split: str = "all"
     """Which part of the folder is scored: `all`, `train`, or `valid`."""
     engine: str = "auto"
-    """`auto` scores whole windows in parallel; `compiled`, `cached`, `naive` step sample by sample through that engine."""
+    """`auto` scores whole windows in parallel; `compiled`, `cached` and `naive` step sample by sample."""
     precision: str = "auto"
     """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: int8 for `compiled`, else float32."""
     instruction_set: str = "auto"

@@ -10,7 +10,7 @@ namespace {
 
 constexpr char MAGIC[8] = {'W', 'A', 'V', 'E', 'N', 'E', 'T', '\n'};
 constexpr uint32_t VERSION = 1;
-constexpr uint32_t MOST_LAYERS = 4096, MOST_CHANNELS = 1 << 16, MOST_SAMPLES = 1 << 24;
+constexpr uint32_t MOST_LAYERS = 4096, MOST_CHANNELS = 1 << 16, MOST_SAMPLES = 1 << 22;
 
 uint32_t crc32(const uint8_t* bytes, size_t size) {
     static const auto table = [] {

@@ -52,7 +52,7 @@ constexpr int64_t ahead = 16;
 }  // namespace
 
 template <class T>
-void gate_forward(const Gate& g, const T* h, T* z, T* gated, int threads) {
+void gate_forward(const Gate& g, const T* h, T* z, T* gated, [[maybe_unused]] int threads) {
     int64_t rows = g.batch * g.steps, silent = g.steps - g.scored;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t row = 0; row < rows; row++) {
@@ -98,7 +98,7 @@ void gate_backward(const Gate& g, const T* h, const T* d_z, const T* d_gated, T*
 }
 
 template <class T>
-void join_forward(const Join& j, const float* x, const T* residual, float* joined, T* taps, int threads) {
+void join_forward(const Join& j, const float* x, const T* residual, float* joined, T* taps, [[maybe_unused]] int threads) {
     int64_t rows = j.batch * j.steps, tapped = j.steps - (j.kernel_size - 1) * j.dilation;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t row = 0; row < rows; row++) {

@@ -52,9 +52,9 @@ def make_engine(
 ) -> Engine:
     """The engine called `name`, or the fastest for this model and machine if that is `auto`.
 
-    `compiled` runs on the CPU, the others on the model's device. precision: one of PRECISIONS, int8 for `compiled` alone;
-    `auto` is int8 for `compiled` (within 0.002 bits per sample of float32) and float32 for the others. instruction_set
-    and threads are `compiled`'s. Raises ConfigError for what there is not.
+    `compiled` runs on the CPU, the others on the model's device. precision: one of PRECISIONS, int8 for `compiled`
+    alone; `auto` is int8 for `compiled` (within 0.002 bits per sample of float32) and float32 for the others.
+    instruction_set and threads are `compiled`'s. Raises ConfigError for what there is not.
     """
     if name == "auto":
         name = "compiled" if native.code() is not None and next(model.parameters()).device.type == "cpu" else "cached"

@@ -64,7 +64,7 @@ class CompiledEngine(Engine):
         codes: Tensor,
         uniforms: Tensor | None = None,
         bits: Tensor | None = None,
-        sampling: Sampling = Sampling(),
+        sampling: Sampling | None = None,
     ) -> None:
         """Hears codes (S, n), or writes them where there are uniforms."""
         codes = codes.to("cpu", torch.uint8).contiguous()
@@ -72,6 +72,7 @@ class CompiledEngine(Engine):
         if memory.shape != (len(codes), self.kernel.state_bytes):
             raise ValueError(f"a state of {tuple(memory.shape)} is not one of {len(codes)} streams of this engine")
         arrays = [0 if array is None else array.data_ptr() for array in (memory, state.logits, codes, uniforms, bits)]
+        sampling = sampling or Sampling()
         how = (sampling.temperature, sampling.top_k, sampling.top_p)
         self.kernel.run(*codes.shape, *arrays, 0, 0, how, self.threads)
         state.position += codes.shape[1]
