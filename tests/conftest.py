@@ -1,14 +1,18 @@
 """What all tests share: repeatable random examples, thread count, and a folder of recordings of every kind."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 
 import wavenet
+from wavenet import native
+from wavenet.cli import evaluate, export, generate, train
 from wavenet.config import ModelConfig
 from wavenet.generation import ENGINES
 
@@ -19,7 +23,31 @@ if not os.environ.get("OMP_NUM_THREADS"):
 
 
 def pytest_report_header() -> str:
-    return f"wavenet {wavenet.__version__}, torch {torch.__version__}, engines: {', '.join(ENGINES)}"
+    kernels = f"kernels: {', '.join(native.instruction_sets()) or 'none, ' + native.missing}"
+    return f"wavenet {wavenet.__version__}, torch {torch.__version__}, engines: {', '.join(ENGINES)}; {kernels}"
+
+
+COMMANDS = {"train": train.main, "generate": generate.main, "evaluate": evaluate.main, "export": export.main}
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Run a command in this process: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(command: str, *arguments: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", [f"wavenet-{command}", *map(str, arguments)])
+        status = 0
+        try:
+            COMMANDS[command]()
+        except SystemExit as stop:
+            status = stop.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture

@@ -153,9 +153,9 @@ def test_bfloat16_is_near():
 
 def test_choosing_an_engine():
     model = make()
-    assert (make_engine("auto", model).name, make_engine("naive", model).name) == ("cached", "naive")
+    assert (make_engine("cached", model).name, make_engine("naive", model).name) == ("cached", "naive")
     assert make_engine("auto", model, "bfloat16").precision == "bfloat16"
-    with pytest.raises(ConfigError, match="engine is 'fast', but it must be one of auto, cached, naive"):
+    with pytest.raises(ConfigError, match="engine is 'fast', but it must be one of auto, compiled, cached, naive"):
         make_engine("fast", model)
     with pytest.raises(ConfigError, match="precision is 'int3'"):
         make_engine("cached", model, "int3")

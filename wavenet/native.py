@@ -1,7 +1,6 @@
 """The compiled kernels, where they were built; otherwise, why not, in words."""
 
 import functools
-import importlib
 import os
 from typing import Any
 
@@ -17,7 +16,7 @@ missing = ""
 """Why there are no kernels; empty where there are."""
 
 try:
-    _native: Any = importlib.import_module("wavenet._native")
+    from wavenet import _native  # type: ignore[attr-defined] (compiled at installation)
 except ImportError as error:
     _native = None
     missing = f"the compiled kernels are not installed ({error}): install a C++ compiler, then wavenet again"

@@ -25,6 +25,11 @@ EXAMPLES = {
 
   wavenet-evaluate checkpoint=runs/2026-01-31_12-00-00 data.dir=~/held-out
 """,
+    "export": """Write a trained model as one file that plays without Python.
+
+  wavenet-export checkpoint=runs/2026-01-31_12-00-00 output=voice.wavenet
+  wavenet-generate checkpoint=voice.wavenet seconds=30
+""",
 }
 
 

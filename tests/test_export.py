@@ -1,0 +1,97 @@
+"""Exported networks from the command line, and the programs that are built from the kernels alone."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from wavenet import checkpoint
+from wavenet.config import ModelConfig
+from wavenet.model import WaveNet
+
+CSRC = Path(__file__).parents[1] / "wavenet" / "csrc"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("run") / "some.safetensors"
+    checkpoint.save(path, WaveNet(ModelConfig(stacks=1, layers_per_stack=5, residual_channels=20)), 8000, 7, 5.0)
+    return path
+
+
+@pytest.fixture
+def exported(call, trained) -> Path:
+    path = trained.with_name("some.wavenet")
+    if not path.exists():
+        status, _, error = call("export", f"checkpoint={trained}", f"output={path}", f"report={path}.json")
+        assert status == 0, error
+    return path
+
+
+def test_export_reports(exported):
+    report = json.loads(Path(f"{exported}.json").read_text())
+    assert report == {"file": str(exported), "bytes": exported.stat().st_size, "precision": "int8"}
+
+
+def test_exported_network_makes_the_checkpoints_sounds(call, trained, exported, tmp_path):
+    for source, folder in ((trained, "a"), (exported, "b")):
+        code, _, error = call("generate", f"checkpoint={source}", f"output={tmp_path / folder}", "seconds=0.2")
+        assert code == 0, error
+    first, second = (soundfile.read(tmp_path / folder / "seed_0.wav", dtype="int16") for folder in "ab")
+    assert first[1] == second[1] == 8000
+    assert (first[0] == second[0]).all()
+
+
+def test_what_an_exported_network_cannot_do_is_said(call, exported, tmp_path):
+    for setting, words in (("engine=naive", "only compiled"), ("precision=float32", "exported in int8")):
+        code, _, error = call("generate", f"checkpoint={exported}", f"output={tmp_path}", setting)
+        assert code == 1
+        assert words in error
+        assert error.count("\n") == 1
+
+
+def test_a_damaged_file_is_named(call, exported, tmp_path):
+    broken = tmp_path / "broken.wavenet"
+    broken.write_bytes(exported.read_bytes()[:-100])
+    code, _, error = call("generate", f"checkpoint={broken}", f"output={tmp_path}")
+    assert code == 1
+    assert str(broken) in error
+    assert "checksum" in error
+
+
+def build(folder, target, *options):
+    subprocess.run(["cmake", "-S", CSRC, "-B", folder, *options], check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", folder, "--target", target, "-j2"], check=True, capture_output=True)
+    return folder / target
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed: the player cannot be built")
+def test_player_makes_pythons_samples(call, exported, tmp_path):
+    player = build(tmp_path / "build", "wavenet-play")
+    for settings in (["seed=3", "seconds=1"], ["seed=4", "seconds=0.3", "temperature=0.8", "top_k=40", "top_p=0.9"]):
+        done = subprocess.run([player, exported, tmp_path / "played.wav", *settings], check=False)
+        assert done.returncode == 0
+        code, _, error = call("generate", f"checkpoint={exported}", f"output={tmp_path / 'made.wav'}", *settings)
+        assert code == 0, error
+        assert (tmp_path / "played.wav").read_bytes() == (tmp_path / "made.wav").read_bytes()
+    done = subprocess.run(
+        [player, exported, tmp_path / "x.wav", "speed=3"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "unknown setting speed" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed: the test program cannot be built")
+def test_kernels_under_sanitizers(tmp_path):
+    flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+    program = build(tmp_path, "kernel_test", "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_CXX_FLAGS={flags}")
+    done = subprocess.run([program, "5"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 failures" in done.stdout
