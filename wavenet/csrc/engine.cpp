@@ -173,11 +173,20 @@ template <class Body>
     for (; s < count; s++) body(s, std::integral_constant<int, 1>());
 }
 
+template <class Sums, int V, int N>
+[[gnu::always_inline]] inline void clear(Sums (&sums)[N][V]) {
+#pragma GCC unroll 3
+    for (int n = 0; n < N; n++)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++) sums[n][v] = Sums{};
+}
+
 /// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups. Where there are few sums, even
 /// and odd groups are summed apart, so that no addition waits for the one before.
 template <class Weight, int V, int N>
 [[gnu::always_inline]] inline void multiply(const uint32_t* weights, int64_t groups, const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {
-    Sum<Weight> odd[N][V] = {};
+    Sum<Weight> odd[N][V];
+    if constexpr (V <= 4) clear(odd);
     auto add = [&](int64_t g, Sum<Weight> (&to)[N][V]) __attribute__((always_inline)) {
         U32 in[N];
 #pragma GCC unroll 3
@@ -262,13 +271,12 @@ class Kernel final : public Engine {
         embed(work, 0, &code);
         for (size_t l = 0; l < layers.size(); l++) {
             const PackedLayer& layer = layers[l];
-            take_in(work, layer, 0);
             slots[l] = 0;
             for (int64_t slot = 0; slot < layer.context; slot++)
                 std::memcpy(ring(state, layer) + slot * padded, work.x_in(0), padded * sizeof(In));
             past(work, layer, 1);
             gate(work, layer, int64_t(l), 1);
-            residual(work, layer, int64_t(l), 1);
+            if (l + 1 < layers.size()) residual(work, l, 1);
         }
         head(work, &stream, 1);
     }
@@ -313,7 +321,7 @@ class Kernel final : public Engine {
     /// One sample of every stream.
     void step(Work& work, Stream* streams, int count, int64_t t, const Sampling& sampling) const {
         for (int s = 0; s < count; s++) work.states[s] = streams[s].state;
-        prefetch(work, count);
+        prefetch(work, 1, count);
         past(work, layers[0], count);
         for (int s = 0; s < count; s++) {
             Stream& stream = streams[s];
@@ -327,14 +335,14 @@ class Kernel final : public Engine {
             if (stream.conditions) work.conditions[s] += t * int64_t(layers.size()) * 2 * gate_channels;
             embed(work, s, stream.codes + t);
         }
-        for (int s = 0; s < count; s++) take_in(work, layers[0], s);
         for (size_t l = 0; l < layers.size(); l++) {
+            prefetch(work, l + 2, count);
             gate(work, layers[l], int64_t(l), count);
             if (l + 1 == layers.size()) break;
             past(work, layers[l + 1], count);
-            residual(work, layers[l], int64_t(l), count);
-            for (int s = 0; s < count; s++) take_in(work, layers[l + 1], s);
+            residual(work, l, count);
         }
+        prefetch(work, 0, count);
         // the output layers only where somebody will look at the logits
         bool wanted = false;
         for (int s = 0; s < count; s++) wanted |= streams[s].uniforms || streams[s].bits || t + 1 == streams[s].samples;
@@ -344,36 +352,39 @@ class Kernel final : public Engine {
     /// x of the first layer: a row of the initial table for each of the last codes.
     void embed(Work& work, int s, const uint8_t* code) const {
         uint8_t* codes = heard(work.states[s]);
-        std::memmove(codes, codes + 1, taps - 1);
+        if (taps > 1) std::memmove(codes, codes + 1, taps - 1);
         codes[taps - 1] = *code;
-        float* x = work.x.data + s * padded;
         for (int64_t i = 0; i < padded; i += W) {
-            F32 sum = load(initial->data + codes[0] * padded + i);
-            for (int64_t k = 1; k < taps; k++) sum += load(initial->data + (k * CODES + codes[k]) * padded + i);
-            store(x + i, sum);
+            F32 x = load(initial->data + codes[0] * padded + i);
+            for (int64_t k = 1; k < taps; k++) x += load(initial->data + (k * CODES + codes[k]) * padded + i);
+            enter(work, 0, s, i, x);
         }
+        advance(work, 0, s);
     }
 
-    /// x as the layer's products read it, now and, out of the ring where it takes the oldest's place, later.
-    void take_in(Work& work, const PackedLayer& layer, int s) const {
-        const float* x = work.x.data + s * padded;
-        int32_t& slot = slots(work.states[s])[&layer - layers.data()];
-        In* in = work.x_in(s);
-        In* kept = layer.context ? ring(work.states[s], layer) + slot * padded : in;
-        for (int64_t i = 0; i < padded; i += W) {
-            quantise(in + i, load(x + i), layer.x.inverse, layer.x.zero);
-            quantise(kept + i, load(x + i), layer.x.inverse, layer.x.zero);
-        }
-        slot = slot + 1 >= layer.context ? 0 : slot + 1;
+    /// Channels i..i+W of x enter layer l: as its products read them now, and in the place of the oldest in its ring.
+    void enter(Work& work, size_t l, int s, int64_t i, F32 x) const {
+        const PackedLayer& layer = layers[l];
+        store(work.x.data + s * padded + i, x);
+        quantise(work.x_in(s) + i, x, layer.x.inverse, layer.x.zero);
+        if (!layer.context) return;
+        In* kept = ring(work.states[s], layer) + slots(work.states[s])[l] * padded;
+        quantise(kept + i, x, layer.x.inverse, layer.x.zero);
     }
 
-    /// Calls for the layers' past inputs before they are needed: they lie too far apart for the processor to foresee.
-    void prefetch(const Work& work, int count) const {
-        for (const PackedLayer& layer : layers)
-            for (int s = 0; s < count && layer.context; s++)
-                for (int64_t k = 0; k < kernel_size - 1; k++)
-                    for (int64_t i = 0; i < padded; i += 64 / int64_t(sizeof(In)))
-                        __builtin_prefetch(past_input(work.states[s], layer, k) + i);
+    /// The next oldest becomes the oldest, once all channels have entered.
+    void advance(Work& work, size_t l, int s) const {
+        int32_t& slot = slots(work.states[s])[l];
+        slot = slot + 1 >= layers[l].context ? 0 : slot + 1;
+    }
+
+    /// Calls for a layer's past inputs before they are needed: they lie too far apart for the processor to foresee.
+    void prefetch(const Work& work, size_t l, int count) const {
+        if (l >= layers.size()) return;
+        for (int s = 0; s < count; s++)
+            for (int64_t k = 0; k < kernel_size - 1; k++)
+                for (int64_t i = 0; i < padded; i += 64 / int64_t(sizeof(In)))
+                    __builtin_prefetch(past_input(work.states[s], layers[l], k) + i);
     }
 
     /// x[t - (kernel_size - 1 - k) dilation]
@@ -384,14 +395,14 @@ class Kernel final : public Engine {
 
     /// The part of h that needs nothing new: sums over the layer's past taps, kept for `gate`.
     void past(Work& work, const PackedLayer& layer, int count) const {
-        if (!layer.context) return;
         const int64_t groups = padded_groups();
         with_vectors(2 * gate_vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value;
             const uint32_t* weights = arena->data + layer.past.offset + block * W * layer.past.groups;
             with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
                 constexpr int N = decltype(n)::value;
-                Sums sums[N][V] = {};
+                Sums sums[N][V];
+                clear(sums);
                 for (int64_t k = 0; k < kernel_size - 1; k++) {
                     const uint32_t* inputs[N];
                     for (int i = 0; i < N; i++)
@@ -415,13 +426,13 @@ class Kernel final : public Engine {
             const Lanes outputs = this->lanes(layer.h, block);
             with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
                 constexpr int N = decltype(n)::value;
-                Sums sums[N][V] = {};
+                Sums sums[N][V];
                 const uint32_t* inputs[N];
+#pragma GCC unroll 3
                 for (int i = 0; i < N; i++) {
                     const uint32_t* before = work.pending.data + (s + i) * h_length() + block * W;
-                    if (layer.context)
 #pragma GCC unroll 8
-                        for (int j = 0; j < V; j++) std::memcpy(&sums[i][j], before + j * W, sizeof sums[i][j]);
+                    for (int j = 0; j < V; j++) std::memcpy(&sums[i][j], before + j * W, sizeof sums[i][j]);
                     inputs[i] = reinterpret_cast<const uint32_t*>(work.x_in(s + i));
                 }
                 multiply<Weight, V, N>(weights, layer.now.groups, inputs, sums);
@@ -449,14 +460,12 @@ class Kernel final : public Engine {
         }
     }
 
-    /// x += R z + r
-    void residual(Work& work, const PackedLayer& layer, int64_t l, int count) const {
+    /// x += R z + r, which enters the layer above.
+    void residual(Work& work, size_t l, int count) const {
         product(
-            layer.residual, layer.r, count, [&](int s) { return work.z.data + s * z_all() + l * z_length; },
-            [&](int s, int64_t i, F32 v) {
-                float* x = work.x.data + s * padded + i;
-                store(x, load(x) + v);
-            });
+            layers[l].residual, layers[l].r, count, [&](int s) { return work.z.data + s * z_all() + int64_t(l) * z_length; },
+            [&](int s, int64_t i, F32 v) { enter(work, l + 1, s, i, load(work.x.data + s * padded + i) + v); });
+        for (int s = 0; s < count; s++) advance(work, l + 1, s);
     }
 
     void head(Work& work, Stream* streams, int count) const {
@@ -485,7 +494,8 @@ class Kernel final : public Engine {
             const Lanes lane = this->lanes(outputs, block);
             with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
                 constexpr int N = decltype(n)::value;
-                Sums sums[N][V] = {};
+                Sums sums[N][V];
+                clear(sums);
                 const uint32_t* inputs[N];
                 for (int i = 0; i < N; i++) inputs[i] = reinterpret_cast<const uint32_t*>(from(s + i));
                 multiply<Weight, V, N>(weights, m.groups, inputs, sums);
