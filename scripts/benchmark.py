@@ -1,7 +1,7 @@
 """How fast it is, beside PyPI's wavenet-vocoder and the machine's own limit, in one run.
 
     python scripts/benchmark.py training   [report=FILE] [threads=2] [rounds=12]
-    python scripts/benchmark.py generation [report=FILE] [threads=1] [rounds=5]
+    python scripts/benchmark.py generation [report=FILE] [chart=FILE.png] [threads=2] [rounds=7]
     python scripts/benchmark.py commands   [report=FILE] [rounds=3]
 
 `commands` measures whole processes: how long until they are done, and their peak memory. The others need the extra,
@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -23,13 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from rich.console import Console
 from rich.table import Table
 
-from wavenet import distributions
+from wavenet import distributions, native, plots
 from wavenet.config import ModelConfig, OptimConfig
 from wavenet.distributions import Sampling
-from wavenet.generation import CachedEngine, NaiveEngine
+from wavenet.export import PRECISIONS
+from wavenet.generation import CachedEngine, CompiledEngine, Engine, NaiveEngine, exported, generate
 from wavenet.generation.splitmix import uniforms
 from wavenet.model import WaveNet
 from wavenet.training.machine import keep_memory
@@ -43,7 +46,7 @@ def main() -> None:
     what, *settings = sys.argv[1:] or ["help"]
     defaults = {
         "training": {"report": "", "threads": "2", "rounds": "12"},
-        "generation": {"report": "", "threads": "1", "rounds": "5"},
+        "generation": {"report": "", "chart": "", "threads": "2", "rounds": "7"},
         "commands": {"report": "", "rounds": "3"},
     }
     given = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
@@ -51,14 +54,18 @@ def main() -> None:
         sys.exit(__doc__)
     options = defaults[what] | given
     rounds, threads = int(options["rounds"]), int(options.get("threads", 1))
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads if what == "training" else 1)
     torch.manual_seed(0)
     if what == "commands":
         figures: dict[str, Any] = {"machine": machine(), "commands": commands(rounds)}
     else:
-        rows = (training if what == "training" else generation)(threads, rounds)
-        figures = {"machine": machine(), "peer": PEER, "rows": rows}
+        rows, more = (training(threads, rounds), {}) if what == "training" else generation(threads, rounds)
+        figures = {"machine": machine(), "peer": PEER, "rows": rows, **more}
         show(what, rows)
+        for name, seconds in more.get("seconds", {}).items():
+            print(f"{name:20} {seconds * 1e3:10.2f} ms")
+        if options.get("chart"):
+            plots.save(plots.speeds(rows, f"{what}: {machine()}"), Path(options["chart"]))
     if options["report"]:
         Path(options["report"]).write_text(json.dumps(figures, indent=2) + "\n")
 
@@ -98,7 +105,7 @@ def whole_process(command: list[str]) -> tuple[float, float]:
 
 
 def training(threads: int, rounds: int) -> list[dict[str, Any]]:
-    """Forward, backward and optimizer step of `base` on windows of 16384 scored samples."""
+    """Forward, backward and optimizer step of `base` on windows of 8192 scored samples, as the recipe's."""
     keep_memory()
     model = WaveNet(ModelConfig())
     optimizers = make_optimizers(model, OptimConfig())
@@ -144,42 +151,79 @@ def training(threads: int, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def generation(threads: int, rounds: int) -> list[dict[str, Any]]:
-    """Sampling with random weights, whose speed is that of trained ones."""
-    model = WaveNet(ModelConfig()).eval()
+def generation(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Sampling with random weights, whose speed is that of trained ones; and what else a user waits for.
+
+    A compiled engine's limit is a bare loop that reads the same weights from where they lie, on one core.
+    """
+    base, large = WaveNet(ModelConfig()).eval(), WaveNet(_preset("large")).eval()
     peer = make_peer().eval()
     peer.make_generation_fast_()
-    engines = {"float32": CachedEngine(model), "bfloat16": CachedEngine(model, torch.bfloat16)}
-    naive = NaiveEngine(model)
-    count, few = 400, 4
-
-    def run(engine: CachedEngine | NaiveEngine, streams: int, samples: int) -> Callable[[], object]:
-        state = engine.start(torch.empty(streams, 0, dtype=torch.int64))
-        noise = uniforms(list(range(streams)), 0, samples)
-        return lambda: engine.generate(state, noise, Sampling())
-
     start = torch.nn.functional.one_hot(torch.tensor([[128]]), 256).transpose(1, 2).float()
 
     def theirs() -> None:
         with torch.inference_mode():
-            peer.incremental_forward(start, T=count, softmax=True, quantize=True)
+            peer.incremental_forward(start, T=400, softmax=True, quantize=True)
 
-    jobs = {"theirs": (theirs, count), "naive": (run(naive, 1, few), few)}
-    for precision, engine in engines.items():
-        for streams in (1, 8):
-            jobs[f"{precision} {streams}"] = (run(engine, streams, count), count * streams)
-    seconds = take_turns({name: job for name, (job, _) in jobs.items()}, rounds)
-    speed = {name: samples / seconds[name] for name, (_, samples) in jobs.items()}
-    rows = [
-        row(PEER + " incremental_forward", "base", None, "float32", 1, threads, speed["theirs"], speed["theirs"], None),
-        row("wavenet", "base", "naive", "float32", 1, threads, speed["naive"], speed["theirs"], None),
+    def sampling(engine: Engine, streams: int, samples: int) -> Callable[[], object]:
+        state = engine.start(torch.empty(streams, 0, dtype=torch.int64))
+        noise = uniforms(list(range(streams)), 0, samples)
+        return lambda: engine.generate(state, noise, Sampling())
+
+    compiled = {precision: exported(base, 16000, precision) for precision in PRECISIONS}
+    makers: list[tuple[str, str, str, int, int, Engine, int]] = [
+        ("wavenet", "base", "float32", 1, 1, NaiveEngine(base), 4)
     ]
-    for name in list(jobs)[2:]:
-        precision, streams = name.split()
-        rows.append(
-            row("wavenet", "base", "cached", precision, int(streams), threads, speed[name], speed["theirs"], None)
-        )
-    return rows
+    for dtype, precision in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
+        engine = CachedEngine(base, dtype)
+        makers += [("wavenet", "base", precision, streams, 1, engine, 400) for streams in (1, 8)]
+    for instruction_set in native.instruction_sets():
+        name = f"wavenet, {instruction_set}"
+        for precision, packed in compiled.items():
+            fastest = instruction_set == native.instruction_sets()[0]
+            for streams, over in ((1, 1), (24, 1), (24, threads)) if fastest else ((1, 1),):
+                engine = CompiledEngine(packed, instruction_set, over)
+                makers.append((name, "base", precision, streams, over, engine, 6000 // streams))
+    engine = CompiledEngine(exported(large, 16000, "int8"), threads=1)
+    makers.append((f"wavenet, {engine.instruction_set}", "large", "int8", 1, 1, engine, 2000))
+
+    jobs: dict[Any, Callable[[], object]] = {"theirs": theirs}
+    for i, (_, _, _, streams, _, engine, samples) in enumerate(makers):
+        jobs[i] = sampling(engine, streams, samples)
+        if isinstance(engine, CompiledEngine) and streams == 1:
+            jobs["limit", i] = lambda kernel=engine.kernel: [kernel.read_weights() for _ in range(200)]
+    seconds = take_turns(jobs, rounds)
+    slowest = 400 / seconds["theirs"]
+    rows = [row(PEER, "base", "incremental_forward", "float32", 1, 1, slowest, slowest, None)]
+    for i, (name, model, precision, streams, over, engine, samples) in enumerate(makers):
+        limit = 200 / seconds["limit", i] if ("limit", i) in seconds else None
+        speed, rival = streams * samples / seconds[i], slowest if model == "base" else None
+        rows.append(row(name, model, engine.name, precision, streams, over, speed, rival, limit))
+    return rows, waiting(CompiledEngine(compiled["int8"], threads=1), rounds)
+
+
+def waiting(engine: CompiledEngine, rounds: int) -> dict[str, Any]:
+    """Medians of what a user waits for, `base` in int8 on one core."""
+    second = torch.randint(0, 256, (1, 16000), dtype=torch.uint8)
+    seconds = take_turns(
+        {
+            "loading": lambda: CompiledEngine(engine.exported),
+            "first sample": lambda: list(generate(engine, 1, [0])),
+            "priming with 1 s": lambda: engine.start(second),
+            **{f"sound of {n} s": lambda n=n: [None for _ in generate(engine, n * 16000, [0])] for n in (1, 60)},
+        },
+        rounds,
+    )
+    began = time.perf_counter()
+    for _ in generate(engine, 600 * 16000, [0]):
+        pass
+    seconds["sound of 600 s"] = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "state_bytes": engine.kernel.state_bytes, "process_peak_mib": peak}
+
+
+def _preset(name: str) -> ModelConfig:
+    return ModelConfig(**yaml.safe_load((Path(__file__).parents[1] / "configs" / "model" / f"{name}.yaml").read_text()))
 
 
 def make_peer() -> Any:
@@ -256,11 +300,12 @@ def _cpuinfo() -> list[str]:
 
 def show(what: str, rows: list[dict[str, Any]]) -> None:
     table = Table(title=f"{what}: {machine()}")
-    for column in ("", "engine", "precision", "streams", "threads", "samples/s", "x peer", "of limit"):
-        table.add_column(column, justify="left" if column in ("", "engine", "precision") else "right")
+    for column in ("", "model", "engine", "precision", "streams", "threads", "samples/s", "x peer", "of limit"):
+        table.add_column(column, justify="left" if column in ("", "model", "engine", "precision") else "right")
     for r in rows:
         table.add_row(
             r["name"],
+            r["model"],
             r["engine"] or "",
             r["precision"],
             str(r["streams"]),

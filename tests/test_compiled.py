@@ -127,6 +127,22 @@ def test_streams_equal_singles(precision, threads):
         assert torch.equal(alone[1][0], bits[stream])
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"skip_channels": 300, "gate_channels": 70}, {"kernel_size": 1}, {"stacks": 1, "layers_per_stack": 1}],
+)
+def test_two_threads_make_one_streams_samples(precision, settings):
+    model, numbers = make(**settings), uniform(1, 300)
+    packed = exported(model, 16000, precision)
+    alone, paired = (
+        engine.generate(engine.start(torch.full((1, 9), 99)), numbers, Sampling())
+        for engine in (CompiledEngine(packed, threads=threads) for threads in (1, 2))
+    )
+    assert torch.equal(alone[0], paired[0])
+    assert torch.equal(alone[1], paired[1])
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 7, 127, 128, 129, 300])
 def test_chunks_equal_the_whole(chunk):
     engine = engine_for(make(), "int8")

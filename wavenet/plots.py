@@ -1,6 +1,7 @@
 """Figures: spectrograms and learning curves. The only importer of matplotlib."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,26 @@ def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
         axes.axhline(level, label=f"{label} ({level:.2f})", linestyle=style, color="grey")
     axes.set(xlabel="step", ylabel="bits per sample")
     axes.legend()
+    return figure
+
+
+def speeds(rows: list[dict[str, Any]], title: str) -> Figure:
+    """Samples per second as bars, on a logarithmic scale: rows as scripts/benchmark.py reports them."""
+    figure = Figure(figsize=(9, 0.3 * len(rows) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    labels = []
+    for r in rows:
+        many = f", {r['streams']} streams" if r["streams"] > 1 else ""
+        cores = f", {r['threads']} threads" if r["threads"] > 1 else ""
+        labels.append(f"{r['name']}: {r['model']}, {r['engine']} {r['precision']}{many}{cores}")
+    values = [r["samples_per_second"] for r in rows]
+    bars = axes.barh(range(len(rows)), values, color=["grey" if r["ratio_to_peer"] == 1 else "C0" for r in rows])
+    axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3)
+    axes.axvline(16000, color="C3", linestyle="--", label="real time at 16 kHz")
+    axes.set(xscale="log", xlabel="samples per second", title=title, xlim=(min(values) / 1.5, max(values) * 4))
+    axes.set_yticks(range(len(rows)), labels)
+    axes.invert_yaxis()
+    axes.legend(loc="lower right")
     return figure
 
 

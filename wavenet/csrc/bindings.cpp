@@ -60,7 +60,8 @@ void bind_passes(nb::module_& module, const char* name) {
 void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
          Address uniforms, Address bits, Address conditions, int64_t conditions_a_sample,
          std::tuple<double, int, double> sampling, int threads) {
-    constexpr int64_t slice = 128;  // between looks at Ctrl-C
+    // between looks at Ctrl-C: about 10 ms of one stream, by what a core reads
+    int64_t slice = std::clamp<int64_t>(1'000'000'000 / int64_t(engine.weight_bytes()) / std::max(streams / threads, 1), 32, 1024);
     for (int64_t t = 0; t < samples; t += slice) {
         std::vector<Stream> parts;
         for (int64_t s = 0; s < streams; s++) {

@@ -13,10 +13,11 @@
 #include "engine.h"
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <new>
+#include <thread>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -61,6 +62,15 @@ struct Buffer {
     T* data = nullptr;
     int64_t size;
 };
+
+/// Tells the processor that a loop only waits.
+inline void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
 
 // ---- inputs: what a product of each precision reads
 
@@ -274,8 +284,8 @@ class Kernel final : public Engine {
             slots[l] = 0;
             for (int64_t slot = 0; slot < layer.context; slot++)
                 std::memcpy(ring(state, layer) + slot * padded, work.x_in(0), padded * sizeof(In));
-            past(work, layer, 1);
-            gate(work, layer, int64_t(l), 1);
+            past(work, l, 1);
+            gate(work, l, 1);
             if (l + 1 < layers.size()) residual(work, l, 1);
         }
         head(work, &stream, 1);
@@ -295,20 +305,67 @@ class Kernel final : public Engine {
         }
     }
 
+    void run_pair(Stream stream, const Sampling& sampling) const override {
+        // what each thread has finished, as a count that only grows: `events` of them a sample
+        alignas(64) std::atomic<int64_t> first{0};
+        alignas(64) std::atomic<int64_t> second{0};
+        auto wait = [](const std::atomic<int64_t>& counter, int64_t value) {
+            while (counter.load(std::memory_order_acquire) < value) relax();
+        };
+        const int64_t count = int64_t(layers.size()), events = count + 4;
+        Work work(*this, 1, true);
+        work.states[0] = stream.state;
+        for (size_t l = 0; l < layers.size(); l++) past(work, l, 1);
+
+        auto head_half = [&](int64_t t, int share, std::atomic<int64_t>& mine, const std::atomic<int64_t>& other) {
+            for (int stage = 0; stage < 3; stage++) {
+                if (stage > 0) wait(other, t * events + count + 1 + stage);
+                if (looked_at(stream, t)) head_stage(work, &stream, 1, stage, share, 2);
+                mine.store(t * events + count + 2 + stage, std::memory_order_release);
+            }
+        };
+        std::thread helper([&] {
+            for (int64_t t = 0; t < stream.samples; t++) {
+                for (int64_t l = 0; l < count; l++) {
+                    wait(first, t * events + l + 2);  // the layer has taken its sums and left its x
+                    past(work, size_t(l), 1);
+                }
+                head_half(t, 1, second, first);
+            }
+        });
+        for (int64_t t = 0; t < stream.samples; t++) {
+            begin(work, stream, 0, t, sampling);
+            first.store(t * events + 1, std::memory_order_release);
+            for (int64_t l = 0; l < count; l++) {
+                gate(work, size_t(l), 1);
+                if (l + 1 < count) residual(work, size_t(l), 1);
+                first.store(t * events + l + 2, std::memory_order_release);
+            }
+            head_half(t, 0, first, second);
+            wait(second, (t + 1) * events);
+        }
+        helper.join();
+    }
+
   private:
     /// What lies between the products of one sample, for every stream of a batch.
     struct Work {
-        Work(const Kernel& k, int streams)
-            : kernel(k), x(streams * k.padded), x_input(streams * k.padded), pending(streams * k.h_length()),
+        Work(const Kernel& k, int streams, bool every_layer = false)
+            : kernel(k), layer_stride(every_layer ? k.h_length() : 0), x(streams * k.padded),
+              x_input(streams * k.padded), pending(streams * k.h_length() * (every_layer ? k.layers.size() : 1)),
               z(streams * k.z_all()), skip(streams * k.skip_length), hidden(streams * k.head_length) {}
         const Kernel& kernel;
+        const int64_t layer_stride;
         uint8_t* states[BATCH];
         const float* conditions[BATCH] = {};
         Buffer<float> x;
         Buffer<In> x_input;
-        Buffer<uint32_t> pending;  // sums over a layer's past
+        Buffer<uint32_t> pending;  // sums over the past of the layer that is next, or of every layer
         Buffer<In> z, skip, hidden;
         In* x_in(int s) { return x_input.data + s * kernel.padded; }
+        uint32_t* past(size_t l, int s, int64_t block) {
+            return pending.data + int64_t(l) * layer_stride + s * kernel.h_length() + block * W;
+        }
     };
 
     int64_t h_length() const { return 2 * gate_vectors * W; }
@@ -322,31 +379,37 @@ class Kernel final : public Engine {
     void step(Work& work, Stream* streams, int count, int64_t t, const Sampling& sampling) const {
         for (int s = 0; s < count; s++) work.states[s] = streams[s].state;
         prefetch(work, 1, count);
-        past(work, layers[0], count);
-        for (int s = 0; s < count; s++) {
-            Stream& stream = streams[s];
-            float* bits = stream.bits ? stream.bits + t : nullptr;
-            if (stream.uniforms) {
-                stream.codes[t] = uint8_t(draw(stream.logits, stream.uniforms[t], sampling, bits));
-            } else if (bits) {
-                *bits = float(Distribution(stream.logits, 1).bits(stream.logits, stream.codes[t]));
-            }
-            work.conditions[s] = stream.conditions;
-            if (stream.conditions) work.conditions[s] += t * int64_t(layers.size()) * 2 * gate_channels;
-            embed(work, s, stream.codes + t);
-        }
+        past(work, 0, count);
+        for (int s = 0; s < count; s++) begin(work, streams[s], s, t, sampling);
         for (size_t l = 0; l < layers.size(); l++) {
             prefetch(work, l + 2, count);
-            gate(work, layers[l], int64_t(l), count);
+            gate(work, l, count);
             if (l + 1 == layers.size()) break;
-            past(work, layers[l + 1], count);
+            past(work, l + 1, count);
             residual(work, l, count);
         }
         prefetch(work, 0, count);
-        // the output layers only where somebody will look at the logits
         bool wanted = false;
-        for (int s = 0; s < count; s++) wanted |= streams[s].uniforms || streams[s].bits || t + 1 == streams[s].samples;
+        for (int s = 0; s < count; s++) wanted |= looked_at(streams[s], t);
         if (wanted) head(work, streams, count);
+    }
+
+    /// Draws sample t's code, or takes the given one, and brings it to the first layer.
+    void begin(Work& work, Stream& stream, int s, int64_t t, const Sampling& sampling) const {
+        float* bits = stream.bits ? stream.bits + t : nullptr;
+        if (stream.uniforms) {
+            stream.codes[t] = uint8_t(draw(stream.logits, stream.uniforms[t], sampling, bits));
+        } else if (bits) {
+            *bits = float(Distribution(stream.logits, 1).bits(stream.logits, stream.codes[t]));
+        }
+        work.conditions[s] = stream.conditions;
+        if (stream.conditions) work.conditions[s] += t * int64_t(layers.size()) * 2 * gate_channels;
+        embed(work, s, stream.codes + t);
+    }
+
+    /// Whether anybody will look at the logits after sample t: the output layers run only then.
+    static bool looked_at(const Stream& stream, int64_t t) {
+        return stream.uniforms || stream.bits || t + 1 == stream.samples;
     }
 
     /// x of the first layer: a row of the initial table for each of the last codes.
@@ -394,7 +457,8 @@ class Kernel final : public Engine {
     }
 
     /// The part of h that needs nothing new: sums over the layer's past taps, kept for `gate`.
-    void past(Work& work, const PackedLayer& layer, int count) const {
+    void past(Work& work, size_t l, int count) const {
+        const PackedLayer& layer = layers[l];
         const int64_t groups = padded_groups();
         with_vectors(2 * gate_vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value;
@@ -412,13 +476,14 @@ class Kernel final : public Engine {
                 for (int i = 0; i < N; i++)
 #pragma GCC unroll 8
                     for (int j = 0; j < V; j++)
-                        std::memcpy(work.pending.data + (s + i) * h_length() + (block + j) * W, &sums[i][j], sizeof sums[i][j]);
+                        std::memcpy(work.past(l, s + i, block + j), &sums[i][j], sizeof sums[i][j]);
             });
         });
     }
 
     /// z of one layer, among all the others'.
-    void gate(Work& work, const PackedLayer& layer, int64_t l, int count) const {
+    void gate(Work& work, size_t l, int count) const {
+        const PackedLayer& layer = layers[l];
         const Scale scale = z_scale;
         with_vectors(2 * gate_vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value, H = V > 1 ? V / 2 : 1;
@@ -430,14 +495,14 @@ class Kernel final : public Engine {
                 const uint32_t* inputs[N];
 #pragma GCC unroll 3
                 for (int i = 0; i < N; i++) {
-                    const uint32_t* before = work.pending.data + (s + i) * h_length() + block * W;
+                    const uint32_t* before = work.past(l, s + i, block);
 #pragma GCC unroll 8
                     for (int j = 0; j < V; j++) std::memcpy(&sums[i][j], before + j * W, sizeof sums[i][j]);
                     inputs[i] = reinterpret_cast<const uint32_t*>(work.x_in(s + i));
                 }
                 multiply<Weight, V, N>(weights, layer.now.groups, inputs, sums);
                 for (int i = 0; i < N; i++) {
-                    In* z = work.z.data + (s + i) * z_all() + l * z_length + block / 2 * W;
+                    In* z = work.z.data + (s + i) * z_all() + int64_t(l) * z_length + block / 2 * W;
                     F32 h[V];
 #pragma GCC unroll 8
                     for (int j = 0; j < V; j++) h[j] = value(sums[i][j], outputs, j);
@@ -450,10 +515,10 @@ class Kernel final : public Engine {
     }
 
     /// h += what conditions this sample, for `count` vectors of filter channels and as many of gate channels.
-    [[gnu::noinline]] void add_conditions(const float* conditions, int64_t l, int64_t vector, int count, F32* h) const {
+    [[gnu::noinline]] void add_conditions(const float* conditions, size_t l, int64_t vector, int count, F32* h) const {
         for (int j = 0; j < count; j++) {
             int64_t channel = (vector + j) * W;
-            const float* add = conditions + l * 2 * gate_channels + channel;
+            const float* add = conditions + int64_t(l) * 2 * gate_channels + channel;
             int n = int(std::min<int64_t>(W, gate_channels - channel));
             h[j] += load(add, n);
             h[j + count] += load(add + gate_channels, n);
@@ -469,27 +534,40 @@ class Kernel final : public Engine {
     }
 
     void head(Work& work, Stream* streams, int count) const {
-        const Scale skip_in = skip_scale, hidden_in = hidden_scale;
-        product(
-            skip_sum, skip_outputs, count, [&](int s) { return work.z.data + s * z_all(); },
-            [&](int s, int64_t i, F32 v) {
-                quantise(work.skip.data + s * skip_length + i, max(v, F32{}), skip_in.inverse, skip_in.zero);
-            });
-        product(
-            hidden, hidden_outputs, count, [&](int s) { return work.skip.data + s * skip_length; },
-            [&](int s, int64_t i, F32 v) {
-                quantise(work.hidden.data + s * head_length + i, max(v, F32{}), hidden_in.inverse, hidden_in.zero);
-            });
-        product(
-            output, output_outputs, count, [&](int s) { return work.hidden.data + s * head_length; },
-            [&](int s, int64_t i, F32 v) { store(streams[s].logits + i, v); });
+        for (int stage = 0; stage < 3; stage++) head_stage(work, streams, count, stage, 0, 1);
     }
 
-    /// take(s, i, outputs i..i+W of stream s) of a whole matrix.
+    /// Skip sum, hidden or output layer; of its output vectors, the share of one of `shares`.
+    void head_stage(Work& work, Stream* streams, int count, int stage, int share, int shares) const {
+        auto relu = [](const Scale& scale, Buffer<In>& to, int64_t stride) {
+            return [&scale, &to, stride](int s, int64_t i, F32 v) {
+                quantise(to.data + s * stride + i, max(v, F32{}), scale.inverse, scale.zero);
+            };
+        };
+        const Scale skip_in = skip_scale, hidden_in = hidden_scale;
+        if (stage == 0)
+            product(
+                skip_sum, skip_outputs, count, [&](int s) { return work.z.data + s * z_all(); },
+                relu(skip_in, work.skip, skip_length), share, shares);
+        else if (stage == 1)
+            product(
+                hidden, hidden_outputs, count, [&](int s) { return work.skip.data + s * skip_length; },
+                relu(hidden_in, work.hidden, head_length), share, shares);
+        else
+            product(
+                output, output_outputs, count, [&](int s) { return work.hidden.data + s * head_length; },
+                [&](int s, int64_t i, F32 v) { store(streams[s].logits + i, v); }, share, shares);
+    }
+
+    /// take(s, i, outputs i..i+W of stream s) of a matrix, or of a share of its blocks.
     template <class From, class Take>
-    void product(const Packed<Weight>& m, const Outputs& outputs, int count, From from, Take take) const {
-        with_vectors(m.vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
+    void product(const Packed<Weight>& m, const Outputs& outputs, int count, From from, Take take, int share = 0,
+                 int shares = 1) const {
+        auto cut = [&](int64_t at) { return std::min(round_up(m.vectors * at / shares, VECTORS), m.vectors); };
+        const int64_t begin = cut(share), end = cut(share + 1);
+        with_vectors(end - begin, [&](int64_t offset, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value;
+            const int64_t block = begin + offset;
             const uint32_t* weights = arena->data + m.offset + block * W * m.groups;
             const Lanes lane = this->lanes(outputs, block);
             with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {

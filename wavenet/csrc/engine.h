@@ -52,6 +52,10 @@ class Engine {
     /// Streams that share each pass over the weights.
     static constexpr int BATCH = 12;
 
+    /// One stream on two threads, which hand to each other without locks: the first goes through the layers, the second
+    /// works out the past of the next sample behind it, and they halve the output layers.
+    virtual void run_pair(Stream stream, const Sampling& sampling) const = 0;
+
     virtual void run_batch(Stream* streams, int count, const Sampling& sampling) const = 0;
 };
 

@@ -10,6 +10,7 @@ namespace wavenet {
 
 void Engine::run(const std::vector<Stream>& streams, const Sampling& sampling, int threads) const {
     int count = int(streams.size());
+    if (count == 1 && threads > 1) return run_pair(streams[0], sampling);
     threads = std::max(1, std::min(threads, count));
     int batch = std::min((count + threads - 1) / threads, BATCH);
     std::vector<Stream> shared = streams;

@@ -217,6 +217,10 @@ void check(const Code& code, uint32_t precision) {
             chunked[s].state = std::vector<uint64_t>(chunked[s].state);  // a stored copy goes on as well
         }
         expect(chunked[s].codes == singles[s].codes, "chunks equal wholes", code.name);
+        Player paired(*engine);
+        for (int from = 0; from < n; from += 20) engine->run({paired.stream(uniforms[s], from, 20)}, {}, 2);
+        expect(paired.codes == singles[s].codes && paired.bits == singles[s].bits, "two threads equal one", code.name);
+        expect(paired.logits == singles[s].logits, "two threads' logits equal one's", code.name);
     }
     if (precision == 0) {
         std::vector<double> expected = plain(net, singles[0].codes, {});

@@ -18,8 +18,10 @@ MEASURED_STREAMS, MEASURED_SAMPLES = 4, 4096
 class CompiledEngine(Engine):
     """Runs an exported network on the CPU. A state's memory is one row of bytes per stream.
 
-    threads: over which several streams are spread, 0 for torch's number; one stream uses one. Raises ConfigError where
-    there are no kernels or the instruction set is not one that runs here, CheckpointError for bytes that are damaged.
+    threads: over which streams are spread. A single stream runs on two if 2 or more are asked for: a third faster, but
+    both wait by spinning, so the second core must be free. 0 spreads streams over torch's number of threads and runs a
+    single one on one. Raises ConfigError where there are no kernels or the instruction set is not one that runs here,
+    CheckpointError for bytes that are damaged.
     """
 
     name = "compiled"
@@ -31,11 +33,11 @@ class CompiledEngine(Engine):
             self.kernel = kernels.make_engine(exported)
         except ValueError as error:
             raise CheckpointError(str(error)) from error
-        self.instruction_set = kernels.name
+        self.exported, self.instruction_set = exported, kernels.name
         self.precision = export.PRECISIONS[self.kernel.precision]
         self.receptive_field, self.sample_rate = self.kernel.receptive_field, self.kernel.sample_rate
         self.device = torch.device("cpu")
-        self.threads = threads or torch.get_num_threads()
+        self.threads = threads
         memory, logits = torch.empty(1, self.kernel.state_bytes, dtype=torch.uint8), torch.empty(1, LEVELS)
         self.kernel.start(memory.data_ptr(), logits.data_ptr())
         self._silence = State([[memory]], 0, logits)
@@ -74,7 +76,8 @@ class CompiledEngine(Engine):
         arrays = [0 if array is None else array.data_ptr() for array in (memory, state.logits, codes, uniforms, bits)]
         sampling = sampling or Sampling()
         how = (sampling.temperature, sampling.top_k, sampling.top_p)
-        self.kernel.run(*codes.shape, *arrays, 0, 0, how, self.threads)
+        threads = self.threads or (torch.get_num_threads() if len(codes) > 1 else 1)
+        self.kernel.run(*codes.shape, *arrays, 0, 0, how, threads)
         state.position += codes.shape[1]
 
 
