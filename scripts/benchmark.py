@@ -181,23 +181,23 @@ def generation(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[st
         name = f"wavenet, {instruction_set}"
         for precision, packed in compiled.items():
             fastest = instruction_set == native.instruction_sets()[0]
-            for streams, over in ((1, 1), (24, 1), (24, threads)) if fastest else ((1, 1),):
+            for streams, over in ((1, 1), (1, threads), (24, 1), (24, threads)) if fastest else ((1, 1),):
                 engine = CompiledEngine(packed, instruction_set, over)
                 makers.append((name, "base", precision, streams, over, engine, 6000 // streams))
     engine = CompiledEngine(exported(large, 16000, "int8"), threads=1)
     makers.append((f"wavenet, {engine.instruction_set}", "large", "int8", 1, 1, engine, 2000))
 
-    jobs: dict[Any, Callable[[], object]] = {"theirs": theirs}
+    jobs: dict[str, Callable[[], object]] = {"theirs": theirs}
     for i, (_, _, _, streams, _, engine, samples) in enumerate(makers):
-        jobs[i] = sampling(engine, streams, samples)
-        if isinstance(engine, CompiledEngine) and streams == 1:
-            jobs["limit", i] = lambda kernel=engine.kernel: [kernel.read_weights() for _ in range(200)]
+        jobs[f"{i}"] = sampling(engine, streams, samples)
+        if isinstance(engine, CompiledEngine) and streams == over == 1:
+            jobs[f"limit {i}"] = lambda kernel=engine.kernel: [kernel.read_weights() for _ in range(200)]
     seconds = take_turns(jobs, rounds)
     slowest = 400 / seconds["theirs"]
     rows = [row(PEER, "base", "incremental_forward", "float32", 1, 1, slowest, slowest, None)]
     for i, (name, model, precision, streams, over, engine, samples) in enumerate(makers):
-        limit = 200 / seconds["limit", i] if ("limit", i) in seconds else None
-        speed, rival = streams * samples / seconds[i], slowest if model == "base" else None
+        limit = 200 / seconds[f"limit {i}"] if f"limit {i}" in seconds else None
+        speed, rival = streams * samples / seconds[f"{i}"], slowest if model == "base" else None
         rows.append(row(name, model, engine.name, precision, streams, over, speed, rival, limit))
     return rows, waiting(CompiledEngine(compiled["int8"], threads=1), rounds)
 

@@ -1,5 +1,9 @@
 """The compiled engine against the oracle, on every instruction set that runs here, in every precision."""
 
+import signal
+import threading
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -188,6 +192,23 @@ def test_a_state_of_another_engine_is_refused():
     state = engine_for(make()).start(torch.empty(2, 0))
     with pytest.raises(ValueError, match="not one of"):
         engine_for(make(), "int8").step(state, torch.zeros(2, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(("streams", "threads"), [(1, 1), (1, 2), (24, 2)])
+def test_ctrl_c_is_heard_at_once(streams, threads):
+    engine = CompiledEngine(exported(WaveNet(ModelConfig()), 16000, "float32"), threads=threads)
+    state, numbers = engine.start(torch.empty(streams, 0)), uniform(streams, 400_000)
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Timer(0.3, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.generate(state, numbers, Sampling())
+    assert time.perf_counter() - sent[0] < 0.1 * (1 if streams == 1 else 3)  # shared machines are slow at times
 
 
 def test_exported_file_says_what_it_is():

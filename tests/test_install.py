@@ -1,4 +1,4 @@
-"""The wheel: holds the settings, and runs from anywhere."""
+"""The wheel: holds the settings and the kernels, runs from anywhere, and is made even where no compiler works."""
 
 import os
 import subprocess
@@ -19,7 +19,8 @@ def test_the_wheel_runs_without_the_checkout(tmp_path):
         names = archive.namelist()
         archive.extractall(tmp_path / "installed")
     assert "wavenet/configs/model/base.yaml" in names
-    assert not [name for name in names if name.startswith(("tests/", "data/", "scripts/"))]
+    assert not [name for name in names if name.startswith(("tests/", "data/", "scripts/", "wavenet/csrc"))]
+    assert any(name.startswith("wavenet/_native.") for name in names)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "wavenet.cli.train", "--cfg", "job", "model=tiny"],
         cwd=tmp_path,
@@ -30,3 +31,36 @@ def test_the_wheel_runs_without_the_checkout(tmp_path):
     )
     assert "residual_channels: 32" in done.stdout
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_without_a_compiler_all_but_the_kernels_is_installed(tmp_path):
+    for name in ("c++", "g++", "clang++", "cc", "gcc"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
+    environment = os.environ | {"CXX": str(tmp_path / "bin" / "c++"), "CC": str(tmp_path / "bin" / "cc")}
+    wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT]
+    subprocess.run(wheel, check=True, env=environment)
+    (made,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(made) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "installed")
+    assert "wavenet/native.py" in names
+    assert not any(name.startswith("wavenet/_native.") for name in names)
+    code = "from wavenet import native; print(native.instruction_sets(), native.missing)"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-S",
+            "-P",
+            "-c",
+            f"import sys; sys.path[:0] = {[str(tmp_path / 'installed'), *sys.path]}\n{code}",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("[] the compiled kernels are not installed")
