@@ -88,6 +88,19 @@ def test_player_makes_pythons_samples(call, exported, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not all(map(shutil.which, ["cmake", "aarch64-linux-gnu-g++", "qemu-aarch64"])),
+    reason="the kernels for ARM need cmake, aarch64-linux-gnu-g++ and qemu-aarch64 (Debian: g++-aarch64-linux-gnu, qemu-user)",
+)
+def test_kernels_on_arm(tmp_path):
+    cross = ["CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64", "CMAKE_CXX_COMPILER=aarch64-linux-gnu-g++"]
+    program = build(tmp_path, "kernel_test", *(f"-D{option}" for option in [*cross, "CMAKE_EXE_LINKER_FLAGS=-static"]))
+    done = subprocess.run(["qemu-aarch64", program, "2"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "on neon portable: 0 failures" in done.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed: the test program cannot be built")
 def test_kernels_under_sanitizers(tmp_path):
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"

@@ -1,5 +1,10 @@
 #include "dispatch.h"
 
+#if defined(__linux__) && defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace wavenet {
 
 #define DECLARE(isa)                                       \
@@ -26,8 +31,10 @@ std::vector<Code> available() {
         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"))
         found.push_back(CODE(avx512));
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(CODE(avx2));
+#elif defined(__linux__) && defined(__aarch64__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) found.push_back(CODE(neon));
 #elif defined(__aarch64__)
-    found.push_back(CODE(neon));
+    found.push_back(CODE(neon));  // Apple's all have dot products
 #endif
     found.push_back(CODE(portable));
     return found;

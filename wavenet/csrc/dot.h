@@ -39,6 +39,10 @@ inline Sum<Weight> dot(Sum<Weight> sum, U32 inputs, U32 weights) {
                                          _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
         __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(w, 8));
         return sum + (I32)even + (I32)odd;
+#elif defined(__ARM_FEATURE_DOTPROD)
+        // signed by signed alone: 128 less of every input, and 64 times every weight twice to make up for it
+        int8x16_t w = (int8x16_t)weights, a = (int8x16_t)(inputs ^ 0x80808080), half = vdupq_n_s8(64);
+        return (I32)vdotq_s32(vdotq_s32(vdotq_s32((int32x4_t)sum, a, w), half, w), half, w);
 #else
         I32 a = (I32)inputs, w = (I32)weights;
         sum += (a & 255) * ((w << 24) >> 24) + ((a >> 8) & 255) * ((w << 16) >> 24);
