@@ -90,7 +90,7 @@ def test_player_makes_pythons_samples(call, exported, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(
     not all(map(shutil.which, ["cmake", "aarch64-linux-gnu-g++", "qemu-aarch64"])),
-    reason="the kernels for ARM need cmake, aarch64-linux-gnu-g++ and qemu-aarch64 (Debian: g++-aarch64-linux-gnu, qemu-user)",
+    reason="cmake, aarch64-linux-gnu-g++ or qemu-aarch64 is not installed (Debian: g++-aarch64-linux-gnu, qemu-user)",
 )
 def test_kernels_on_arm(tmp_path):
     cross = ["CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64", "CMAKE_CXX_COMPILER=aarch64-linux-gnu-g++"]
