@@ -35,16 +35,17 @@ class _Stack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, steps: int, taps: Sequence[tuple[int, int]], *weights: Tensor | None) -> Tensor:
         low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        lowered = [None if weight is None else weight.to(low) for weight in weights]
+        # matrices in the products' type; biases, which the passes add, stay in float32
+        lowered = [weight.to(low) if weight is not None and weight.ndim == 2 else weight for weight in weights]
         gate = weights[0].shape[0] // 2  # type: ignore[union-attr] (every layer has a convolution)
         gated = x.new_empty(len(x), steps, len(taps) * gate, dtype=low)
-        x, residual, dropped, saved = x.contiguous(), None, 0, []
+        x, residual, residual_bias, dropped, saved = x.contiguous(), None, None, 0, []
         for i, (kernel_size, dilation) in enumerate(taps):
             conv, conv_bias, back, back_bias = lowered[4 * i : 4 * i + 4]
-            x, tapped = _join(x, residual, dropped, kernel_size, dilation, low)
-            h = F.linear(tapped, conv, conv_bias)  # type: ignore[arg-type]
-            z = _gate(h, gated, i)
-            residual = None if back is None else F.linear(z, back, back_bias)
+            x, tapped = _join(x, residual, residual_bias, dropped, kernel_size, dilation, low)
+            h = F.linear(tapped, conv)  # type: ignore[arg-type] (every layer has a convolution)
+            z = _gate(h, conv_bias, gated, i)
+            residual, residual_bias = None if back is None else F.linear(z, back), back_bias
             dropped = (kernel_size - 1) * dilation
             saved += [tapped, h, z]
         ctx.save_for_backward(*saved, *lowered)
@@ -70,7 +71,7 @@ class _Stack(torch.autograd.Function):
                 d_z = d_residual @ back
                 gradients[4 * i + 2] = d_residual.flatten(0, 1).t() @ z.flatten(0, 1)
                 gradients[4 * i + 3] = None if back_bias is None else d_back_bias
-            d_h, d_conv_bias = _gate_backward(h, d_z, d_gated, i)
+            d_h, d_conv_bias = _gate_backward(h, conv_bias, d_z, d_gated, i)
             gradients[4 * i] = d_h.flatten(0, 1).t() @ tapped.flatten(0, 1)
             gradients[4 * i + 1] = None if conv_bias is None else d_conv_bias
             d_above, d_residual, d_back_bias = _join_backward(d_above, d_h @ conv, *ctx.taps[i])
@@ -78,14 +79,20 @@ class _Stack(torch.autograd.Function):
 
 
 def _join(
-    x: Tensor, residual: Tensor | None, dropped: int, kernel_size: int, dilation: int, low: torch.dtype
+    x: Tensor,
+    residual: Tensor | None,
+    bias: Tensor | None,
+    dropped: int,
+    kernel_size: int,
+    dilation: int,
+    low: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     """x without its first `dropped` steps, plus what the layer below adds; and that sum's taps, side by side."""
     batch, steps, channels = len(x), x.shape[1] - dropped, x.shape[2]
     joined = x if residual is None else x.new_empty(batch, steps, channels)
     tapped = x.new_empty(batch, steps - (kernel_size - 1) * dilation, kernel_size * channels, dtype=low)
     shape = (batch, steps, channels, dropped, kernel_size, dilation)
-    native.passes(tapped).join_forward(shape, *_addresses(x, residual, joined, tapped), torch.get_num_threads())
+    native.passes(tapped).join_forward(shape, *_addresses(x, residual, bias, joined, tapped), torch.get_num_threads())
     return joined, tapped
 
 
@@ -107,18 +114,20 @@ def _join_backward(
     return d_joined, d_residual, d_bias
 
 
-def _gate(h: Tensor, gated: Tensor, layer: int) -> Tensor:
+def _gate(h: Tensor, bias: Tensor | None, gated: Tensor, layer: int) -> Tensor:
     """z of all steps, and of the last ones also among `gated`."""
     z = h.new_empty(*h.shape[:2], h.shape[2] // 2)
-    arrays = _addresses(h, z, gated[..., layer * z.shape[2] :])
+    arrays = _addresses(h, bias, z, gated[..., layer * z.shape[2] :])
     native.passes(h).gate_forward(_gate_shape(h, gated), *arrays, torch.get_num_threads())
     return z
 
 
-def _gate_backward(h: Tensor, d_z: Tensor | None, d_gated: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+def _gate_backward(
+    h: Tensor, bias: Tensor | None, d_z: Tensor | None, d_gated: Tensor, layer: int
+) -> tuple[Tensor, Tensor]:
     """Gradient of h, written over h, and its sum over the steps."""
     d_bias = h.new_empty(h.shape[2], dtype=torch.float32)
-    arrays = _addresses(h, d_z, d_gated[..., layer * h.shape[2] // 2 :], h, d_bias)
+    arrays = _addresses(h, bias, d_z, d_gated[..., layer * h.shape[2] // 2 :], h, d_bias)
     native.passes(h).gate_backward(_gate_shape(h, d_gated), *arrays, torch.get_num_threads())
     return h, d_bias
 

@@ -31,17 +31,18 @@ void bind_passes(nb::module_& module, const char* name) {
     using P = Passes<T>;
     using release = nb::call_guard<nb::gil_scoped_release>;
     nb::class_<P>(module, name)
-        .def("gate_forward", [](const P& p, std::array<int64_t, 5> s, Address h, Address z, Address gated, int threads) {
-            p.gate_forward({s[0], s[1], s[2], s[3], s[4]}, at<T>(h), at<T>(z), at<T>(gated), threads);
+        .def("gate_forward", [](const P& p, std::array<int64_t, 5> s, Address h, Address bias, Address z, Address gated,
+                                int threads) {
+            p.gate_forward({s[0], s[1], s[2], s[3], s[4]}, at<T>(h), at<float>(bias), at<T>(z), at<T>(gated), threads);
         }, release())
-        .def("gate_backward", [](const P& p, std::array<int64_t, 5> s, Address h, Address d_z, Address d_gated,
+        .def("gate_backward", [](const P& p, std::array<int64_t, 5> s, Address h, Address bias, Address d_z, Address d_gated,
                                  Address d_h, Address d_bias, int threads) {
-            p.gate_backward({s[0], s[1], s[2], s[3], s[4]}, at<T>(h), at<T>(d_z), at<T>(d_gated), at<T>(d_h),
+            p.gate_backward({s[0], s[1], s[2], s[3], s[4]}, at<T>(h), at<float>(bias), at<T>(d_z), at<T>(d_gated), at<T>(d_h),
                             at<float>(d_bias), threads);
         }, release())
-        .def("join_forward", [](const P& p, std::array<int64_t, 6> s, Address x, Address residual, Address joined,
+        .def("join_forward", [](const P& p, std::array<int64_t, 6> s, Address x, Address residual, Address bias, Address joined,
                                 Address taps, int threads) {
-            p.join_forward({s[0], s[1], s[2], s[3], s[4], s[5]}, at<float>(x), at<T>(residual), at<float>(joined),
+            p.join_forward({s[0], s[1], s[2], s[3], s[4], s[5]}, at<float>(x), at<T>(residual), at<float>(bias), at<float>(joined),
                            at<T>(taps), threads);
         }, release())
         .def("join_backward", [](const P& p, std::array<int64_t, 6> s, Address d_above, Address d_taps,

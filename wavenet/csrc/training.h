@@ -8,7 +8,7 @@
 
 namespace wavenet {
 
-/// z = tanh(filter half of h) * sigmoid(gate half), h (batch, steps, 2 channels) -> z (batch, steps, channels); the last
+/// z = tanh(filter half of h + bias) * sigmoid(gate half), h (batch, steps, 2 channels) -> z (batch, steps, channels); the last
 /// `scored` steps also go to rows of (batch, scored, stride), where the layers' z lie side by side.
 struct Gate {
     int64_t batch, steps, channels, scored, stride;
@@ -24,11 +24,14 @@ struct Join {
 /// One instruction set's passes over arrays of T. Pointers may be null where it says so.
 template <class T>
 struct Passes {
-    void (*gate_forward)(const Gate&, const T* h, T* z, T* gated, int threads);
+    /// bias (2 channels) may be null, here and below.
+    void (*gate_forward)(const Gate&, const T* h, const float* bias, T* z, T* gated, int threads);
     /// d_z may be null: the last layer has no residual projection. d_bias (2 channels) is the sum of d_h over the rows.
-    void (*gate_backward)(const Gate&, const T* h, const T* d_z, const T* d_gated, T* d_h, float* d_bias, int threads);
-    /// residual may be null, before the first layer; joined is then left alone.
-    void (*join_forward)(const Join&, const float* x, const T* residual, float* joined, T* taps, int threads);
+    void (*gate_backward)(const Gate&, const T* h, const float* bias, const T* d_z, const T* d_gated, T* d_h,
+                          float* d_bias, int threads);
+    /// residual may be null, before the first layer; joined is then left alone. bias (channels) comes with the residual.
+    void (*join_forward)(const Join&, const float* x, const T* residual, const float* bias, float* joined, T* taps,
+                         int threads);
     /// d_above (batch, steps - context, channels) may be null, above the last layer. d_joined and d_residual hold the
     /// same numbers in two types; d_bias (channels) is their sum over the rows.
     void (*join_backward)(const Join&, const float* d_above, const T* d_taps, float* d_joined, T* d_residual,
