@@ -146,6 +146,24 @@ def test_weights_of_any_type_come_back_as_float32(small, tmp_path):
     assert torch.equal(loaded.model.hidden.weight, model.hidden.weight.float())
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensor: tensor.to(torch.int32), r"hidden\.bias holds torch\.int32"),
+        (lambda tensor: tensor * float("nan"), r"hidden\.bias holds .* not all finite"),
+        (lambda tensor: tensor[1:].clone(), r"hidden\.bias"),
+    ],
+)
+def test_weights_that_cannot_be_are_named(saved, change, said):
+    _, path = saved
+    with safe_open(path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["hidden.bias"] = change(tensors["hidden.bias"])
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(CheckpointError, match=said):
+        checkpoint.load(path)
+
+
 def test_a_run_folder_is_loaded(saved, tmp_path):
     assert checkpoint.load(tmp_path).path == saved[1]
 

@@ -82,6 +82,9 @@ def load(path: str | Path) -> Checkpoint:
             raise CheckpointError(
                 f"{path} uses another mu-law convention, {header['mulaw']}; this program's is {MULAW}"
             )
+        for name, tensor in tensors.items():
+            if not tensor.is_floating_point() or not tensor.isfinite().all():
+                raise ValueError(f"{name} holds {tensor.dtype} that are not all finite floating-point numbers")
         model = WaveNet(ModelConfig(**header["model"]))
         model.load_state_dict(tensors)
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
@@ -89,7 +92,7 @@ def load(path: str | Path) -> Checkpoint:
             raise ValueError(f"sample_rate {rate!r}, step {step!r}, valid_bits {bits!r}")
         checkpoint = Checkpoint(path, model.eval(), rate, step, bits)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the second line names the tensor
         raise CheckpointError(
             f"{path} has a header that does not fit its weights ({reason}); it was altered"
         ) from error

@@ -62,8 +62,9 @@ class CachedEngine(Engine):
     @torch.inference_mode()
     def step(self, state: State, codes: Tensor) -> None:
         now, (heard, *rings) = state.position, state.memory
-        x = self.model.initial(torch.stack([*heard, codes], dim=1)).squeeze(1)
-        state.memory[0] = [*heard, codes][1:]
+        heard = [*heard, codes.long()]
+        x = self.model.initial(torch.stack(heard, dim=1)).squeeze(1)
+        state.memory[0] = heard[1:]
         gated = []
         for (weight, bias, back, slots, past), ring in zip(self.layers, rings, strict=True):
             if past:

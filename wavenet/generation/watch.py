@@ -10,8 +10,8 @@ SILENT_CODES = 2
 """Codes this near to zero are silence: below -60 dB."""
 STUCK_SHARE = 0.98
 """Stuck: the block is one code, or repeats one short cycle, in this share of its samples."""
-LONGEST_CYCLE = 8
-"""Samples; above 2 kHz at 16 kHz no voice or instrument holds a bit-exact cycle for half a second."""
+STUCK_HERTZ = 2000
+"""Above this no voice or instrument holds a bit-exact cycle for half a second; shorter cycles are a stuck model."""
 NOISE_BITS = 7.0
 """Average bits a sample from which a block is noise: 8 is a code drawn blindly, and the unigram of speech is 7.5."""
 
@@ -22,7 +22,8 @@ class Watch:
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self.warnings: list[str] = []
-        self._block = max(int(BLOCK_SECONDS * sample_rate), LONGEST_CYCLE + 1)
+        self._longest_cycle = max(-(-sample_rate // STUCK_HERTZ) - 1, 1)
+        self._block = max(int(BLOCK_SECONDS * sample_rate), self._longest_cycle + 1)
         self._codes, self._bits = np.empty(0, np.uint8), np.empty(0, np.float32)
         self._seconds, self._found = 0.0, set()
 
@@ -30,7 +31,7 @@ class Watch:
         """(n,) codes and (n,) bits."""
         self._codes, self._bits = np.append(self._codes, codes), np.append(self._bits, bits)
         while len(self._codes) >= self._block:
-            trouble = _trouble(self._codes[: self._block], self._bits[: self._block])
+            trouble = _trouble(self._codes[: self._block], self._bits[: self._block], self._longest_cycle)
             if trouble and trouble not in self._found:
                 self._found.add(trouble)
                 self.warnings.append(f"{trouble} from {self._seconds:.1f} s on")
@@ -38,9 +39,9 @@ class Watch:
             self._seconds += self._block / self.sample_rate
 
 
-def _trouble(codes: np.ndarray, bits: np.ndarray) -> str | None:
+def _trouble(codes: np.ndarray, bits: np.ndarray, longest_cycle: int) -> str | None:
     if np.abs(codes.astype(int) - ZERO).max() <= SILENT_CODES:
         return "silent"
-    if any(np.mean(codes[cycle:] == codes[:-cycle]) >= STUCK_SHARE for cycle in range(1, LONGEST_CYCLE + 1)):
+    if any(np.mean(codes[cycle:] == codes[:-cycle]) >= STUCK_SHARE for cycle in range(1, longest_cycle + 1)):
         return "stuck"
     return "noise" if bits.mean() >= NOISE_BITS else None
