@@ -157,7 +157,8 @@ def test_weights_of_any_type_come_back_as_float32(small, tmp_path):
 def test_weights_that_cannot_be_are_named(saved, change, said):
     _, path = saved
     with safe_open(path, framework="pt") as file:
-        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     tensors["hidden.bias"] = change(tensors["hidden.bias"])
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(CheckpointError, match=said):

@@ -73,8 +73,7 @@ def _matrices(model: WaveNet) -> Iterator[nn.Linear | CausalConv1d]:
 
 
 def _matrix(weight: Tensor, bias: Tensor | None, precision: str, input_scale: tuple[float, int]) -> Iterator[bytes]:
-    bias = torch.zeros(len(weight)) if bias is None else bias.detach()
-    weight = weight.detach()
+    bias = torch.zeros(len(weight)) if bias is None else bias
     if precision == "int8":
         scales = weight.abs().amax(dim=1).clamp(min=1e-30) / 127
         yield struct.pack("<fI", *input_scale) + _bytes(scales)

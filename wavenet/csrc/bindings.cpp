@@ -35,15 +35,15 @@ void bind_passes(nb::module_& module, const char* name) {
                                 int threads) {
             p.gate_forward({s[0], s[1], s[2], s[3], s[4]}, at<T>(h), at<float>(bias), at<T>(z), at<T>(gated), threads);
         }, release())
-        .def("gate_backward", [](const P& p, std::array<int64_t, 5> s, Address h, Address bias, Address d_z, Address d_gated,
-                                 Address d_h, Address d_bias, int threads) {
-            p.gate_backward({s[0], s[1], s[2], s[3], s[4]}, at<T>(h), at<float>(bias), at<T>(d_z), at<T>(d_gated), at<T>(d_h),
-                            at<float>(d_bias), threads);
+        .def("gate_backward", [](const P& p, std::array<int64_t, 5> s, Address h, Address bias, Address d_z,
+                                 Address d_gated, Address d_h, Address d_bias, int threads) {
+            p.gate_backward({s[0], s[1], s[2], s[3], s[4]}, at<T>(h), at<float>(bias), at<T>(d_z), at<T>(d_gated),
+                            at<T>(d_h), at<float>(d_bias), threads);
         }, release())
-        .def("join_forward", [](const P& p, std::array<int64_t, 6> s, Address x, Address residual, Address bias, Address joined,
-                                Address taps, int threads) {
-            p.join_forward({s[0], s[1], s[2], s[3], s[4], s[5]}, at<float>(x), at<T>(residual), at<float>(bias), at<float>(joined),
-                           at<T>(taps), threads);
+        .def("join_forward", [](const P& p, std::array<int64_t, 6> s, Address x, Address residual, Address bias,
+                                Address joined, Address taps, int threads) {
+            p.join_forward({s[0], s[1], s[2], s[3], s[4], s[5]}, at<float>(x), at<T>(residual), at<float>(bias),
+                           at<float>(joined), at<T>(taps), threads);
         }, release())
         .def("join_backward", [](const P& p, std::array<int64_t, 6> s, Address d_above, Address d_taps,
                                  Address d_joined, Address d_residual, Address d_bias, int threads) {
@@ -56,13 +56,14 @@ void bind_passes(nb::module_& module, const char* name) {
         }, release());
 }
 
-/// Streams of one length that lie one after another: states (streams, state_bytes), logits (streams, 256), codes and the
-/// rest (streams, samples). Addresses again, 0 for none; compiled.py makes the arrays.
+/// Streams of one length that lie one after another: states (streams, state_bytes), logits (streams, 256), codes and
+/// the rest (streams, samples). Addresses again, 0 for none; compiled.py makes the arrays.
 void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
          Address uniforms, Address bits, Address conditions, int64_t conditions_a_sample,
          std::tuple<double, int, double> sampling, int threads) {
     // between looks at Ctrl-C: about 10 ms of one stream, by what a core reads
-    int64_t slice = std::clamp<int64_t>(1'000'000'000 / int64_t(engine.weight_bytes()) / std::max(streams / threads, 1), 32, 1024);
+    int64_t slice = 1'000'000'000 / int64_t(engine.weight_bytes()) / std::max(streams / threads, 1);
+    slice = std::clamp<int64_t>(slice, 32, 1024);
     for (int64_t t = 0; t < samples; t += slice) {
         std::vector<Stream> parts;
         for (int64_t s = 0; s < streams; s++) {

@@ -27,8 +27,9 @@ std::vector<Code> available() {
     std::vector<Code> found;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"))
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") &&
+        __builtin_cpu_supports("avx512bf16"))
         found.push_back(CODE(avx512));
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(CODE(avx2));
 #elif defined(__linux__) && defined(__aarch64__)

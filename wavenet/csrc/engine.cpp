@@ -5,39 +5,28 @@
 //     x_l+1 = x_l + R z_l + r
 //     logits = A2 relu(A1 relu(S [z_1 ... z_L] + s) + a1) + a2
 //
-// What bounds the speed is reading every weight once a sample, so the weights lie in memory in the order of their use, and
-// all streams of a batch share each read. A layer's products with its past need nothing new, so they stand where the
-// processor would otherwise wait for the gate below. The skip sum is one product over all z at the end: z is within
-// [-1, 1], so one scale serves all layers.
+// What bounds the speed is reading every weight once a sample, so the weights lie in memory in the order of their use,
+// and all streams of a batch share each read. A layer's products with its past need nothing of this sample, so they come
+// before the layer below is done. The skip sum is one product over all z at the end: z is within [-1, 1], so one scale
+// serves all layers.
 
 #include "engine.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdlib>
 #include <new>
 #include <thread>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
-#include "dot.h"
 #include "draw.h"
+#include "products.h"
 
 namespace wavenet::ISA {
 
 namespace {
-
-/// Output vectors that are worked on at once, and streams: their sums stay in registers.
-constexpr int VECTORS = 8;
-#if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int STREAMS = 3;
-#else
-constexpr int STREAMS = 1;
-#endif
-
-constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 /// Zeroed memory, in big pages where there is much of it and the system has them: their lines spread evenly over a
 /// second-level cache that the weights nearly fill, where small pages would collide.
@@ -114,121 +103,12 @@ struct Scale {
     explicit Scale(const Matrix& m) : inverse(splat(1.0f / m.input_scale)), zero(splat(float(m.input_zero))) {}
 };
 
-// ---- weights
-
-/// A matrix's rows in the order that the lanes of its vectors take them; -1 for a lane that has none.
-using Order = std::vector<int64_t>;
-
-inline Order in_order(int64_t rows) {
-    Order order(round_up(rows, W), -1);
-    for (int64_t i = 0; i < rows; i++) order[i] = i;
-    return order;
-}
-
-/// Filter and gate rows of the same channels in the same block: half its vectors each.
-inline Order filter_beside_gate(int64_t channels) {
-    Order order;
-    int64_t vectors = round_up(channels, W) / W;
-    for (int64_t v = 0; v < vectors;) {
-        int64_t n = VECTORS / 2;
-        while (n > vectors - v) n /= 2;
-        for (int64_t half = 0; half < 2; half++)
-            for (int64_t c = v * W; c < (v + n) * W; c++) order.push_back(c < channels ? c + half * channels : -1);
-        v += n;
-    }
-    return order;
-}
-
-/// A part of a matrix as the products read it: block after block of up to VECTORS output vectors, within a block group
-/// after group of inputs. The numbers themselves lie in the arena.
-template <class Weight>
-struct Packed {
-    int64_t groups = 0, vectors = 0, offset = 0;
-
-    int64_t words() const { return groups * vectors * W; }
-
-    /// Copies columns [first, first + count) of m, of which every `run` are padded to whole groups.
-    void pack(const Matrix& m, const Order& order, int64_t first, int64_t count, int64_t run, uint32_t* arena) const {
-        Weight* to = reinterpret_cast<Weight*>(arena + offset);
-        const Weight* from = reinterpret_cast<const Weight*>(m.weights);
-        int64_t per_run = round_up(run, GROUP<Weight>);
-        for (int64_t block = 0; block < vectors;) {
-            int64_t n = VECTORS;
-            while (n > vectors - block) n /= 2;
-            for (int64_t input = 0; input < count / run * per_run; input += GROUP<Weight>)
-                for (int64_t lane = block * W; lane < (block + n) * W; lane++)
-                    for (int64_t i = input; i < input + GROUP<Weight>; i++, to++) {
-                        bool there = order[lane] >= 0 && i % per_run < run;
-                        if (there) std::memcpy(to, from + order[lane] * m.columns + first + i / per_run * run + i % per_run, sizeof *to);
-                    }
-            block += n;
-        }
-    }
-};
-
-template <class Body>
-[[gnu::always_inline]] inline void with_vectors(int64_t vectors, Body body) {
-    int64_t block = 0;
-    for (; block + 8 <= vectors; block += 8) body(block, std::integral_constant<int, 8>());
-    if (vectors - block >= 4) body(block, std::integral_constant<int, 4>()), block += 4;
-    if (vectors - block >= 2) body(block, std::integral_constant<int, 2>()), block += 2;
-    if (vectors - block >= 1) body(block, std::integral_constant<int, 1>());
-}
-
-template <class Body>
-[[gnu::always_inline]] inline void with_streams(int count, Body body) {
-    int s = 0;
-    if constexpr (STREAMS > 1)
-        for (; s + STREAMS <= count; s += STREAMS) body(s, std::integral_constant<int, STREAMS>());
-    for (; s < count; s++) body(s, std::integral_constant<int, 1>());
-}
-
-template <class Sums, int V, int N>
-[[gnu::always_inline]] inline void clear(Sums (&sums)[N][V]) {
-#pragma GCC unroll 3
-    for (int n = 0; n < N; n++)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; v++) sums[n][v] = Sums{};
-}
-
-/// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups. Where there are few sums, even
-/// and odd groups are summed apart, so that no addition waits for the one before.
-template <class Weight, int V, int N>
-[[gnu::always_inline]] inline void multiply(const uint32_t* weights, int64_t groups, const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {
-    Sum<Weight> odd[N][V];
-    if constexpr (V <= 4) clear(odd);
-    auto add = [&](int64_t g, Sum<Weight> (&to)[N][V]) __attribute__((always_inline)) {
-        U32 in[N];
-#pragma GCC unroll 3
-        for (int n = 0; n < N; n++) in[n] = U32{} + inputs[n][g];
-#pragma GCC unroll 8
-        for (int v = 0; v < V; v++) {
-            U32 w;
-            std::memcpy(&w, weights + (g * V + v) * W, sizeof w);
-#pragma GCC unroll 3
-            for (int n = 0; n < N; n++) to[n][v] = dot<Weight>(to[n][v], in[n], w);
-        }
-    };
-    int64_t g = 0;
-    if constexpr (V <= 4) {
-        for (; g + 2 <= groups; g += 2) add(g, sums), add(g + 1, odd);
-        if (g < groups) add(g, sums);
-#pragma GCC unroll 3
-        for (int n = 0; n < N; n++)
-#pragma GCC unroll 4
-            for (int v = 0; v < V; v++) sums[n][v] += odd[n][v];
-    } else {
-        for (; g < groups; g++) add(g, sums);
-    }
-}
-
 }  // namespace
 
 template <class Weight>
 class Kernel final : public Engine {
     using In = Input<Weight>;
     using Sums = Sum<Weight>;
-    static constexpr bool exact = std::is_same_v<Weight, float>;
 
     /// Bias, and in int8 what one step of a sum is worth, per lane.
     struct Outputs {
@@ -244,8 +124,8 @@ class Kernel final : public Engine {
 
   public:
     explicit Kernel(const Network& net)
-        : Engine(net), taps(net.initial_taps), kernel_size(net.kernel_size), channels(net.residual), gate_channels(net.gate),
-          padded(round_up(net.residual, W)), gate_vectors(round_up(net.gate, W) / W),
+        : Engine(net), taps(net.initial_taps), kernel_size(net.kernel_size), channels(net.residual),
+          gate_channels(net.gate), padded(round_up(net.residual, W)), gate_vectors(round_up(net.gate, W) / W),
           z_length(round_up(net.gate, W)), skip_length(round_up(net.skip, W)), head_length(round_up(net.head, W)) {
         plan(net);
         fill(net);
@@ -273,7 +153,7 @@ class Kernel final : public Engine {
     void start(uint8_t* state, float* logits) const override {
         Work work(*this, 1);
         int32_t* slots = this->slots(state);
-        std::fill(slots, slots + layers.size() + 1, 0);
+        std::fill(slots, slots + layers.size(), 0);
         std::memset(heard(state), ZERO, taps);
         uint8_t code = ZERO;
         Stream stream{state, logits, &code, nullptr, nullptr, nullptr, 1};
@@ -508,7 +388,8 @@ class Kernel final : public Engine {
                     for (int j = 0; j < V; j++) h[j] = value(sums[i][j], outputs, j);
                     if (work.conditions[s + i]) add_conditions(work.conditions[s + i], l, block / 2, H, h);
 #pragma GCC unroll 4
-                    for (int j = 0; j < H; j++) quantise(z + j * W, gated<Weight>(h[j], h[j + V / 2]), scale.inverse, scale.zero);
+                    for (int j = 0; j < H; j++)
+                        quantise(z + j * W, gated<Weight>(h[j], h[j + V / 2]), scale.inverse, scale.zero);
                 }
             });
         });
@@ -528,7 +409,8 @@ class Kernel final : public Engine {
     /// x += R z + r, which enters the layer above.
     void residual(Work& work, size_t l, int count) const {
         product(
-            layers[l].residual, layers[l].r, count, [&](int s) { return work.z.data + s * z_all() + int64_t(l) * z_length; },
+            layers[l].residual, layers[l].r, count,
+            [&](int s) { return work.z.data + s * z_all() + int64_t(l) * z_length; },
             [&](int s, int64_t i, F32 v) { enter(work, l + 1, s, i, load(work.x.data + s * padded + i) + v); });
         for (int s = 0; s < count; s++) advance(work, l + 1, s);
     }
@@ -698,7 +580,7 @@ class Kernel final : public Engine {
     }
 
     void lay_out_state() {
-        heard_offset = int64_t(layers.size() + 1) * 4;
+        heard_offset = int64_t(layers.size()) * 4;
         bytes_of_state = round_up(heard_offset + taps, 64);
         for (PackedLayer& layer : layers) {
             layer.ring = bytes_of_state;

@@ -110,7 +110,8 @@ float weight(const Network& net, const Matrix& m, int64_t row, int64_t column) {
     int64_t at = row * m.columns + column;
     if (net.precision == Precision::int8) return float(reinterpret_cast<const int8_t*>(m.weights)[at]) * m.scales[row];
     uint32_t bits = 0;
-    std::memcpy(&bits, m.weights + at * (net.precision == Precision::float32 ? 4 : 2), net.precision == Precision::float32 ? 4 : 2);
+    int size = net.precision == Precision::float32 ? 4 : 2;
+    std::memcpy(&bits, m.weights + at * size, size);
     if (net.precision == Precision::bfloat16) bits <<= 16;
     float value;
     std::memcpy(&value, &bits, 4);
@@ -151,7 +152,8 @@ std::vector<double> plain(const Network& net, const std::vector<uint8_t>& codes,
             std::vector<double> h = times(net, layer.conv, tapped), z(net.gate);
             int64_t t = first + i;
             if (!conditions.empty() && t >= 0)
-                for (int64_t c = 0; c < 2 * net.gate; c++) h[c] += double(conditions[(t * layers + l) * 2 * net.gate + c]);
+                for (int64_t c = 0; c < 2 * net.gate; c++)
+                    h[c] += double(conditions[(t * layers + l) * 2 * net.gate + c]);
             for (int64_t c = 0; c < net.gate; c++) z[c] = std::tanh(h[c]) / (1 + std::exp(-h[net.gate + c]));
             if (i + 1 == int64_t(x.size())) all_z.insert(all_z.end(), z.begin(), z.end());
             above[i] = x[i];
@@ -180,7 +182,8 @@ struct Player {
         engine.start(reinterpret_cast<uint8_t*>(state.data()), logits.data());
     }
 
-    Stream stream(const std::vector<double>& uniforms, int64_t from, int64_t count, const std::vector<float>& conditions = {}) {
+    Stream stream(const std::vector<double>& uniforms, int64_t from, int64_t count,
+                  const std::vector<float>& conditions = {}) {
         if (int64_t(codes.size()) < from + count) codes.resize(from + count), bits.resize(from + count);
         return {reinterpret_cast<uint8_t*>(state.data()), logits.data(), codes.data() + from, uniforms.data() + from,
                 bits.data() + from, conditions.empty() ? nullptr : conditions.data(), count};
@@ -209,7 +212,8 @@ void check(const Code& code, uint32_t precision) {
     for (int s = 0; s < streams; s++) {
         expect(singles[s].codes == together[s].codes, "streams together equal singles", code.name);
         expect(singles[s].logits == together[s].logits, "logits together equal singles'", code.name);
-        expect(std::equal(ragged[s].codes.begin(), ragged[s].codes.end(), singles[s].codes.begin()), "ragged lengths", code.name);
+        expect(std::equal(ragged[s].codes.begin(), ragged[s].codes.end(), singles[s].codes.begin()), "ragged lengths",
+               code.name);
         for (int from = 0; from < n;) {
             int count = std::min(between(1, 25), n - from);
             engine->run({chunked[s].stream(uniforms[s], from, count)}, {}, 1);
@@ -245,8 +249,10 @@ void check(const Code& code, uint32_t precision) {
     other.bits.resize(n);
     reference->run({{reinterpret_cast<uint8_t*>(other.state.data()), other.logits.data(), other.codes.data(), nullptr,
                      other.bits.data(), nullptr, n}}, {}, 1);
-    for (int i = 0; i < CODES; i++)
-        expect(std::fabs(other.logits[i] - singles[0].logits[i]) < (precision == 0 ? 1e-4f : 0.05f), "logits equal plain C++'s", code.name);
+    for (int i = 0; i < CODES; i++) {
+        float off = std::fabs(other.logits[i] - singles[0].logits[i]);
+        expect(off < (precision == 0 ? 1e-4f : 0.05f), "logits equal plain C++'s", code.name);
+    }
 
     std::vector<double> many(2000, 0.5);
     Player player(*engine);

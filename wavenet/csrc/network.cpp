@@ -65,7 +65,8 @@ struct Reader {
             m.scales = floats(rows);
         }
         m.bias = floats(rows);
-        uint64_t size = uint64_t(rows) * columns * (precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1);
+        uint64_t bytes = precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
+        uint64_t size = uint64_t(rows) * uint64_t(columns) * bytes;
         m.weights = take(size);
         take(-size & 3);  // padding, so that floats stay aligned
         return m;
@@ -85,8 +86,8 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
     uint32_t version, sum;
     std::memcpy(&version, bytes + 8, 4);
     if (version != VERSION)
-        throw FormatError("the file has format version " + std::to_string(version) + ", and this program reads version " +
-                          std::to_string(VERSION) + ": export it again, or use a program of its own version");
+        throw FormatError("the file has format version " + std::to_string(version) +
+                          ", and this program reads version " + std::to_string(VERSION) + ": export it again, or use a program of its own version");
     if (size < 16) throw FormatError("the file is shorter than its own header says: it was cut off or altered");
     std::memcpy(&sum, bytes + size - 4, 4);
     if (sum != crc32(bytes, size - 4)) throw FormatError("the file's checksum is wrong: it was cut off or altered");

@@ -2,7 +2,7 @@
 //
 //     wavenet-play model.wavenet sound.wav [seconds=5] [seed=0] [temperature=1] [top_k=0] [top_p=1] [instruction_set=auto]
 //
-// The same seed gives the same samples as wavenet-generate.
+// On one processor the same seed gives the same samples as wavenet-generate.
 
 #include <algorithm>
 #include <array>

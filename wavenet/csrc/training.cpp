@@ -69,7 +69,8 @@ void gate_forward(const Gate& g, const T* h, const float* bias, T* z, T* gated, 
         over(g.channels, [&](int64_t i, auto n) {
             const T* filter = h + row * 2 * g.channels + i;
             F32 a, b;
-            gate<T>(biased(load(filter, n), bias, i, n), biased(load(filter + g.channels, n), bias, i + g.channels, n), a, b);
+            gate<T>(biased(load(filter, n), bias, i, n),
+                    biased(load(filter + g.channels, n), bias, i + g.channels, n), a, b);
             store(z + row * g.channels + i, a * b, n);
             if (side) store(side + i, a * b, n);
         });
@@ -77,7 +78,8 @@ void gate_forward(const Gate& g, const T* h, const float* bias, T* z, T* gated, 
 }
 
 template <class T>
-void gate_backward(const Gate& g, const T* h, const float* bias, const T* d_z, const T* d_gated, T* d_h, float* d_bias, int threads) {
+void gate_backward(const Gate& g, const T* h, const float* bias, const T* d_z, const T* d_gated, T* d_h,
+                   float* d_bias, int threads) {
     int64_t silent = g.steps - g.scored;
     with_column_sums(g.batch * g.steps, 2 * g.channels, d_bias, threads, [&](int64_t begin, int64_t end, float* sums) {
         for (int64_t row = begin; row < end; row++) {
@@ -91,7 +93,8 @@ void gate_backward(const Gate& g, const T* h, const float* bias, const T* d_z, c
                 F32 d = d_z ? load(d_z + row * g.channels + i, n) : F32{};
                 if (side) d += load(side + i, n);
                 F32 a, b;
-                gate<T>(biased(load(h + filter, n), bias, i, n), biased(load(h + above, n), bias, i + g.channels, n), a, b);
+                gate<T>(biased(load(h + filter, n), bias, i, n),
+                        biased(load(h + above, n), bias, i + g.channels, n), a, b);
                 F32 d_filter = d * b * (1.0f - a * a), d_gate = d * a * b * (1.0f - b);
                 store(d_h + filter, d_filter, n);
                 store(d_h + above, d_gate, n);
@@ -103,7 +106,8 @@ void gate_backward(const Gate& g, const T* h, const float* bias, const T* d_z, c
 }
 
 template <class T>
-void join_forward(const Join& j, const float* x, const T* residual, const float* bias, float* joined, T* taps, [[maybe_unused]] int threads) {
+void join_forward(const Join& j, const float* x, const T* residual, const float* bias, float* joined,
+                  T* taps, [[maybe_unused]] int threads) {
     int64_t rows = j.batch * j.steps, tapped = j.steps - (j.kernel_size - 1) * j.dilation;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t row = 0; row < rows; row++) {

@@ -63,7 +63,6 @@ def make_engine(
     if precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"precision is {precision!r}, but it must be one of auto, {', '.join(PRECISIONS)}")
     if name == "compiled":
-        native.check()
         packed = exported(model, sample_rate, "int8" if precision == "auto" else precision)
         return CompiledEngine(packed, instruction_set, threads)
     if precision == "int8":
