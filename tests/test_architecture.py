@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "wavenet"
 BELOW_TRAINING = {"checkpoint", "config", "dataset", "distributions", "errors", "evaluation", "files", "generation"}
-BELOW_TRAINING |= {"audio", "export", "model", "mulaw", "native", "plots", "preparation"}
+BELOW_TRAINING |= {"annotations", "audio", "conditioning", "export", "features", "metadata", "model", "mulaw"}
+BELOW_TRAINING |= {"native", "plots", "preparation"}
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
@@ -18,14 +19,38 @@ MAY_IMPORT = {
     "audio": {"errors"},
     "native": {"errors"},
     "stack": {"native"},
-    "model": {"config", "stack"},
+    "layers": {"config"},
+    "conditioning": {"config", "layers", "mulaw"},
+    "model": {"conditioning", "config", "layers", "stack"},
     "distributions": {"mulaw", "native"},
     "preparation": {"audio", "config", "errors", "mulaw"},
-    "dataset": {"config", "distributions", "errors", "mulaw", "preparation"},
+    "metadata": {"errors"},
+    "features": {"config", "errors", "mulaw"},
+    "annotations": {"conditioning", "config", "errors", "features", "files", "metadata", "mulaw", "preparation"},
+    "dataset": {
+        "annotations",
+        "conditioning",
+        "config",
+        "distributions",
+        "errors",
+        "metadata",
+        "mulaw",
+        "preparation",
+    },
     "checkpoint": {"config", "errors", "files", "model"},
-    "export": {"config", "errors", "model"},
-    "generation": {"audio", "distributions", "errors", "export", "generation", "model", "mulaw", "native"},
-    "evaluation": {"dataset", "distributions", "generation", "model", "mulaw"},
+    "export": {"config", "errors", "layers", "model"},
+    "generation": {
+        "audio",
+        "conditioning",
+        "distributions",
+        "errors",
+        "export",
+        "generation",
+        "model",
+        "mulaw",
+        "native",
+    },
+    "evaluation": {"annotations", "conditioning", "dataset", "distributions", "generation", "model", "mulaw"},
     "plots": {"files"},
     "training": BELOW_TRAINING | {"training"},
     "cli": BELOW_TRAINING | {"training", "cli", "wavenet"},

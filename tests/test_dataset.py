@@ -20,7 +20,7 @@ def prepared(lengths: dict[str, int], folder: Path = Path("nowhere")) -> Prepare
     starts = np.cumsum([0, *lengths.values()])
     codes = np.concatenate([(np.arange(n) + 37 * i) % 256 for i, n in enumerate(lengths.values())]).astype(np.uint8)
     entries = [Recording(name, int(start), n) for (name, n), start in zip(lengths.items(), starts[:-1], strict=True)]
-    return Prepared(folder, 16000, codes, entries, [])
+    return Prepared(folder, 16000, codes, entries, [], folder)
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=8), st.integers(1, 100), st.integers(1, 60))
@@ -54,10 +54,11 @@ def test_batches_are_padded_with_what_is_not_scored():
     data = prepared({"a": 3000, "b": 2100})
     spans = [Span(r.start, r.start + r.samples, r.start) for r in data.recordings]
     windows = Windows(data.codes, spans, 5000, 16)
-    codes, targets = windows.batch([0, 1])
-    assert codes.shape == (2, 3072 + 16)
-    assert targets.shape == (2, 3072)
-    assert (targets != IGNORED).sum(dim=1).tolist() == [3000, 2100]
+    batch = windows.batch([0, 1])
+    assert batch.codes.shape == (2, 3072 + 16)
+    assert batch.targets.shape == (2, 3072)
+    assert batch.pieces == [[], []]
+    assert (batch.targets != IGNORED).sum(dim=1).tolist() == [3000, 2100]
 
 
 def test_a_file_keeps_its_side_when_others_are_added():

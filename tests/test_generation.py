@@ -350,7 +350,7 @@ def test_sounds_hold_the_very_codes_and_bits(tmp_path):
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
 def test_ctrl_c_before_the_first_sample_leaves_a_valid_file_or_none(name, tmp_path):
     class Interrupted(CachedEngine):
-        def start(self, context):
+        def start(self, context, rows=None):
             raise KeyboardInterrupt
 
     made = render(Interrupted(make(layers_per_stack=2)), 8000, [tmp_path / name], 1000, [1])

@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from wavenet.config import ModelConfig
-from wavenet.model import CausalConv1d, WaveNet
+from wavenet.layers import CausalConv1d
+from wavenet.model import WaveNet
 
 
 def conv(taps: list[list[list[float]]], dilation: int) -> CausalConv1d:

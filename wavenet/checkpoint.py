@@ -85,7 +85,7 @@ def load(path: str | Path) -> Checkpoint:
         for name, tensor in tensors.items():
             if not tensor.is_floating_point() or not tensor.isfinite().all():
                 raise ValueError(f"{name} holds {tensor.dtype} that are not all finite floating-point numbers")
-        model = WaveNet(ModelConfig(**header["model"]))
+        model = WaveNet(ModelConfig.from_dict(header["model"]))
         model.load_state_dict(tensors)
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
         if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):

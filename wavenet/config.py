@@ -17,6 +17,8 @@ INPUTS = ("embedding", "scalar")
 OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("auto", "float32", "bfloat16")
 ENGINE_PRECISIONS = (*PRECISIONS, "int8")
+FEATURES = ("mel", "pitch", "file")
+UPSAMPLINGS = ("transposed", "linear", "repeat")
 SCHEDULES = ("linear", "cosine", "constant")
 SPLITS = ("all", "train", "valid")
 
@@ -36,6 +38,84 @@ def _check_at_least(name: str, value: float, minimum: float) -> None:
 
 def _check_above(name: str, value: float, minimum: float) -> None:
     _check(name, value, math.isfinite(value) and value > minimum, f"greater than {minimum}")
+
+
+@dataclass
+class FeatureConfig:
+    """Local conditioning: frames that describe a recording as it goes on, and how they become one row per sample."""
+
+    kinds: list[str] = field(default_factory=list)
+    """What a frame holds, side by side: `mel` (log-mel spectrum), `pitch` (log F0, voicing, energy), `file` (a row of
+    the .npy array beside the recording). Empty: no local conditioning."""
+    hop: int = 128
+    """Samples per frame."""
+    window: int = 512
+    """Samples that a frame of `mel` is computed from, centred on the frame."""
+    mels: int = 80
+    """Bands of `mel`."""
+    frame_rate: float | None = None
+    """Frames per second of the `file` arrays, where that is not one per hop."""
+    look_ahead: int = 1
+    """Frames to come, and as many past ones, that a frame is seen together with."""
+    upsampling: str = "transposed"
+    """From frames to samples: `transposed` (learned transposed convolutions), `linear`, or `repeat`."""
+    strides: list[int] | None = None
+    """Strides of the transposed convolutions, whose product is `hop`. Left out: few stages of at most 16."""
+    columns: int = 0
+    """Numbers in a row of the `file` arrays; training fills it in."""
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            _check_choice("model.features.kinds", kind, FEATURES)
+        for name in ("hop", "mels"):
+            _check_at_least(f"model.features.{name}", getattr(self, name), 1)
+        _check_at_least("model.features.window", self.window, 16)
+        _check_at_least("model.features.look_ahead", self.look_ahead, 0)
+        _check_choice("model.features.upsampling", self.upsampling, UPSAMPLINGS)
+        if self.frame_rate is not None:
+            _check_above("model.features.frame_rate", self.frame_rate, 0)
+        if self.strides is not None:
+            _check(
+                "model.features.strides",
+                self.strides,
+                min(self.strides, default=2) >= 2 and math.prod(self.strides) == self.hop,
+                f"whole numbers of at least 2 whose product is model.features.hop, {self.hop}",
+            )
+
+    @property
+    def channels(self) -> int:
+        """Numbers in a frame."""
+        return sum({"mel": self.mels, "pitch": 3, "file": self.columns}[kind] for kind in self.kinds)
+
+    @property
+    def stages(self) -> list[int]:
+        """Stride of each transposed convolution, first to last."""
+        if self.strides is not None:
+            return list(self.strides)
+        rest, stages = self.hop, []
+        while rest > 1:
+            divisors = [d for d in range(2, 17) if rest % d == 0]
+            stages.append(divisors[-1] if divisors else rest)
+            rest //= stages[-1]
+        return stages
+
+
+@dataclass
+class ContextConfig:
+    """Context stacks: small slow stacks over a long past, which condition the large one (paper section 2.6)."""
+
+    pools: list[int] = field(default_factory=list)
+    """Samples that are pooled into one frame, for each stack. Empty: no context stack."""
+    layers: int = 8
+    """Layers of a stack, with dilations 1, 2, 4, ... frames: it hears pool * 2**layers samples."""
+    channels: int = 32
+    """Width of a stack."""
+
+    def __post_init__(self) -> None:
+        for pool in self.pools:
+            _check("model.context.pools", pool, 8 <= pool <= 65536, "8 to 65536 (samples)")
+        _check("model.context.layers", self.layers, 1 <= self.layers <= 16, "1 to 16")
+        _check_at_least("model.context.channels", self.channels, 1)
 
 
 @dataclass
@@ -64,9 +144,26 @@ class ModelConfig:
     """Taps of the causal filter over the input codes that makes the first layer's input; 1 sees the newest alone."""
     bias: bool = True
     """Whether convolutions and 1x1 layers carry biases."""
+    condition_channels: int = 64
+    """Width of the row per sample that labels, features and context stacks add up in; unused without them."""
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    """Global conditioning: each label's values. Training fills it in from `data.labels`."""
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    context: ContextConfig = field(default_factory=ContextConfig)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "ModelConfig":
+        """What `dataclasses.asdict` made of one. Raises TypeError for a name that is none, ConfigError for a value."""
+        nested = {
+            name: kind(**stored[name])
+            for name, kind in (("features", FeatureConfig), ("context", ContextConfig))
+            if name in stored
+        }
+        return cls(**{**stored, **nested})
 
     def __post_init__(self) -> None:
         for name in (
+            "condition_channels",
             "stacks",
             "layers_per_stack",
             "kernel_size",
@@ -86,6 +183,11 @@ class ModelConfig:
                 len(self.dilations) > 0 and all(d >= 1 for d in self.dilations),
                 "a list of whole numbers of at least 1",
             )
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether anything but its own past tells the network what to make."""
+        return bool(self.labels or self.features.kinds or self.context.pools)
 
     @property
     def layer_dilations(self) -> list[int]:
@@ -117,6 +219,9 @@ class DataConfig:
     """Where prepared codes are kept. Left out: $XDG_CACHE_HOME/wavenet or ~/.cache/wavenet."""
     workers: int = 0
     """Threads that decode recordings; 0 means one per core."""
+    labels: list[str] = field(default_factory=list)
+    """What the model is told about a whole recording: columns of the folder's metadata.csv, or `folder`, the name of
+    its sub-folder. A cell may hold several values, as in `slow|piano`."""
 
     def __post_init__(self) -> None:
         _check("data.sample_rate", self.sample_rate, 1000 <= self.sample_rate <= 192000, "1000 to 192000 (Hz)")
@@ -198,6 +303,8 @@ class TrainConfig:
     """Scored samples per window; its context (one receptive field) comes on top."""
     accumulate: int = 1
     """Forward passes per optimizer step."""
+    label_dropout: float = 0.1
+    """Share of windows that are learned without their labels, so that the model can also run without them."""
     seed: int = 0
     """Seed of the initial weights, the data order and the samples drawn during training."""
     precision: str = "auto"
@@ -246,6 +353,7 @@ class TrainConfig:
             _check_above(name, getattr(self, name), 0)
         if self.minutes is not None:
             _check_above("minutes", self.minutes, 0)
+        _check("label_dropout", self.label_dropout, 0 <= self.label_dropout <= 1, "0 to 1")
         _check_choice("precision", self.precision, PRECISIONS)
 
 
@@ -255,8 +363,8 @@ class GenerateConfig:
 
     checkpoint: str = "???"
     """Run folder, or checkpoint file."""
-    seconds: float = 5.0
-    """Length of each recording made, in seconds, not counting the prime."""
+    seconds: float | None = None
+    """Length of each recording made, in seconds, not counting the prime. Left out: 5, or as long as the features."""
     count: int = 1
     """How many recordings."""
     seed: int = 0
@@ -269,6 +377,12 @@ class GenerateConfig:
     """Draw from the smallest set of codes that holds this probability; 1 draws from all."""
     prime: str | None = None
     """Audio file to continue from. Left out: silence."""
+    label: dict[str, Any] = field(default_factory=dict)
+    """What to make, for a model that was trained with labels: `label.speaker=june`, or several, `label.tags=[a,b]`."""
+    guidance: float = 1.0
+    """How strongly the labels are followed: logits are led away from those without labels by this factor."""
+    features: str | None = None
+    """What to follow, for a model that was trained with features: a recording, or a .npy array of frames."""
     engine: str = "auto"
     """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, to compare with), or `auto`: the fastest."""
     precision: str = "auto"
@@ -285,9 +399,10 @@ class GenerateConfig:
     """File that the figures are written to as JSON."""
 
     def __post_init__(self) -> None:
-        _check_above("seconds", self.seconds, 0)
+        if self.seconds is not None:
+            _check_above("seconds", self.seconds, 0)
         _check_at_least("count", self.count, 1)
-        for name in ("seed", "temperature", "top_k", "threads"):
+        for name in ("seed", "temperature", "top_k", "threads", "guidance"):
             _check_at_least(name, getattr(self, name), 0)
         _check("top_p", self.top_p, 0 < self.top_p <= 1, "greater than 0 and at most 1")
         _check_choice("engine", self.engine, ENGINES)
@@ -303,6 +418,8 @@ class EvaluateConfig:
     data: DataConfig = field(default_factory=DataConfig)
     split: str = "all"
     """Which part of the folder is scored: `all`, `train`, or `valid`."""
+    use_labels: bool = True
+    """Whether a model that was trained with labels is told them."""
     engine: str = "auto"
     """`auto` scores whole windows in parallel; `compiled`, `cached` and `naive` step sample by sample."""
     precision: str = "auto"

@@ -5,7 +5,6 @@ from silence does. Windows never cross files. Where a window ends has no influen
 are tiled once, each sample is scored once an epoch, and only the order changes: item = f(seed, epoch, index).
 """
 
-import csv
 import hashlib
 import math
 from dataclasses import dataclass
@@ -15,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from wavenet import metadata
+from wavenet.annotations import Annotations
+from wavenet.conditioning import Piece
 from wavenet.config import DataConfig
 from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError
@@ -38,6 +40,8 @@ class Span:
     start: int
     stop: int
     origin: int
+    recording: int = 0
+    """Its place among the recordings."""
 
     @property
     def samples(self) -> int:
@@ -74,14 +78,14 @@ def split(prepared: Prepared, config: DataConfig) -> Split:
             side[by_rank[0].name] = "valid"
         elif "train" not in side.values() and len(prepared.recordings) > 1:
             side[by_rank[-1].name] = "train"
-    for recording in prepared.recordings:
+    for number, recording in enumerate(prepared.recordings):
         start, stop = recording.start, recording.start + recording.samples
         if len(prepared.recordings) == 1 and free and config.valid_fraction > 0:
             cut = stop - max(1, round(recording.samples * config.valid_fraction))
-            sides["train"].append(Span(start, cut, start))
-            sides["valid"].append(Span(cut, stop, start))
+            sides["train"].append(Span(start, cut, start, number))
+            sides["valid"].append(Span(cut, stop, start, number))
         else:
-            sides[side[recording.name]].append(Span(start, stop, start))
+            sides[side[recording.name]].append(Span(start, stop, start, number))
     return Split(sides["train"], sides["valid"])
 
 
@@ -91,28 +95,15 @@ def _rank(name: str) -> float:
 
 
 def _told_split(prepared: Prepared) -> dict[str, str]:
-    path = prepared.folder / "metadata.csv"
-    if not path.is_file():
-        return {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            columns = rows.fieldnames or []
-            if "split" not in columns:
-                return {}
-            if "file_name" not in columns:
-                raise AudioError(f"{path} has a split column but no file_name column; it has {', '.join(columns)}")
-            told = {}
-            for row in rows:
-                value = (row["split"] or "").strip().lower()
-                if value and value not in SPLIT_NAMES:
-                    raise AudioError(
-                        f"{path}: split of {row['file_name']} is {value!r}; it can be train, valid or test"
-                    )
-                if value:
-                    told[row["file_name"]] = SPLIT_NAMES[value]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise AudioError(f"{path} cannot be read as UTF-8 comma-separated values ({error})") from error
+    told = {}
+    for name, row in metadata.read(prepared.folder).items():
+        value = row.get("split", "").lower()
+        if value and value not in SPLIT_NAMES:
+            raise AudioError(
+                f"{prepared.folder / metadata.NAME}: split of {name} is {value!r}; it can be train, valid or test"
+            )
+        if value:
+            told[name] = SPLIT_NAMES[value]
     known = {recording.name for recording in prepared.recordings}
     return {name: value for name, value in told.items() if name in known}
 
@@ -131,14 +122,22 @@ class Windows:
         targets:            | scored samples | ignored | scored samples |
     """
 
-    def __init__(self, codes: np.ndarray, spans: list[Span], crop: int, receptive_field: int) -> None:
-        self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
+    def __init__(
+        self,
+        codes: np.ndarray,
+        spans: list[Span],
+        crop: int,
+        receptive_field: int,
+        annotations: Annotations | None = None,
+    ) -> None:
+        self.codes, self.crop, self.receptive_field, self.annotations = codes, crop, receptive_field, annotations
         self._grain = min(GRAIN, crop)
         counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
         owner = np.repeat(np.arange(len(spans)), counts)
         number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
         start = np.array([span.start for span in spans], dtype=np.int64)
         length = np.array([span.samples for span in spans], dtype=np.int64)
+        self._recording = np.array([span.recording for span in spans], dtype=np.int64)[owner]
         self._origin = np.array([span.origin for span in spans], dtype=np.int64)[owner]
         self._start = start[owner] + number * crop
         self._stop = np.minimum(self._start + crop, (start + length)[owner])
@@ -179,14 +178,39 @@ class Windows:
         row = torch.from_numpy(np.concatenate(codes).astype(np.int64))
         return row, torch.from_numpy(np.concatenate(targets)[self.receptive_field :].astype(np.int64))
 
-    def batch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """Items side by side, (B, T) and (B, T - receptive_field), padded with ignored targets."""
+    def pieces(self, index: int) -> list[Piece]:
+        """What conditions an item's inputs, one piece per window: an input is told about the sample after it."""
+        if self.annotations is None:
+            return []
+        pieces = []
+        for window in self._groups[index]:
+            origin = int(self._origin[window])
+            start, stop = int(self._start[window]) - origin, int(self._stop[window]) - origin
+            companion = self.annotations.companion(int(self._recording[window]))
+            pieces.append((companion, start - self.receptive_field + 1, stop + 1))
+        return pieces
+
+    def batch(self, indices: list[int]) -> "Batch":
+        """Items side by side, padded with ignored targets."""
         rows, targets = zip(*(self[index] for index in indices), strict=True)
         length = -(-max(map(len, targets)) // self._grain) * self._grain
-        return (
+        return Batch(
             torch.stack([F.pad(row, (0, self.receptive_field + length - len(row)), value=ZERO) for row in rows]),
             torch.stack([F.pad(row, (0, length - len(row)), value=IGNORED) for row in targets]),
+            [self.pieces(index) for index in indices],
         )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step takes."""
+
+    codes: Tensor
+    """(B, T), of which the model is given all but the last."""
+    targets: Tensor
+    """(B, T - receptive_field)"""
+    pieces: list[list[Piece]]
+    """For each row what conditions it; empty lists where nothing does."""
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:

@@ -54,6 +54,19 @@ class Sampling:
     """Keeps the k likeliest codes, of equal ones the lower; 0 keeps all."""
     top_p: float = 1.0
     """Keeps the fewest likeliest codes that hold this much probability; 1 keeps all."""
+    guidance: float = 1.0
+    """Leads the logits away from those of twin streams that are told less; 1 does without twins."""
+
+
+def guided(logits: Tensor, sampling: Sampling) -> Tensor:
+    """(2 S, 256), the second half of twins, -> without + guidance (with - without), (S, 256); all as it is for 1.
+
+    Classifier-free guidance (Ho and Salimans 2022), on an autoregressive model's logits.
+    """
+    if sampling.guidance == 1:
+        return logits
+    told, less = logits.chunk(2)
+    return less + sampling.guidance * (told - less)
 
 
 def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:

@@ -15,6 +15,8 @@ from torch import Tensor
 from torchaudio.functional import lfilter
 
 from wavenet import distributions
+from wavenet.annotations import Annotations
+from wavenet.conditioning import Conditioning
 from wavenet.dataset import Span, Windows
 from wavenet.distributions import IGNORED
 from wavenet.generation import Engine
@@ -63,23 +65,38 @@ def score(
     """Total bits of the windows (or of those in `items`) under the model, in parallel over time, and samples scored."""
     bits, samples = 0.0, 0
     for index in range(len(windows)) if items is None else items:
-        codes, targets = windows.batch([index])
-        codes, targets = codes.to(device), targets.to(device)
+        batch = windows.batch([index])
+        codes, targets = batch.codes.to(device), batch.targets.to(device)
         with autocast or nullcontext():
-            logits = model(codes[:, :-1])
+            logits = model(codes[:, :-1], model.rows(batch.pieces, codes.shape[1] - 1))
         bits += float(distributions.loss(logits, targets)) / math.log(2)
         samples += int((targets != IGNORED).sum())
     return bits, samples
 
 
-def score_with_engine(engine: Engine, codes: np.ndarray, spans: list[Span]) -> tuple[float, int]:
+@torch.inference_mode()
+def score_with_engine(
+    engine: Engine,
+    codes: np.ndarray,
+    spans: list[Span],
+    conditioning: Conditioning | None = None,
+    annotations: Annotations | None = None,
+) -> tuple[float, int]:
     """What `score` measures, sample by sample through a generation engine: total bits, and samples scored."""
+
+    def rows(group: list[Span], start: int, stop: int) -> Tensor | None:
+        """Of samples start..stop of each span."""
+        if conditioning is None or annotations is None:
+            return None
+        begins = [(annotations.companion(span.recording), span.start - span.origin) for span in group]
+        return torch.stack([conditioning(companion, b + start, b + stop) for companion, b in begins])
+
     bits, samples = 0.0, 0
     by_length = sorted(spans, key=lambda span: span.samples)
     for first in range(0, len(by_length), STREAMS):
         group = by_length[first : first + STREAMS]
         contexts = [_before(codes, span, engine.receptive_field) for span in group]
-        state = engine.start(torch.stack(contexts))
+        state = engine.start(torch.stack(contexts), rows(group, -engine.receptive_field, 1))
         length = max(span.samples for span in group)
         for start in range(0, length, engine.receptive_field):
             stop = min(start + engine.receptive_field, length)
@@ -88,7 +105,7 @@ def score_with_engine(engine: Engine, codes: np.ndarray, spans: list[Span]) -> t
             for row, span in enumerate(group):
                 piece = codes[span.start + start : min(span.start + stop, span.stop)]
                 chunk[row, : len(piece)], valid[row, : len(piece)] = piece, True
-            scored = engine.score(state, torch.from_numpy(chunk))
+            scored = engine.score(state, torch.from_numpy(chunk), rows(group, start + 1, stop + 1))
             bits += float(scored[torch.from_numpy(valid)].sum(dtype=torch.float64))
             samples += int(valid.sum())
     return bits, samples

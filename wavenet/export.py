@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from wavenet.config import MULAW_LEVELS
 from wavenet.errors import ConfigError
-from wavenet.model import CausalConv1d, CausalEmbedding, WaveNet
+from wavenet.layers import CausalConv1d, CausalEmbedding
+from wavenet.model import WaveNet
 
 MAGIC = b"WAVENET\n"
 VERSION = 1
@@ -25,11 +26,14 @@ UNITY = (1 / 127, 128)
 """Scale and zero of bytes for what lies in [-1, 1]: every z."""
 
 
-def pack(model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None = None) -> bytes:
-    """The exported file's bytes.
+def pack(
+    model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None = None, rows: Tensor | None = None
+) -> bytes:
+    """The exported file's bytes; what conditions the model is not in it.
 
-    heard: codes (B, T), T at least the receptive field, that int8's scales are measured on; the other precisions do
-    without. Raises ConfigError for a precision that is not one of PRECISIONS.
+    heard: codes (B, T), T at least the receptive field, and the rows that condition them (B, T, C), where any do, that
+    int8's scales are measured on; the other precisions do without. Raises ConfigError for a precision that is not one
+    of PRECISIONS.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}, but it must be one of {', '.join(PRECISIONS)}")
@@ -44,7 +48,7 @@ def pack(model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None 
     parts.append(struct.pack(f"<{len(numbers)}I", *numbers))
     parts.append(_bytes(initial_table(model)))
     matrices = list(_matrices(model))
-    scales = [UNITY] * len(matrices) if heard is None else list(_input_scales(model, heard))
+    scales = [UNITY] * len(matrices) if heard is None else list(_input_scales(model, heard, rows))
     for linear, scale in zip(matrices, scales, strict=True):
         parts += _matrix(linear.weight, linear.bias, precision, scale)
     body = b"".join(parts)
@@ -90,7 +94,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 @torch.inference_mode()
-def _input_scales(model: WaveNet, heard: Tensor) -> Iterator[tuple[float, int]]:
+def _input_scales(model: WaveNet, heard: Tensor, rows: Tensor | None) -> Iterator[tuple[float, int]]:
     """Scale and zero of every matrix's inputs, in the file's order: what `heard` reaches fills a byte's range."""
     x, gated = model.initial(heard), []
     steps = heard.shape[1] - model.receptive_field + 1
@@ -98,7 +102,7 @@ def _input_scales(model: WaveNet, heard: Tensor) -> Iterator[tuple[float, int]]:
         yield _reach(x) / 127, 128
         if block.residual is not None:
             yield UNITY
-        x, z = block(x)
+        x, z = block(x, rows)
         gated.append(z[:, -steps:])
     yield UNITY
     skip = torch.relu(model.skip(torch.cat(gated, dim=-1)))

@@ -59,6 +59,8 @@ class Prepared:
     """All recordings end to end, uint8, on disk."""
     recordings: list[Recording]
     skipped: list[Skipped]
+    cache: Path
+    """Folder on disk that the codes lie in."""
 
     def report(self, limit: int = 8) -> list[str]:
         """What was used and what was left out and why, in lines of words."""
@@ -99,7 +101,7 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
     if size != sum(recording.samples for recording in recordings):
         raise AudioError(f"prepared audio in {cache} was altered; delete that folder and run again")
     codes = np.memmap(cache / "codes.u8", dtype=np.uint8, mode="r")
-    return Prepared(folder, config.sample_rate, codes, recordings, skipped)
+    return Prepared(folder, config.sample_rate, codes, recordings, skipped, cache)
 
 
 def find_folder(config: DataConfig) -> Path:

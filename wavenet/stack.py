@@ -3,6 +3,8 @@
 Autograd walks over all activations for each of a layer's dozen small operations; here the compiled passes of
 csrc/training.h do what lies between two matrix products at once, and the gradient is written out below. The plain twin
 that tests hold it equal to is `ResidualBlock`.
+
+What conditions the layers lies beside their taps, [x taps, y] [W V]^T, so that it costs no product of its own.
 """
 
 from collections.abc import Sequence
@@ -21,19 +23,31 @@ def supports(x: Tensor) -> bool:
     return x.dtype == torch.float32 and native.passes(x) is not None
 
 
-def run(blocks: Sequence[Any], x: Tensor, steps: int) -> Tensor:
-    """Every layer's z of the last `steps` steps side by side: x (B, T, residual) -> (B, steps, layers * gate)."""
+def run(blocks: Sequence[Any], x: Tensor, steps: int, rows: Tensor | None = None) -> Tensor:
+    """Every layer's z of the last `steps` steps side by side: x (B, T, residual) -> (B, steps, layers * gate).
+
+    rows (B, T, condition) condition the layers; they may be left out.
+    """
     weights: list[Tensor | None] = []
     for block in blocks:
-        back = block.residual
-        weights += [block.conv.weight, block.conv.bias, *((None, None) if back is None else (back.weight, back.bias))]
+        matrix, back = block.conv.weight, block.residual
+        if rows is not None and block.condition is not None:
+            matrix = torch.cat([matrix, block.condition.weight], dim=1)
+        weights += [matrix, block.conv.bias, *((None, None) if back is None else (back.weight, back.bias))]
     taps = [(block.conv.kernel_size, block.conv.dilation) for block in blocks]
-    return _Stack.apply(x, steps, taps, *weights)
+    return _Stack.apply(x, rows, steps, taps, *weights)
 
 
 class _Stack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: int, taps: Sequence[tuple[int, int]], *weights: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        rows: Tensor | None,
+        steps: int,
+        taps: Sequence[tuple[int, int]],
+        *weights: Tensor | None,
+    ) -> Tensor:
         low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         # matrices in the products' type; biases, which the passes add, stay in float32
         lowered = [weight.to(low) if weight is not None and weight.ndim == 2 else weight for weight in weights]
@@ -42,14 +56,14 @@ class _Stack(torch.autograd.Function):
         x, residual, residual_bias, dropped, saved = x.contiguous(), None, None, 0, []
         for i, (kernel_size, dilation) in enumerate(taps):
             conv, conv_bias, back, back_bias = lowered[4 * i : 4 * i + 4]
-            x, tapped = _join(x, residual, residual_bias, dropped, kernel_size, dilation, low)
+            x, tapped = _join(x, residual, residual_bias, dropped, kernel_size, dilation, rows, low)
             h = F.linear(tapped, conv)  # type: ignore[arg-type] (every layer has a convolution)
             z = _gate(h, conv_bias, gated, i)
             residual, residual_bias = None if back is None else F.linear(z, back), back_bias
             dropped = (kernel_size - 1) * dilation
             saved += [tapped, h, z]
         ctx.save_for_backward(*saved, *lowered)
-        ctx.taps, ctx.spent = taps, False
+        ctx.taps, ctx.rows, ctx.spent = taps, None if rows is None else rows.shape, False
         return gated
 
     @staticmethod
@@ -63,6 +77,7 @@ class _Stack(torch.autograd.Function):
         gradients: list[Tensor | None] = [None] * len(weights)
         d_gated = d_gated.contiguous()
         d_above = d_residual = d_back_bias = None
+        d_rows = None if ctx.rows is None else torch.zeros(ctx.rows, device=d_gated.device)
         for i in reversed(range(layers)):
             tapped, h, z = saved[3 * i : 3 * i + 3]
             conv, conv_bias, back, back_bias = weights[4 * i : 4 * i + 4]
@@ -74,8 +89,15 @@ class _Stack(torch.autograd.Function):
             d_h, d_conv_bias = _gate_backward(h, conv_bias, d_z, d_gated, i)
             gradients[4 * i] = d_h.flatten(0, 1).t() @ tapped.flatten(0, 1)
             gradients[4 * i + 1] = None if conv_bias is None else d_conv_bias
-            d_above, d_residual, d_back_bias = _join_backward(d_above, d_h @ conv, *ctx.taps[i])
-        return d_above, None, None, *gradients
+            kernel_size, dilation = ctx.taps[i]
+            d_tapped = d_h @ conv
+            if d_rows is not None:
+                d_rows[:, -d_tapped.shape[1] :] += d_tapped[..., -d_rows.shape[2] :]
+            condition_channels = 0 if d_rows is None else d_rows.shape[2]
+            d_above, d_residual, d_back_bias = _join_backward(
+                d_above, d_tapped, kernel_size, dilation, condition_channels
+            )
+        return d_above, d_rows, None, None, *gradients
 
 
 def _join(
@@ -85,30 +107,34 @@ def _join(
     dropped: int,
     kernel_size: int,
     dilation: int,
+    rows: Tensor | None,
     low: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    """x without its first `dropped` steps, plus what the layer below adds; and that sum's taps, side by side."""
+    """x without its first `dropped` steps, plus what the layer below adds; and its taps and rows side by side."""
     batch, steps, channels = len(x), x.shape[1] - dropped, x.shape[2]
     joined = x if residual is None else x.new_empty(batch, steps, channels)
-    tapped = x.new_empty(batch, steps - (kernel_size - 1) * dilation, kernel_size * channels, dtype=low)
-    shape = (batch, steps, channels, dropped, kernel_size, dilation)
+    width = kernel_size * channels + (0 if rows is None else rows.shape[2])
+    tapped = x.new_empty(batch, steps - (kernel_size - 1) * dilation, width, dtype=low)
+    if rows is not None:
+        tapped[..., kernel_size * channels :] = rows[:, -tapped.shape[1] :]
+    shape = (batch, steps, channels, dropped, kernel_size, dilation, width)
     native.passes(tapped).join_forward(shape, *_addresses(x, residual, bias, joined, tapped), torch.get_num_threads())
     return joined, tapped
 
 
 def _join_backward(
-    d_above: Tensor | None, d_tapped: Tensor, kernel_size: int, dilation: int
+    d_above: Tensor | None, d_tapped: Tensor, kernel_size: int, dilation: int, condition_channels: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradient of a joined stream: in float32, in the products' type, and summed over its steps."""
     batch, steps, channels = (
         len(d_tapped),
         d_tapped.shape[1] + (kernel_size - 1) * dilation,
-        d_tapped.shape[2] // kernel_size,
+        (d_tapped.shape[2] - condition_channels) // kernel_size,
     )
     d_joined = d_tapped.new_empty(batch, steps, channels, dtype=torch.float32)
     d_residual = d_tapped.new_empty(batch, steps, channels)
     d_bias = d_joined.new_empty(channels)
-    shape = (batch, steps, channels, 0, kernel_size, dilation)
+    shape = (batch, steps, channels, 0, kernel_size, dilation, d_tapped.shape[2])
     arrays = _addresses(d_above, d_tapped, d_joined, d_residual, d_bias)
     native.passes(d_tapped).join_backward(shape, *arrays, torch.get_num_threads())
     return d_joined, d_residual, d_bias

@@ -28,7 +28,7 @@ KINDS = {
 """What OmegaConf says of a wrong type, in words."""
 
 
-PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output")
+PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features")
 """Last parts of the settings that are paths."""
 
 
@@ -71,6 +71,9 @@ def _run(command: str, schema: type, job: Job) -> None:
     arguments = get_args_parser().parse_args()
     folders = [config_folder()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
     check_overrides(arguments.overrides, schema, *folders)
+    # Hydra wants a plus before an entry that is not there yet
+    new = tuple(f"{name}." for name in open_settings(schema))
+    sys.argv[1:] = [f"+{argument}" if argument.startswith(new) else argument for argument in sys.argv[1:]]
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
 
     errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep
@@ -122,6 +125,11 @@ def setting_names(schema: type, prefix: str = "") -> list[str]:
     return names
 
 
+def open_settings(schema: type) -> list[str]:
+    """Settings of a schema whose entries the model names, `label` say: label.speaker=..."""
+    return [field.name for field in dataclasses.fields(schema) if field.default_factory is dict]
+
+
 def expand_home(argument: str) -> str:
     """name=~/x -> name=/home/me/x: shells leave the tilde after an equals sign alone."""
     name, equals, value = argument.partition("=")
@@ -163,6 +171,8 @@ def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
             for value in values if isinstance(values, list) else [values]:
                 if isinstance(value, str) and value not in options[key]:
                     raise ConfigError(f"{key}={value} does not exist{_nearest(value, options[key], key + '=')}")
+        elif key.split(".")[0] in open_settings(schema) and key.count(".") == 1:
+            continue  # the command holds it against the model
         elif key not in names and not any(name.startswith(key + ".") for name in names):
             raise ConfigError(f"unknown setting {key}{_nearest(key, names + list(options))}")
 

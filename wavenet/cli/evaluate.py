@@ -6,17 +6,20 @@ import torch
 from rich.table import Table
 
 from wavenet import checkpoint, evaluation
+from wavenet.annotations import Annotations
 from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.generate import device_of
 from wavenet.config import EvaluateConfig
 from wavenet.dataset import Windows, split
 from wavenet.errors import AudioError, ConfigError
-from wavenet.generation import make_engine
+from wavenet.generation import Conditions, make_engine
 from wavenet.preparation import prepare
 
 CROP = 16384
 """Samples scored in one forward."""
+MEASURED = 8
+"""Recordings that an engine's int8 scales are measured under."""
 
 
 def main() -> None:
@@ -39,17 +42,25 @@ def _evaluate(config: EvaluateConfig) -> float:
         spans = {"all": sides.all, "train": sides.train, "valid": sides.valid}[config.split]
         if not spans:
             raise AudioError(f"split={config.split}: no recording of {prepared.folder} is in that part")
+        known = None
+        if model.conditioning is not None:
+            known = Annotations(prepared, model.config, display.preparing, config.use_labels)
         if config.engine == "auto":
             if config.precision == "int8":
                 raise ConfigError(
                     "precision is int8, which the parallel scoring of engine=auto does not have: use engine=compiled"
                 )
             mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-            windows = Windows(prepared.codes, spans, CROP, model.receptive_field)
+            windows = Windows(prepared.codes, spans, CROP, model.receptive_field, known)
             bits, samples = evaluation.score(model, windows, device, mixed)
         else:
-            engine = make_engine(config.engine, model, config.precision, config.instruction_set, config.threads)
-            bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans)
+            conditions = None
+            if model.conditioning is not None and known is not None:
+                companions = [known.companion(span.recording) for span in spans[:MEASURED]]
+                conditions = Conditions(model.conditioning, companions)
+            how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
+            engine = make_engine(config.engine, model, *how)
+            bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans, model.conditioning, known)
         # fitted on the folder's other part where there is one, else on what is scored: then they flatter themselves
         measured = evaluation.baselines(prepared.codes, sides.train or spans, spans)
         per_sample = bits / samples

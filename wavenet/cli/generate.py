@@ -3,17 +3,23 @@
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-from wavenet import audio, checkpoint, mulaw, native
+from wavenet import annotations, audio, checkpoint, features, mulaw, native
+from wavenet.checkpoint import Checkpoint
 from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.config import GenerateConfig
+from wavenet.conditioning import Companion
+from wavenet.config import FeatureConfig, GenerateConfig
 from wavenet.distributions import Sampling
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.export import is_exported
-from wavenet.generation import CompiledEngine, Engine, make_engine, render
+from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, render
+
+DEFAULT_SECONDS = 5.0
 
 
 def main() -> None:
@@ -21,14 +27,16 @@ def main() -> None:
 
 
 def _generate(config: GenerateConfig) -> None:
-    engine, where = load_engine(config)
+    engine, where, conditions, length = load_engine(config)
     rate = engine.sample_rate
     seeds = [config.seed + i for i in range(config.count)]
     paths = output_paths(Path(config.output).expanduser(), seeds)
     prime = read_prime(config.prime, rate, engine.receptive_field)
     check_report(config.report)
-    sampling = Sampling(config.temperature, config.top_k, config.top_p)
-    samples = max(round(config.seconds * rate), 1)
+    sampling = Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
+    if config.seconds is not None:
+        length = round(config.seconds * rate)
+    samples = max(length or round(DEFAULT_SECONDS * rate), 1)
     with Display() as display:
         display.say(f"{where}; {rate} Hz; engine {engine.name}, {engine.precision}")
         if config.engine == "auto" and engine.name == "cached" and engine.device.type == "cpu":
@@ -43,6 +51,7 @@ def _generate(config: GenerateConfig) -> None:
             sampling,
             prime,
             lambda done: display.generating(done, samples, time.perf_counter() - began, rate),
+            conditions,
         )
         speed = made.samples / made.seconds_taken
         for path in made.files:
@@ -70,10 +79,13 @@ def _generate(config: GenerateConfig) -> None:
         raise KeyboardInterrupt
 
 
-def load_engine(config: GenerateConfig) -> tuple[Engine, str]:
-    """The engine that the settings ask for, and in words what it runs: a checkpoint, or an exported network."""
+def load_engine(config: GenerateConfig) -> tuple[Engine, str, Conditions | None, int | None]:
+    """The engine that the settings ask for; in words what it runs, a checkpoint or an exported network; what it is
+    told; and for how many samples its features last."""
     path = Path(config.checkpoint).expanduser()
     if is_exported(path):
+        if config.label or config.features or config.guidance != 1:
+            raise ConfigError(f"{path} is an exported network, which is told nothing: give label.* to wavenet-export")
         if config.engine not in ("auto", "compiled"):
             raise ConfigError(f"engine is {config.engine!r}, but {path} is an exported network: only compiled runs it")
         try:
@@ -82,15 +94,62 @@ def load_engine(config: GenerateConfig) -> tuple[Engine, str]:
             raise CheckpointError(f"{path}: {error}") from error
         if config.precision not in ("auto", engine.precision):
             raise ConfigError(f"precision is {config.precision!r}, but {path} was exported in {engine.precision}")
-        return engine, str(path)
+        return engine, str(path), None, None
     loaded = checkpoint.load(path)
     model = loaded.model.to(device_of(config.device))
-    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate)
+    conditions, length = steer(config, loaded)
+    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
     engine = make_engine(config.engine, model, *how)
     if engine.name != "compiled":
         torch.set_num_threads(config.threads or 1)  # a step is many small products: a second thread only waits
     bits = "" if loaded.valid_bits is None else f", {loaded.valid_bits:.3f} bits per sample held out"
-    return engine, f"{loaded.path}: step {loaded.step}{bits}"
+    return engine, f"{loaded.path}: step {loaded.step}{bits}", conditions, length
+
+
+def steer(config: GenerateConfig, loaded: Checkpoint) -> tuple[Conditions | None, int | None]:
+    """What the settings tell the model, once per stream, and for how many samples its features last."""
+    conditioning, known = loaded.model.conditioning, loaded.model.config
+    labels = choose_labels(config.label, known.labels)
+    if config.guidance != 1 and not known.labels:
+        raise ConfigError(f"guidance follows labels, and {loaded.path} was trained without: see data.labels")
+    if config.features is None and known.features.kinds:
+        raise ConfigError(f"{loaded.path} follows {' and '.join(known.features.kinds)}: give features=recording.wav")
+    frames, length = None, None
+    if config.features is not None:
+        if not known.features.kinds:
+            raise ConfigError(f"features is given, but {loaded.path} was trained without: see model.features.kinds")
+        if config.prime is not None:
+            raise ConfigError("prime and features cannot be combined: the features begin where the sound begins")
+        rows = read_features(Path(config.features).expanduser(), known.features, loaded.sample_rate)
+        frames, length = annotations.clamped(rows), len(rows) * known.features.hop
+    if conditioning is None:
+        return None, None
+    return Conditions(conditioning, [Companion(labels, frames)] * config.count, guided=config.guidance != 1), length
+
+
+def choose_labels(chosen: dict[str, Any], known: dict[str, list[str]]) -> torch.Tensor:
+    """(values,) with 1 for each that is chosen. Raises ConfigError for one that the model does not know."""
+    for label, values in chosen.items():
+        if label not in known:
+            there = f"it knows label.{', label.'.join(known)}" if known else "it was trained without labels"
+            raise ConfigError(f"label.{label} is not a label of this model; {there}")
+        for value in values if isinstance(values, list) else [values]:
+            if str(value) not in known[label]:
+                raise ConfigError(f"label.{label} is {str(value)!r}, but it must be one of {', '.join(known[label])}")
+    asked = {label: values if isinstance(values, list) else [values] for label, values in chosen.items()}
+    told = [value in map(str, asked.get(label, [])) for label, values in known.items() for value in values]
+    return torch.tensor(told, dtype=torch.float32)
+
+
+def read_features(path: Path, config: FeatureConfig, sample_rate: int) -> np.ndarray:
+    """Frames (n, channels) of a recording, or of an array that holds them as they are."""
+    if path.suffix == ".npy":
+        rows = features.load(path)
+        if rows.shape[1] != config.channels:
+            raise ConfigError(f"features: {path} has {rows.shape[1]} numbers in a row, the model {config.channels}")
+        return rows
+    codes = [mulaw.encode(block) for block in audio.blocks(path, sample_rate)]
+    return features.frames(torch.cat(codes).numpy(), config, sample_rate, path)
 
 
 def output_paths(output: Path, seeds: list[int]) -> list[Path]:

@@ -40,14 +40,14 @@ void bind_passes(nb::module_& module, const char* name) {
             p.gate_backward({s[0], s[1], s[2], s[3], s[4]}, at<T>(h), at<float>(bias), at<T>(d_z), at<T>(d_gated),
                             at<T>(d_h), at<float>(d_bias), threads);
         }, release())
-        .def("join_forward", [](const P& p, std::array<int64_t, 6> s, Address x, Address residual, Address bias,
+        .def("join_forward", [](const P& p, std::array<int64_t, 7> s, Address x, Address residual, Address bias,
                                 Address joined, Address taps, int threads) {
-            p.join_forward({s[0], s[1], s[2], s[3], s[4], s[5]}, at<float>(x), at<T>(residual), at<float>(bias),
+            p.join_forward({s[0], s[1], s[2], s[3], s[4], s[5], s[6]}, at<float>(x), at<T>(residual), at<float>(bias),
                            at<float>(joined), at<T>(taps), threads);
         }, release())
-        .def("join_backward", [](const P& p, std::array<int64_t, 6> s, Address d_above, Address d_taps,
+        .def("join_backward", [](const P& p, std::array<int64_t, 7> s, Address d_above, Address d_taps,
                                  Address d_joined, Address d_residual, Address d_bias, int threads) {
-            p.join_backward({s[0], s[1], s[2], s[3], s[4], s[5]}, at<float>(d_above), at<T>(d_taps),
+            p.join_backward({s[0], s[1], s[2], s[3], s[4], s[5], s[6]}, at<float>(d_above), at<T>(d_taps),
                             at<float>(d_joined), at<T>(d_residual), at<float>(d_bias), threads);
         }, release())
         .def("cross_entropy", [](const P& p, int64_t rows, Address logits, Address targets, Address gradient,
@@ -57,27 +57,32 @@ void bind_passes(nb::module_& module, const char* name) {
 }
 
 /// Streams of one length that lie one after another: states (streams, state_bytes), logits (streams, 256), codes and
-/// the rest (streams, samples). Addresses again, 0 for none; compiled.py makes the arrays.
+/// the rest (streams, samples), conditions as their two strides say. Addresses again, 0 for none; compiled.py makes the
+/// arrays. `guided` streams are each followed, as many places later, by a twin that hears their codes.
 void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
-         Address uniforms, Address bits, Address conditions, int64_t conditions_a_sample,
-         std::tuple<double, int, double> sampling, int threads) {
+         Address uniforms, Address bits, Address conditions, std::array<int64_t, 2> strides, int guided,
+         std::tuple<double, int, double, double> sampling, int threads) {
     // between looks at Ctrl-C: about 10 ms of one stream, by what a core reads
     int64_t slice = 1'000'000'000 / int64_t(engine.weight_bytes()) / std::max(streams / threads, 1);
     slice = std::clamp<int64_t>(slice, 32, 1024);
     for (int64_t t = 0; t < samples; t += slice) {
         std::vector<Stream> parts;
-        for (int64_t s = 0; s < streams; s++) {
-            int64_t from = s * samples + t;
+        auto add = [&](int64_t s, int64_t heard, bool draws, const float* without) {
+            int64_t from = heard * samples + t;
             parts.push_back({at<uint8_t>(states) + s * engine.state_bytes(), at<float>(logits) + s * CODES,
-                             at<uint8_t>(codes) + from, uniforms ? at<double>(uniforms) + from : nullptr,
-                             bits ? at<float>(bits) + from : nullptr,
-                             conditions ? at<float>(conditions) + from * conditions_a_sample : nullptr,
-                             std::min(slice, samples - t)});
+                             at<uint8_t>(codes) + from, uniforms && draws ? at<double>(uniforms) + from : nullptr,
+                             bits && draws ? at<float>(bits) + from : nullptr,
+                             conditions ? at<float>(conditions) + s * strides[0] + t * strides[1] : nullptr,
+                             std::min(slice, samples - t), strides[1], without});
+        };
+        for (int64_t s = 0; s < streams - guided; s++) {
+            add(s, s, true, s < guided ? at<float>(logits) + (s + guided) * CODES : nullptr);
+            if (s < guided) add(s + guided, s, false, nullptr);
         }
         {
             nb::gil_scoped_release released;
-            auto [temperature, top_k, top_p] = sampling;
-            engine.run(parts, {temperature, top_k, top_p}, threads);
+            auto [temperature, top_k, top_p, guidance] = sampling;
+            engine.run(parts, {temperature, top_k, top_p, guidance}, threads);
         }
         if (PyErr_CheckSignals()) throw nb::python_error();
     }
@@ -95,8 +100,8 @@ NB_MODULE(_native, module) {
         .def_prop_ro("precision", [](const Engine& engine) { return int(engine.precision); })
         .def_ro("sample_rate", &Engine::sample_rate)
         .def_ro("receptive_field", &Engine::receptive_field)
-        .def("start", [](const Engine& engine, Address state, Address logits) {
-            engine.start(at<uint8_t>(state), at<float>(logits));
+        .def("start", [](const Engine& engine, Address state, Address logits, Address conditions) {
+            engine.start(at<uint8_t>(state), at<float>(logits), at<float>(conditions));
         })
         .def("run", &run)
         .def("read_weights", &Engine::read_weights, nb::call_guard<nb::gil_scoped_release>());

@@ -150,7 +150,7 @@ class Kernel final : public Engine {
         return all;
     }
 
-    void start(uint8_t* state, float* logits) const override {
+    void start(uint8_t* state, float* logits, const float* conditions) const override {
         Work work(*this, 1);
         int32_t* slots = this->slots(state);
         std::fill(slots, slots + layers.size(), 0);
@@ -158,6 +158,7 @@ class Kernel final : public Engine {
         uint8_t code = ZERO;
         Stream stream{state, logits, &code, nullptr, nullptr, nullptr, 1};
         work.states[0] = state;
+        work.conditions[0] = conditions;
         embed(work, 0, &code);
         for (size_t l = 0; l < layers.size(); l++) {
             const PackedLayer& layer = layers[l];
@@ -177,10 +178,8 @@ class Kernel final : public Engine {
         Stream active[BATCH];
         std::copy(streams, streams + count, active);
         for (int64_t t = 0; count > 0; t++) {
-            for (int s = 0; s < count;) {  // those that are done leave
-                if (active[s].samples > t) s++;
-                else active[s] = active[--count];
-            }
+            // those that are done leave; the others keep their order, in which guided ones come before their twins
+            count = int(std::remove_if(active, active + count, [t](const Stream& s) { return s.samples <= t; }) - active);
             step(work, active, count, t, sampling);
         }
     }
@@ -278,13 +277,24 @@ class Kernel final : public Engine {
     void begin(Work& work, Stream& stream, int s, int64_t t, const Sampling& sampling) const {
         float* bits = stream.bits ? stream.bits + t : nullptr;
         if (stream.uniforms) {
-            stream.codes[t] = uint8_t(draw(stream.logits, stream.uniforms[t], sampling, bits));
+            float guided[CODES];
+            const float* logits = stream.without ? lead(stream, sampling, guided) : stream.logits;
+            stream.codes[t] = uint8_t(draw(logits, stream.uniforms[t], sampling, bits));
         } else if (bits) {
             *bits = float(Distribution(stream.logits, 1).bits(stream.logits, stream.codes[t]));
         }
         work.conditions[s] = stream.conditions;
-        if (stream.conditions) work.conditions[s] += t * int64_t(layers.size()) * 2 * gate_channels;
+        if (stream.conditions) work.conditions[s] += t * stream.conditions_stride;
         embed(work, s, stream.codes + t);
+    }
+
+    /// Logits led away from what they are without the stream's conditions (classifier-free guidance).
+    static const float* lead(const Stream& stream, const Sampling& sampling, float* guided) {
+        for (int i = 0; i < CODES; i += W) {
+            F32 without = load(stream.without + i);
+            store(guided + i, without + float(sampling.guidance) * (load(stream.logits + i) - without));
+        }
+        return guided;
     }
 
     /// Whether anybody will look at the logits after sample t: the output layers run only then.

@@ -19,8 +19,11 @@ struct Stream {
     uint8_t* codes;           // (samples): read where codes are given, written where they are drawn
     const double* uniforms;   // (samples) in [0, 1); null where codes are given
     float* bits;              // (samples) of each code under the model; may be null
-    const float* conditions;  // (samples, layers, 2 gate) added to each layer's h; may be null
+    const float* conditions;  // (layers, 2 gate) a sample, added to each layer's h; may be null
     int64_t samples;
+    int64_t conditions_stride = 0;   // floats from one sample's conditions to the next's; 0 where one row serves all
+    const float* without = nullptr;  // logits of the next stream, which hears the same codes under other conditions and
+                                     // which Sampling::guidance leads away from; null draws from the stream's own
 };
 
 class Engine {
@@ -37,8 +40,9 @@ class Engine {
     /// Bytes of weights that one sample reads.
     virtual size_t weight_bytes() const = 0;
 
-    /// The state of a stream that has heard silence for as long as the network remembers, and its logits.
-    virtual void start(uint8_t* state, float* logits) const = 0;
+    /// The state of a stream that has heard silence under these conditions, which may be null, for as long as the
+    /// network remembers, and its logits.
+    virtual void start(uint8_t* state, float* logits, const float* conditions) const = 0;
 
     /// Runs every stream for its own number of samples: draws a code where there are uniforms, otherwise hears the given
     /// ones. Streams share passes over the weights; threads share the streams. Where no stream draws or wants bits, the

@@ -13,6 +13,7 @@ void Engine::run(const std::vector<Stream>& streams, const Sampling& sampling, i
     if (count == 1 && threads > 1) return run_pair(streams[0], sampling);
     threads = std::max(1, std::min(threads, count));
     int batch = std::min((count + threads - 1) / threads, BATCH);
+    batch += batch % 2;  // guided streams and their twins stay together
     std::vector<Stream> shared = streams;
     std::atomic<int> next{0};
     auto work = [&] {

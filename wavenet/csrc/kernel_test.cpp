@@ -179,14 +179,15 @@ struct Player {
     std::vector<float> bits;
 
     explicit Player(const Engine& engine) : engine(engine), state(engine.state_bytes() / 8 + 1), logits(CODES) {
-        engine.start(reinterpret_cast<uint8_t*>(state.data()), logits.data());
+        engine.start(reinterpret_cast<uint8_t*>(state.data()), logits.data(), nullptr);
     }
 
     Stream stream(const std::vector<double>& uniforms, int64_t from, int64_t count,
                   const std::vector<float>& conditions = {}) {
         if (int64_t(codes.size()) < from + count) codes.resize(from + count), bits.resize(from + count);
         return {reinterpret_cast<uint8_t*>(state.data()), logits.data(), codes.data() + from, uniforms.data() + from,
-                bits.data() + from, conditions.empty() ? nullptr : conditions.data(), count};
+                bits.data() + from, conditions.empty() ? nullptr : conditions.data(), count,
+                int64_t(conditions.size()) / count};
     }
 };
 

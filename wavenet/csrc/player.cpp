@@ -138,7 +138,7 @@ void play(int count, char** arguments) {
     std::vector<uint64_t> state((engine->state_bytes() + 7) / 8);
     std::vector<float> logits(CODES);
     Stream stream{reinterpret_cast<uint8_t*>(state.data()), logits.data(), nullptr, nullptr, nullptr, nullptr, 0};
-    engine->start(stream.state, stream.logits);
+    engine->start(stream.state, stream.logits, nullptr);
     constexpr int64_t chunk = 512;
     std::vector<uint8_t> codes(chunk);
     std::vector<double> uniforms(chunk);

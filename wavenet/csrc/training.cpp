@@ -122,7 +122,7 @@ void join_forward(const Join& j, const float* x, const T* residual, const float*
             for (int64_t k = 0; k < j.kernel_size; k++) {
                 int64_t target = t - k * j.dilation;
                 if (target >= 0 && target < tapped)
-                    store(taps + ((item * tapped + target) * j.kernel_size + k) * j.channels + i, value, n);
+                    store(taps + (item * tapped + target) * j.width + k * j.channels + i, value, n);
             }
         });
     }
@@ -141,7 +141,7 @@ void join_backward(const Join& j, const float* d_above, const T* d_taps, float* 
                 for (int64_t k = 0; k < j.kernel_size; k++) {
                     int64_t target = t - k * j.dilation;
                     if (target >= 0 && target < tapped)
-                        d += load(d_taps + ((item * tapped + target) * j.kernel_size + k) * j.channels + i, n);
+                        d += load(d_taps + (item * tapped + target) * j.width + k * j.channels + i, n);
                 }
                 store(d_joined + row * j.channels + i, d, n);
                 store(d_residual + row * j.channels + i, d, n);

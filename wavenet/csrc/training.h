@@ -16,9 +16,9 @@ struct Gate {
 
 /// The residual stream between two layers: x (batch, dropped + steps, channels), whose first `dropped` steps end here,
 /// plus what a layer adds (batch, steps, channels), and the next layer's taps of the sum, side by side, oldest first:
-/// (batch, steps - (kernel_size - 1) dilation, kernel_size channels).
+/// (batch, steps - (kernel_size - 1) dilation, width), where what is beyond kernel_size channels is left alone.
 struct Join {
-    int64_t batch, steps, channels, dropped, kernel_size, dilation;
+    int64_t batch, steps, channels, dropped, kernel_size, dilation, width;
 };
 
 /// One instruction set's passes over arrays of T. Pointers may be null where it says so.

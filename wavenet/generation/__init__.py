@@ -14,10 +14,11 @@ from wavenet.distributions import Sampling
 from wavenet.errors import ConfigError
 from wavenet.export import PRECISIONS
 from wavenet.generation.cached import CachedEngine
-from wavenet.generation.compiled import CompiledEngine, exported
+from wavenet.generation.compiled import CompiledEngine, exported, projection
+from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine, State
 from wavenet.generation.naive import NaiveEngine
-from wavenet.generation.splitmix import uniforms
+from wavenet.generation.streams import CHUNK, stream
 from wavenet.generation.watch import Watch
 from wavenet.model import WaveNet
 
@@ -26,6 +27,7 @@ __all__ = [
     "PRECISIONS",
     "CachedEngine",
     "CompiledEngine",
+    "Conditions",
     "Engine",
     "NaiveEngine",
     "Rendering",
@@ -38,9 +40,6 @@ __all__ = [
 
 ENGINES = ("compiled", "cached", "naive")
 
-CHUNK = 512
-"""Samples handed on at a time."""
-
 
 def make_engine(
     name: str,
@@ -49,12 +48,14 @@ def make_engine(
     instruction_set: str = "auto",
     threads: int = 0,
     sample_rate: int = 16000,
+    conditions: Conditions | None = None,
 ) -> Engine:
     """The engine called `name`, or the fastest for this model and machine if that is `auto`.
 
     `compiled` runs on the CPU, the others on the model's device. precision: one of PRECISIONS, int8 for `compiled`
     alone; `auto` is int8 for `compiled` (within 0.002 bits per sample of float32) and float32 for the others.
-    instruction_set and threads are `compiled`'s. Raises ConfigError for what there is not.
+    instruction_set and threads are `compiled`'s; conditions are what int8's scales are measured under, for a model that
+    has conditioning. Raises ConfigError for what there is not.
     """
     if name == "auto":
         name = "compiled" if native.code() is not None and next(model.parameters()).device.type == "cpu" else "cached"
@@ -63,8 +64,8 @@ def make_engine(
     if precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"precision is {precision!r}, but it must be one of auto, {', '.join(PRECISIONS)}")
     if name == "compiled":
-        packed = exported(model, sample_rate, "int8" if precision == "auto" else precision)
-        return CompiledEngine(packed, instruction_set, threads)
+        packed = exported(model, sample_rate, "int8" if precision == "auto" else precision, conditions)
+        return CompiledEngine(packed, instruction_set, threads, projection(model))
     if precision == "int8":
         raise ConfigError(f"precision is int8, which engine={name} does not have: use engine=compiled")
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -78,17 +79,20 @@ def generate(
     sampling: Sampling | None = None,
     prime: Tensor | None = None,
     chunk: int = CHUNK,
+    conditions: Conditions | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield codes (streams, n) uint8 and their bits (streams, n), n <= `chunk`, `samples` per stream in all.
 
     One stream per seed; a stream depends on its own seed alone, neither on its neighbours nor on `chunk`. `prime` is
-    codes (n,) that every stream continues from; left out, silence. Memory does not grow with `samples`.
+    codes (n,) that every stream continues from; left out, silence. `conditions`, one companion per seed, tell a model
+    that has conditioning what to make. Memory does not grow with `samples`. Raises ValueError for guidance without
+    conditions that are guided.
     """
-    context = torch.empty(0, dtype=torch.int64) if prime is None else prime
-    state = engine.start(context.expand(len(seeds), -1))
-    for start in range(0, samples, chunk):
-        count = min(chunk, samples - start)
-        yield engine.generate(state, uniforms(seeds, start, count), sampling or Sampling())
+    sampling = sampling or Sampling()
+    if (sampling.guidance != 1) != (conditions is not None and conditions.guided):
+        raise ValueError(f"guidance {sampling.guidance} takes conditions made with guided=True, and these alone")
+    for codes, bits, _ in stream(engine, samples, seeds, sampling, prime, chunk, conditions):
+        yield codes, bits
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ def render(
     sampling: Sampling | None = None,
     prime: Tensor | None = None,
     progress: Callable[[int], None] | None = None,
+    conditions: Conditions | None = None,
 ) -> Rendering:
     """Write one .wav or .flac per seed, `samples` long each, as it is made; Ctrl-C ends it with valid files.
 
@@ -126,7 +131,7 @@ def render(
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(audio.Writer(path, sample_rate)) for path in paths]
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        for codes, bits in generate(engine, samples, seeds, sampling, prime):
+        for codes, bits in generate(engine, samples, seeds, sampling, prime, conditions=conditions):
             for writer, watch, stream, stream_bits in zip(writers, watches, codes, bits, strict=True):
                 writer.write(mulaw.decode(stream))
                 watch.hear(stream.numpy(), stream_bits.numpy())

@@ -5,19 +5,20 @@ K taps with dilation d. At time t slot t % context holds the oldest input, x[t -
 in slot (t + k d) % context. A ring is a list of small tensors: writing it moves nothing, and a step's cost is its few
 calls into torch.
 
-    h = W [x[t - (K - 1) d] ... x[t - d] x[t]] + b,   z = tanh(h filter) sigmoid(h gate),   x' = x + R z
+    h = W [x[t - (K - 1) d] ... x[t - d] x[t]] + V y + b,   z = tanh(h filter) sigmoid(h gate),   x' = x + R z
 
 The residual biases r are moved into the b of the layers above, b + W (r_1 + ... + r_l, once per tap), which leaves the
 residual update one product.
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet.generation.engine import Engine, State
+from wavenet.generation.engine import Engine, State, heard_rows
 from wavenet.model import WaveNet
 
 
@@ -44,35 +45,43 @@ class CachedEngine(Engine):
             if block.residual is not None and block.residual.bias is not None:
                 moved = moved + block.residual.bias
         self.gate = model.config.gate_channels
+        projections = [block.condition.weight for block in self.model.blocks if block.condition is not None]
+        self.condition = torch.cat(projections).t().contiguous() if projections else None
 
     @torch.inference_mode()
-    def start(self, context: Tensor) -> State:
-        codes = self.heard(context)
+    def start(self, context: Tensor, rows: Tensor | None = None) -> State:
+        codes, rows = self.heard(context), heard_rows(rows, self.receptive_field)
+        rows = None if rows is None else rows.to(self.device, self.model.skip.weight.dtype)
         x, inputs = self.model.initial(codes), []
         for block, moved in zip(self.model.blocks, self.moved, strict=True):
             inputs.append((x - moved, block.conv.context))
-            x, _ = block(x)
+            x, _ = block(x, rows)
         # all but the newest input of each layer, which the step below hears
         memory = [list(codes[:, -1 - self.model.initial.context : -1].unbind(1))]
         memory += [list(values[:, -1 - past : -1].unbind(1)) for values, past in inputs]
         state = State(memory, 0, torch.empty(0))
-        self.step(state, codes[:, -1])
+        self.step(state, codes[:, -1], None if rows is None else rows[:, -1])
         return state
 
     @torch.inference_mode()
-    def step(self, state: State, codes: Tensor) -> None:
+    def step(self, state: State, codes: Tensor, rows: Tensor | None = None) -> None:
+        added: Sequence[Tensor | None] = [None] * len(self.layers)
+        if rows is not None and self.condition is not None:
+            added = (rows.to(self.condition) @ self.condition).split(2 * self.gate, dim=1)
         now, (heard, *rings) = state.position, state.memory
         heard = [*heard, codes.long()]
         x = self.model.initial(torch.stack(heard, dim=1)).squeeze(1)
         state.memory[0] = heard[1:]
         gated = []
-        for (weight, bias, back, slots, past), ring in zip(self.layers, rings, strict=True):
+        for (weight, bias, back, slots, past), ring, more in zip(self.layers, rings, added, strict=True):
             if past:
                 taps = torch.cat([*[ring[(now + slot) % past] for slot in slots], x], dim=1)
                 ring[now % past] = x
             else:
                 taps = x
             h = torch.addmm(bias, taps, weight)
+            if more is not None:
+                h += more
             h[:, : self.gate].tanh_()
             z = F.glu(h)
             gated.append(z)

@@ -6,8 +6,9 @@ from torch import Tensor
 from wavenet import export, native
 from wavenet.distributions import Sampling
 from wavenet.errors import CheckpointError
+from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine, State
-from wavenet.generation.splitmix import uniforms
+from wavenet.generation.streams import CHUNK, stream
 from wavenet.model import WaveNet
 from wavenet.mulaw import LEVELS, ZERO
 
@@ -18,6 +19,8 @@ MEASURED_STREAMS, MEASURED_SAMPLES = 4, 4096
 class CompiledEngine(Engine):
     """Runs an exported network on the CPU. A state's memory is one row of bytes per stream.
 
+    condition: every layer's projection of a row, (layers * 2 gate, C), for a network that is conditioned; an exported
+    file does not hold it.
     threads: over which streams are spread. A single stream runs on two if 2 or more are asked for: a third faster, but
     both wait by spinning, so the second core must be free. 0 spreads streams over torch's number of threads and runs a
     single one on one. Raises ConfigError where there are no kernels or the instruction set is not one that runs here,
@@ -26,7 +29,9 @@ class CompiledEngine(Engine):
 
     name = "compiled"
 
-    def __init__(self, exported: bytes, instruction_set: str = "auto", threads: int = 0) -> None:
+    def __init__(
+        self, exported: bytes, instruction_set: str = "auto", threads: int = 0, condition: Tensor | None = None
+    ) -> None:
         native.check()
         kernels = native.code(instruction_set)
         try:
@@ -38,56 +43,102 @@ class CompiledEngine(Engine):
         self.receptive_field, self.sample_rate = self.kernel.receptive_field, self.kernel.sample_rate
         self.device = torch.device("cpu")
         self.threads = threads
-        memory, logits = torch.empty(1, self.kernel.state_bytes, dtype=torch.uint8), torch.empty(1, LEVELS)
-        self.kernel.start(memory.data_ptr(), logits.data_ptr())
-        self._silence = State([[memory]], 0, logits)
+        low = torch.float32 if self.precision == "float32" else torch.bfloat16
+        self.condition = None if condition is None else condition.detach().to("cpu", low).t().contiguous()
+        self._silence = self._silent(None)
 
-    def start(self, context: Tensor) -> State:
-        state = self._silence.select([0] * len(context))
-        self._run(state, context[:, -self.receptive_field :])
+    def _silent(self, rows: Tensor | None) -> State:
+        memory = torch.empty(1 if rows is None else len(rows), self.kernel.state_bytes, dtype=torch.uint8)
+        logits, added = torch.empty(len(memory), LEVELS), self._added(None if rows is None else rows[:, :1])
+        for s in range(len(memory)):
+            row = 0 if added is None else added[s].data_ptr()
+            self.kernel.start(memory[s].data_ptr(), logits[s].data_ptr(), row)
+        return State([[memory]], 0, logits)
+
+    def _added(self, rows: Tensor | None) -> Tensor | None:
+        """Rows (S, n, C) -> what they add to each layer's h, (S, n, layers * 2 gate)."""
+        if rows is None:
+            return None
+        assert self.condition is not None, "an exported network is not told anything"
+        return (rows.to(self.condition) @ self.condition).float()
+
+    @torch.inference_mode()
+    def start(self, context: Tensor, rows: Tensor | None = None) -> State:
+        state = self._silence.select([0] * len(context)) if rows is None else self._silent(rows)
+        context = context[:, -self.receptive_field :]
+        if rows is not None and rows.shape[1] > 1:
+            rows = rows[:, rows.shape[1] - context.shape[1] :]
+        self._run(state, context, rows)
         return state
 
-    def step(self, state: State, codes: Tensor) -> None:
-        self._run(state, codes.unsqueeze(1))
+    @torch.inference_mode()
+    def step(self, state: State, codes: Tensor, rows: Tensor | None = None) -> None:
+        self._run(state, codes.unsqueeze(1), None if rows is None else rows.unsqueeze(1))
 
-    def generate(self, state: State, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    @torch.inference_mode()
+    def generate(
+        self, state: State, uniforms: Tensor, sampling: Sampling, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         codes, bits = torch.empty(uniforms.shape, dtype=torch.uint8), torch.empty(uniforms.shape)
-        self._run(state, codes, uniforms.double().contiguous(), bits, sampling)
+        self._run(state, codes, rows, uniforms.double().contiguous(), bits, sampling)
         return codes, bits
 
-    def score(self, state: State, codes: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def score(self, state: State, codes: Tensor, rows: Tensor | None = None) -> Tensor:
         bits = torch.empty(codes.shape)
-        self._run(state, codes, bits=bits)
+        self._run(state, codes, rows, bits=bits)
         return bits
 
     def _run(
         self,
         state: State,
         codes: Tensor,
+        rows: Tensor | None = None,
         uniforms: Tensor | None = None,
         bits: Tensor | None = None,
         sampling: Sampling | None = None,
     ) -> None:
         """Hears codes (S, n), or writes them where there are uniforms."""
         codes = codes.to("cpu", torch.uint8).contiguous()
-        ((memory,),) = state.memory
-        if memory.shape != (len(codes), self.kernel.state_bytes):
-            raise ValueError(f"a state of {tuple(memory.shape)} is not one of {len(codes)} streams of this engine")
-        arrays = [0 if array is None else array.data_ptr() for array in (memory, state.logits, codes, uniforms, bits)]
         sampling = sampling or Sampling()
-        how = (sampling.temperature, sampling.top_k, sampling.top_p)
-        threads = self.threads or (torch.get_num_threads() if len(codes) > 1 else 1)
-        self.kernel.run(*codes.shape, *arrays, 0, 0, how, threads)
+        guided = len(codes) if uniforms is not None and sampling.guidance != 1 else 0
+        streams = len(codes) + guided
+        ((memory,),) = state.memory
+        if memory.shape != (streams, self.kernel.state_bytes):
+            raise ValueError(f"a state of {tuple(memory.shape)} is not one of {streams} streams of this engine")
+        added = self._added(rows)
+        if added is not None and not (len(added) == streams and added.shape[1] in (1, codes.shape[1])):
+            raise ValueError(f"rows of {tuple(added.shape)} do not go with {streams} streams of {codes.shape[1]} codes")
+        arrays = (memory, state.logits, codes, uniforms, bits, added)
+        addresses = [0 if array is None else array.data_ptr() for array in arrays]
+        strides = (0, 0) if added is None else (added.stride(0), added.stride(1) if added.shape[1] > 1 else 0)
+        how = (sampling.temperature, sampling.top_k, sampling.top_p, sampling.guidance)
+        threads = self.threads or (torch.get_num_threads() if streams > 1 else 1)
+        self.kernel.run(streams, codes.shape[1], *addresses, strides, guided, how, threads)
         state.position += codes.shape[1]
 
 
-def exported(model: WaveNet, sample_rate: int, precision: str) -> bytes:
-    """The model as the kernels load it; int8's scales are measured on sound that it makes by itself after silence."""
+def exported(model: WaveNet, sample_rate: int, precision: str, conditions: Conditions | None = None) -> bytes:
+    """The model as the kernels load it; int8's scales are measured on sound that it makes by itself after silence.
+
+    conditions: what that sound is told, as what is made later will be; left out, nothing.
+    """
     if precision != "int8":
         return export.pack(model, sample_rate, precision)
-    engine = CompiledEngine(export.pack(model, sample_rate, "float32"))
-    state = engine.start(torch.empty(MEASURED_STREAMS, 0))
+    engine = CompiledEngine(export.pack(model, sample_rate, "float32"), condition=projection(model))
+    told = None if conditions is None else conditions.spread(MEASURED_STREAMS)
+    chunks = [torch.full((MEASURED_STREAMS, engine.receptive_field), ZERO)]
+    rows = [] if told is None else [told.begin(torch.empty(0))[:, :1].expand(-1, engine.receptive_field, -1)]
     seeds = list(range(MEASURED_STREAMS))
-    codes, _ = engine.generate(state, uniforms(seeds, 0, MEASURED_SAMPLES), Sampling())
-    silence = torch.full((MEASURED_STREAMS, engine.receptive_field), ZERO)
-    return export.pack(model, sample_rate, precision, torch.cat([silence, codes], dim=1).long())
+    for codes, _, row in stream(engine, MEASURED_SAMPLES, seeds, Sampling(), None, CHUNK, told):
+        chunks.append(codes.long())
+        if row is not None:
+            rows.append(row.expand(-1, codes.shape[1], -1))
+    told_rows = torch.cat(rows, dim=1) if rows else None
+    return export.pack(model, sample_rate, precision, torch.cat(chunks, dim=1), told_rows)
+
+
+def projection(model: WaveNet) -> Tensor | None:
+    """Every layer's projection of a row of conditioning: (layers * 2 gate, C); None where there is none."""
+    found = [block.condition.weight for block in model.blocks if block.condition is not None]
+    return torch.cat(found).detach() if found else None

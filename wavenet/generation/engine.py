@@ -1,7 +1,11 @@
 """What every engine promises: the same codes for the same model, context and uniform numbers.
 
 An engine holds weights and no state. Streams live in a `State`, which can be copied, cut down to some of its streams,
-stored and taken up again. Letters: S streams, n samples.
+stored and taken up again. Letters: S streams, n samples, C condition channels.
+
+Rows of `conditioning` come as (S, n, C), one for the sample after each code that is heard, or as (S, 1, C) where all
+are the same; None tells nothing. With guidance the state holds 2 S streams: the second half hears the same codes under
+rows of its own, which guidance leads away from.
 """
 
 from abc import ABC, abstractmethod
@@ -56,37 +60,55 @@ class Engine(ABC):
     device: torch.device
 
     @abstractmethod
-    def start(self, context: Tensor) -> State:
-        """Streams that have heard `context`, (S, n) codes of any n, in one parallel pass; before it, silence."""
+    def start(self, context: Tensor, rows: Tensor | None = None) -> State:
+        """Streams that have heard `context`, (S, n) codes of any n, in one parallel pass; before it, silence.
+
+        rows: (S, n + 1, C), the first for the context's own first sample, or (S, 1, C).
+        """
 
     @abstractmethod
-    def step(self, state: State, codes: Tensor) -> None:
-        """Hear one more code per stream, (S,), and set the logits of the next."""
+    def step(self, state: State, codes: Tensor, rows: Tensor | None = None) -> None:
+        """Hear one more code per stream, (S,), and set the logits of the next, under rows (S, C)."""
 
     @torch.inference_mode()
-    def generate(self, state: State, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    def generate(
+        self, state: State, uniforms: Tensor, sampling: Sampling, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Make n codes per stream from uniforms (S, n): codes (S, n) uint8, and the bits of each (S, n)."""
         made, bits = [], []
-        for uniform in uniforms.to(self.device).unbind(dim=1):
-            codes = distributions.sample(state.logits, uniform, sampling)
+        for t, uniform in enumerate(uniforms.to(self.device).unbind(dim=1)):
+            logits = distributions.guided(state.logits, sampling)
+            codes = distributions.sample(logits, uniform, sampling)
             made.append(codes)
-            bits.append(distributions.bits(state.logits, codes))
-            self.step(state, codes)
+            bits.append(distributions.bits(logits, codes))
+            self.step(state, codes.repeat(len(state.logits) // len(codes)), row(rows, t))
         return _columns(made, uniforms, torch.uint8), _columns(bits, uniforms, torch.float32)
 
     @torch.inference_mode()
-    def score(self, state: State, codes: Tensor) -> Tensor:
+    def score(self, state: State, codes: Tensor, rows: Tensor | None = None) -> Tensor:
         """Hear codes (S, n) that are given, and return the bits of each under the model: (S, n)."""
         bits = []
-        for column in codes.to(self.device).unbind(dim=1):
+        for t, column in enumerate(codes.to(self.device).unbind(dim=1)):
             bits.append(distributions.bits(state.logits, column))
-            self.step(state, column.long())
+            self.step(state, column.long(), row(rows, t))
         return _columns(bits, codes, torch.float32)
 
     def heard(self, context: Tensor) -> Tensor:
         """The last receptive field of what a stream has heard, silence in front: (S, n) -> (S, receptive field)."""
         silence = torch.full((len(context), self.receptive_field), ZERO, dtype=torch.int64)
         return torch.cat([silence, context.long().cpu()], dim=1)[:, -self.receptive_field :].to(self.device)
+
+
+def row(rows: Tensor | None, t: int) -> Tensor | None:
+    """The rows of one step, (S, C)."""
+    return None if rows is None else rows[:, min(t, rows.shape[1] - 1)]
+
+
+def heard_rows(rows: Tensor | None, length: int) -> Tensor | None:
+    """Rows (S, n + 1, C) or (S, 1, C) of a context -> those of the last `length` codes heard, silence in front."""
+    if rows is None:
+        return None
+    return torch.cat([rows[:, :1].expand(-1, length, -1), rows[:, 1:]], dim=1)[:, -length:]
 
 
 def _columns(columns: list[Tensor], like: Tensor, dtype: torch.dtype) -> Tensor:

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
-from wavenet.generation.engine import Engine, State
+from wavenet.generation.engine import Engine, State, heard_rows
 from wavenet.model import WaveNet
 
 
@@ -21,14 +21,19 @@ class NaiveEngine(Engine):
         self.device = next(model.parameters()).device
 
     @torch.inference_mode()
-    def start(self, context: Tensor) -> State:
-        codes = self.heard(context)
-        return State([[codes]], 0, self._logits(codes))
+    def start(self, context: Tensor, rows: Tensor | None = None) -> State:
+        codes, told = self.heard(context), heard_rows(rows, self.receptive_field)
+        kept = [codes] if told is None else [codes, told.to(self.device)]
+        return State([kept], 0, self._logits(*kept))
 
     @torch.inference_mode()
-    def step(self, state: State, codes: Tensor) -> None:
-        heard = torch.cat([state.memory[0][0], codes.unsqueeze(1)], dim=1)[:, 1:]
-        state.memory, state.position, state.logits = [[heard]], state.position + 1, self._logits(heard)
+    def step(self, state: State, codes: Tensor, rows: Tensor | None = None) -> None:
+        news = [codes] if rows is None else [codes, rows.to(self.device)]
+        kept = [
+            torch.cat([old, new.unsqueeze(1)], dim=1)[:, 1:] for old, new in zip(state.memory[0], news, strict=True)
+        ]
+        state.memory, state.position, state.logits = [kept], state.position + 1, self._logits(*kept)
 
-    def _logits(self, codes: Tensor) -> Tensor:
-        return self.model(codes)[:, -1].float()
+    def _logits(self, codes: Tensor, rows: Tensor | None = None) -> Tensor:
+        rows = None if rows is None else rows.to(self.model.skip.weight.dtype)
+        return self.model(codes, rows)[:, -1].float()

@@ -19,14 +19,16 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from wavenet import checkpoint, distributions, evaluation, mulaw
+from wavenet import annotations, checkpoint, distributions, evaluation, mulaw
+from wavenet.annotations import Annotations
+from wavenet.conditioning import Piece
 from wavenet.config import TrainConfig
-from wavenet.dataset import Windows, shuffled, split
+from wavenet.dataset import Batch, Windows, shuffled, split
 from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError, CheckpointError, TrainingError
 from wavenet.evaluation import Baselines
 from wavenet.files import atomic
-from wavenet.generation import make_engine, render
+from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
 from wavenet.preparation import Prepared, prepare
 from wavenet.training.machine import keep_memory, make_fabric
@@ -64,9 +66,9 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, codes: Tensor, targets: Tensor) -> Tensor:
-        """(B, T), (B, T - receptive_field) -> summed loss in nats."""
-        return distributions.loss(self.model(codes[:, :-1]), targets)
+    def forward(self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]]) -> Tensor:
+        """(B, T), (B, T - receptive_field), and what conditions each of the B -> summed loss in nats."""
+        return distributions.loss(self.model(codes[:, :-1], self.model.rows(pieces, codes.shape[1] - 1)), targets)
 
 
 def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
@@ -105,13 +107,13 @@ class Trainer:
         self.log: RunLog | None = None
         self.stopped_by: int | None = None
         self.fabric, self.precision = make_fabric(config)
-        self.prepared = self._prepare()
+        self.prepared, self.annotations = self._prepare()
         self.sides = split(self.prepared, config.data)
         self._make_model()
         field = self.model.receptive_field
-        codes = self.prepared.codes
-        self.train_windows = Windows(codes, self.sides.train, config.crop, field)
-        self.valid_windows = Windows(codes, self.sides.valid, config.crop, field)
+        codes, known = self.prepared.codes, self.annotations if self.config.model.conditioned else None
+        self.train_windows = Windows(codes, self.sides.train, config.crop, field, known)
+        self.valid_windows = Windows(codes, self.sides.valid, config.crop, field, known)
         if not len(self.train_windows):
             raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
         self.step, self.steps = 0, config.steps
@@ -126,16 +128,25 @@ class Trainer:
 
     # ---- what is built once
 
-    def _prepare(self) -> Prepared:
+    def _prepare(self) -> tuple[Prepared, Annotations]:
+        """The recordings and what is known of them, which also completes the model's settings."""
+        data = self.config.data
         if self.fabric.is_global_zero:
-            prepare(self.config.data, self.reporter.preparing)
+            self._annotate(prepare(data, self.reporter.preparing))
         self.fabric.barrier()
-        return prepare(self.config.data)
+        return self._annotate(prepare(data))
+
+    def _annotate(self, prepared: Prepared) -> tuple[Prepared, Annotations]:
+        model = annotations.describe(prepared, self.config.data, self.config.model)
+        self.config = dataclasses.replace(self.config, model=model)
+        return prepared, Annotations(prepared, model, self.reporter.preparing)
 
     def _make_model(self) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             model = WaveNet(self.config.model)
+        if model.conditioning is not None and model.conditioning.features is not None:
+            model.conditioning.features.standardise(self.annotations.some_frames())
         optimizers = make_optimizers(model, self.config.optim)
         self.objective, *self.optimizers = self.fabric.setup(Objective(model), *optimizers)
         self.model = model
@@ -185,11 +196,11 @@ class Trainer:
         """One optimizer step. Returns the loss in bits per sample, the gradient's norm, and the samples scored."""
         config = self.config
         batches = [self._batch(self.step * config.accumulate + i) for i in range(config.accumulate)]
-        samples = sum(int((targets != IGNORED).sum()) for _, targets in batches)
-        total = 0.0
-        for i, (codes, targets) in enumerate(batches):
+        samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
+        total, device = 0.0, self.fabric.device
+        for i, batch in enumerate(batches):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(batches) - 1):
-                loss = self.objective(codes.to(self.fabric.device), targets.to(self.fabric.device)) / samples
+                loss = self.objective(batch.codes.to(device), batch.targets.to(device), batch.pieces) / samples
                 self.fabric.backward(loss)
             total += float(loss.detach())
         limit = config.optim.clip_norm or math.inf
@@ -211,8 +222,8 @@ class Trainer:
         torch._foreach_lerp_(list(self.averaged.parameters()), [p.detach() for p in self.model.parameters()], weight)
         return total / math.log(2), norm, samples
 
-    def _batch(self, number: int) -> tuple[Tensor, Tensor]:
-        """The batch of this rank: which items it holds depends on seed and number alone."""
+    def _batch(self, number: int) -> Batch:
+        """The batch of this rank: which items it holds, and which without labels, depends on seed and number alone."""
         world, size, count = self.fabric.world_size, self.config.batch_size, len(self.train_windows)
         first = (number * world + self.fabric.global_rank) * size
         indices = []
@@ -221,7 +232,16 @@ class Trainer:
             if self._order[0] != epoch:
                 self._order = epoch, shuffled(count, self.config.seed, epoch)
             indices.append(int(self._order[1][position % count]))
-        return self.train_windows.batch(indices)
+        batch = self.train_windows.batch(indices)
+        if self.config.model.labels and self.config.label_dropout:
+            generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + first) % 2**63)
+            for pieces in batch.pieces:
+                dropped = torch.rand(len(pieces), generator=generator) < self.config.label_dropout
+                pieces[:] = [
+                    (companion.without_labels() if drop else companion, start, stop)
+                    for (companion, start, stop), drop in zip(pieces, dropped.tolist(), strict=True)
+                ]
+        return batch
 
     def _count(self, samples: int, seconds: float) -> None:
         self.samples += samples * self.fabric.world_size
@@ -281,11 +301,17 @@ class Trainer:
             return
         rate = self.config.data.sample_rate
         path = self.run_dir / "samples" / f"step_{self.step:06d}.wav"
-        engine, samples = make_engine("auto", self.averaged), max(round(self.config.sample_seconds * rate), 1)
-        made = render(engine, rate, [path], samples, [self.config.seed], progress=self._stop_sampling)
+        samples = max(round(self.config.sample_seconds * rate), 1)
+        span = (self.sides.valid or self.sides.train)[0]
+        conditions = None
+        if self.averaged.conditioning is not None:  # a sound of the recording's labels, or along its features
+            companion = self.annotations.companion(span.recording, from_sample=span.start - span.origin)
+            conditions = Conditions(self.averaged.conditioning, [companion])
+        engine = make_engine("auto", self.averaged, conditions=conditions)
+        progress = self._stop_sampling
+        made = render(engine, rate, [path], samples, [self.config.seed], progress=progress, conditions=conditions)
         for warning in made.warnings:
             self.reporter.say(f"step {self.step}: {warning}")
-        span = (self.sides.valid or self.sides.train)[0]
         recording = self.prepared.codes[span.start : span.stop][: max(made.samples, 1)].astype("int64")
         self.log.sound(self.step, path, mulaw.decode(torch.from_numpy(recording)))
         if baselines:

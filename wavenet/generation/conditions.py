@@ -1,0 +1,78 @@
+"""What streams are told while they are made: rows of `conditioning`, worked out as far ahead as they are known."""
+
+import torch
+from torch import Tensor
+
+from wavenet.conditioning import Companion, Conditioning, Range
+from wavenet.mulaw import ZERO
+
+AHEAD = 4096
+"""Samples whose rows are worked out at once, where nothing that is still to be made decides them."""
+
+
+class Conditions:
+    """Rows for S streams; `begin` first, then `next` and `hear` in turn.
+
+    Sample 0 is the first that a stream hears: of its prime, or if it has none the first that is made. With guidance
+    the streams come twice, the second time without labels: rows are (2 S, n, C).
+    """
+
+    def __init__(self, conditioning: Conditioning, companions: list[Companion], guided: bool = False) -> None:
+        self.conditioning = conditioning
+        self.companions = companions + [companion.without_labels() for companion in companions if guided]
+        self.guided = guided
+        self._codes = torch.empty(len(self.companions), 0, dtype=torch.int64)
+        self._dropped = 0  # samples that are too long ago to matter
+        self._position = 0
+        self._rows, self._rows_start = torch.empty(0), 0
+
+    def spread(self, streams: int) -> "Conditions":
+        """The same for another number of streams, taken in turn, without guidance."""
+        told = self.companions[: len(self.companions) // 2] if self.guided else self.companions
+        return Conditions(self.conditioning, [told[i % len(told)] for i in range(streams)])
+
+    @torch.inference_mode()
+    def begin(self, context: Tensor) -> Tensor:
+        """Rows of samples 0..n of a context (n,) that every stream hears first: (S, n + 1, C) or (S, 1, C)."""
+        self._codes, self._dropped = context.long().expand(len(self.companions), -1), 0
+        self._position, self._rows_start = len(context), 0
+        self._rows = self._compute(0, 1 if self.conditioning.constant else len(context) + 1)
+        return self._rows
+
+    def known(self) -> int:
+        """How many samples can be made before `next` needs them."""
+        pools = [stack.pool for stack in self.conditioning.context]
+        return min(((self._position // pool + 2) * pool - 1 - self._position for pool in pools), default=1 << 62)
+
+    @torch.inference_mode()
+    def next(self, count: int) -> Tensor:
+        """Rows of the samples after each of the next `count`, which is at most `known()`: (S, count | 1, C)."""
+        if self.conditioning.constant:
+            return self._rows
+        start = self._position + 1
+        if start + count > self._rows_start + self._rows.shape[1]:
+            ahead = count if len(self.conditioning.context) else max(count, AHEAD)
+            self._rows, self._rows_start = self._compute(start, start + ahead), start
+        return self._rows[:, start - self._rows_start :][:, :count]
+
+    def hear(self, codes: Tensor) -> None:
+        """(S, count) codes that were made."""
+        self._position += codes.shape[1]
+        if len(self.conditioning.context):
+            twice = codes.long().repeat(len(self.companions) // len(codes), 1)
+            self._codes = torch.cat([self._codes, twice], dim=1)
+            longest = max(stack.span for stack in self.conditioning.context)
+            spare = max(self._codes.shape[1] - longest, 0)
+            self._codes, self._dropped = self._codes[:, spare:], self._dropped + spare
+
+    def _compute(self, start: int, stop: int) -> Tensor:
+        streams = enumerate(self.companions)
+        return torch.stack([self.conditioning(c._replace(codes=self._heard(s)), start, stop) for s, c in streams])
+
+    def _heard(self, stream: int) -> Range:
+        def read(start: int, stop: int) -> Tensor:
+            inside = self._codes[stream, max(start - self._dropped, 0) : max(stop - self._dropped, 0)]
+            silence = torch.full((max(min(stop, 0) - start, 0),), ZERO)
+            return torch.cat([silence, inside])
+
+        return read

@@ -1,0 +1,40 @@
+"""Streams of samples from an engine, a chunk at a time, told what is known of them by then."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from wavenet.distributions import Sampling
+from wavenet.generation.conditions import Conditions
+from wavenet.generation.engine import Engine
+from wavenet.generation.splitmix import uniforms
+
+CHUNK = 512
+"""Samples handed on at a time."""
+
+
+def stream(
+    engine: Engine,
+    samples: int,
+    seeds: list[int],
+    sampling: Sampling,
+    prime: Tensor | None,
+    chunk: int,
+    conditions: Conditions | None,
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """What `generation.generate` yields, and the rows (S, n, C) that each chunk was told."""
+    context = torch.empty(0, dtype=torch.int64) if prime is None else prime
+    rows = None if conditions is None else conditions.begin(context)
+    state = engine.start(context.expand(len(seeds) if rows is None else len(rows), -1), rows)
+    start = 0
+    while start < samples:
+        count = min(chunk, samples - start)
+        if conditions is not None:
+            count = min(count, conditions.known())
+            rows = conditions.next(count)
+        codes, bits = engine.generate(state, uniforms(seeds, start, count), sampling, rows)
+        if conditions is not None:
+            conditions.hear(codes)
+        yield codes, bits, rows
+        start += count

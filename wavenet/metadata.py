@@ -1,0 +1,29 @@
+"""A folder's metadata.csv: one row per recording, `file_name` and whatever else is known of it."""
+
+import csv
+from pathlib import Path
+
+from wavenet.errors import AudioError
+
+NAME = "metadata.csv"
+
+
+def read(folder: Path) -> dict[str, dict[str, str]]:
+    """Recording (its path below the folder) -> column -> what the cell says; empty where there is no such file.
+
+    Raises AudioError for a file that is not UTF-8 comma-separated values, or has a split column and no file_name.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            columns = rows.fieldnames or []
+            if "file_name" not in columns:
+                if "split" in columns:
+                    raise AudioError(f"{path} has a split column but no file_name column; it has {', '.join(columns)}")
+                return {}
+            return {row["file_name"]: {c: (row[c] or "").strip() for c in columns} for row in rows if row["file_name"]}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AudioError(f"{path} cannot be read as UTF-8 comma-separated values ({error})") from error
