@@ -9,7 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "wavenet"
 BELOW_TRAINING = {"checkpoint", "config", "dataset", "distributions", "errors", "evaluation", "files", "generation"}
-BELOW_TRAINING |= {"annotations", "audio", "conditioning", "export", "features", "metadata", "model", "mulaw"}
+BELOW_TRAINING |= {
+    "annotations",
+    "audio",
+    "conditioning",
+    "export",
+    "features",
+    "fidelity",
+    "metadata",
+    "model",
+    "mulaw",
+}
 BELOW_TRAINING |= {"native", "plots", "preparation"}
 MAY_IMPORT = {
     "errors": set(),
@@ -26,6 +36,7 @@ MAY_IMPORT = {
     "preparation": {"audio", "config", "errors", "mulaw"},
     "metadata": {"errors"},
     "features": {"config", "errors", "mulaw"},
+    "fidelity": {"config", "features"},
     "annotations": {"conditioning", "config", "errors", "features", "files", "metadata", "mulaw", "preparation"},
     "dataset": {
         "annotations",

@@ -2,16 +2,29 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from wavenet import native
-from wavenet.annotations import after_silence, clamped
+from wavenet import mulaw, native
+from wavenet.annotations import Annotations, after_silence, clamped, describe
 from wavenet.conditioning import Companion, Conditioning, Upsample, linear_upsampling
-from wavenet.config import ContextConfig, FeatureConfig, ModelConfig
-from wavenet.distributions import Sampling
-from wavenet.generation import CachedEngine, CompiledEngine, Conditions, NaiveEngine, exported, generate, projection
+from wavenet.config import ContextConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig
+from wavenet.dataset import Windows, split
+from wavenet.distributions import Sampling, loss
+from wavenet.evaluation import score
+from wavenet.generation import (
+    CachedEngine,
+    CompiledEngine,
+    Conditions,
+    NaiveEngine,
+    exported,
+    generate,
+    projection,
+)
 from wavenet.generation.engine import heard_rows
 from wavenet.model import WaveNet
+from wavenet.preparation import prepare
+from wavenet.training.optimizers import make_optimizers
 
 LABELS = {"speaker": ["june", "carlo"], "tag": ["slow", "loud"]}
 FEATURES = FeatureConfig(kinds=["mel"], hop=12, window=32, mels=5)
@@ -171,3 +184,81 @@ def test_shape_and_number_of_weights():
     upsample = (5 * 3 * c + c) + (c * c + c) + (c * c * 24 + c)
     stack = sum((2 * pool + 1) * 4 + 4 + 2 * (8 * 8 + 8) + (4 * 4 + 4) + 8 * c + c for pool in (8, 16))
     assert count[1] - count[0] == layers * 12 * c + 4 * c + upsample + stack
+
+
+def learn(model: WaveNet, windows: Windows, steps: int) -> None:
+    optimizers = make_optimizers(model, OptimConfig())
+    for step in range(steps):
+        batch = windows.batch([step % len(windows)])
+        total = loss(model(batch.codes[:, :-1], model.rows(batch.pieces, batch.codes.shape[1] - 1)), batch.targets)
+        (total / batch.targets.numel()).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def test_features_are_aligned_to_the_sample(tmp_path):
+    """Noise that only its features foretell is learned, and a shift of either by one sample spoils it."""
+    torch.manual_seed(0)
+    random, hop = np.random.default_rng(0), 4
+    for name in "abc":
+        levels = random.integers(0, 4, 3001)
+        soundfile.write(tmp_path / f"{name}.wav", (levels - 1.5) * 0.2, 16000, subtype="FLOAT")
+        rows = np.pad(levels, (0, -3001 % hop)).reshape(-1, hop)
+        np.save(tmp_path / f"{name}.npy", np.eye(4)[rows].reshape(len(rows), -1))
+    data = DataConfig(dir=str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    shape = ModelConfig(2, 2, residual_channels=16, gate_channels=16, skip_channels=32, head_channels=32)
+    shape.features = FeatureConfig(kinds=["file"], hop=hop, look_ahead=0)
+    prepared = prepare(data)
+    config = describe(prepared, data, shape)
+    known, sides = Annotations(prepared, config), split(prepared, data)
+    model = WaveNet(config)
+    learn(model, Windows(prepared.codes, sides.train, 512, model.receptive_field, known), 300)
+    bits = {}
+    for shift in (-1, 0, 1):
+        codes = np.concatenate(
+            [np.roll(prepared.codes[r.start : r.start + r.samples], shift) for r in prepared.recordings]
+        )
+        total, samples = score(model, Windows(codes, sides.valid, 512, model.receptive_field, known))
+        bits[shift] = total / samples
+    assert bits[0] < 0.2
+    assert min(bits[-1], bits[1]) > 1.5
+
+
+def test_each_label_has_its_own_sound(tmp_path):
+    """Three labels, each a tone of its own: what is generated under one has its tone, ten times over the others."""
+    torch.manual_seed(0)
+    rate, tones, amplitudes = 2000, {"low": 155.56, "middle": 196.0, "high": 233.08}, (0.6, 0.5, 0.4)
+    for (name, hertz), amplitude in zip(tones.items(), amplitudes, strict=True):
+        for take in range(4):
+            sound = amplitude * np.sin(2 * np.pi * hertz * np.arange(2000) / rate + take)
+            (tmp_path / name).mkdir(exist_ok=True)
+            soundfile.write(tmp_path / name / f"{take}.wav", sound, rate)
+    data = DataConfig(dir=str(tmp_path), sample_rate=rate, labels=["folder"], cache_dir=str(tmp_path / "cache"))
+    prepared = prepare(data)
+    config = describe(prepared, data, ModelConfig(2, 6, residual_channels=16, gate_channels=16, skip_channels=32))
+    assert list(config.labels["folder"]) == sorted(tones)
+    model = WaveNet(config)
+    windows = Windows(
+        prepared.codes, split(prepared, data).all, 1000, model.receptive_field, Annotations(prepared, config)
+    )
+    learn(model, windows, 500)
+    companions = [Companion(row) for row in torch.eye(3)]
+    engine = (
+        CompiledEngine(exported(model, rate, "float32"), condition=projection(model))
+        if native.code()
+        else CachedEngine(model)
+    )
+    chunks = [c for c, _ in generate(engine, 3000, [0, 1, 2], conditions=Conditions(model.conditioning, companions))]
+    sounds = mulaw.decode(torch.cat(chunks, dim=1)).numpy()[:, 1000:]
+    powers = (
+        np.abs(
+            [
+                [np.exp(-2j * np.pi * tones[n] * np.arange(2000) / rate) @ sound for n in sorted(tones)]
+                for sound in sounds
+            ]
+        )
+        ** 2
+    )
+    for row, power in enumerate(powers):
+        assert power[row] > 10 * np.delete(power, row).max(), sorted(tones)[row]

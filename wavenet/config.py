@@ -420,6 +420,8 @@ class EvaluateConfig:
     """Which part of the folder is scored: `all`, `train`, or `valid`."""
     use_labels: bool = True
     """Whether a model that was trained with labels is told them."""
+    resynthesise: int = 0
+    """Recordings that a model with features also makes again from them, to be compared with."""
     engine: str = "auto"
     """`auto` scores whole windows in parallel; `compiled`, `cached` and `naive` step sample by sample."""
     precision: str = "auto"
@@ -435,6 +437,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         _check_choice("split", self.split, SPLITS)
+        _check_at_least("resynthesise", self.resynthesise, 0)
         _check_choice("engine", self.engine, ENGINES)
         _check_choice("precision", self.precision, ENGINE_PRECISIONS)
         _check_at_least("threads", self.threads, 0)

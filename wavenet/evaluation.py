@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torchaudio.functional import lfilter
 
-from wavenet import distributions
+from wavenet import distributions, mulaw
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Conditioning
 from wavenet.dataset import Span, Windows
 from wavenet.distributions import IGNORED
-from wavenet.generation import Engine
+from wavenet.generation import Conditions, Engine, generate
 from wavenet.model import WaveNet
 from wavenet.mulaw import AMPLITUDES, LEVELS
 
@@ -109,6 +109,13 @@ def score_with_engine(
             bits += float(scored[torch.from_numpy(valid)].sum(dtype=torch.float64))
             samples += int(valid.sum())
     return bits, samples
+
+
+def resynthesise(engine: Engine, conditioning: Conditioning, annotations: Annotations, span: Span, seed: int) -> Tensor:
+    """A sound (n,) that is told what is known of a recording, as long as that is; to compare with it."""
+    conditions = Conditions(conditioning, [annotations.companion(span.recording, span.start - span.origin)])
+    made = [chunk[0] for chunk, _ in generate(engine, span.samples, [seed], conditions=conditions)]
+    return mulaw.decode(torch.cat(made))
 
 
 def _before(codes: np.ndarray, span: Span, length: int) -> Tensor:

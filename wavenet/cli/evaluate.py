@@ -5,13 +5,14 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from wavenet import checkpoint, evaluation
+from wavenet import checkpoint, evaluation, fidelity, mulaw
 from wavenet.annotations import Annotations
+from wavenet.checkpoint import Checkpoint
 from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.generate import device_of
 from wavenet.config import EvaluateConfig
-from wavenet.dataset import Windows, split
+from wavenet.dataset import Span, Windows, split
 from wavenet.errors import AudioError, ConfigError
 from wavenet.generation import Conditions, make_engine
 from wavenet.preparation import prepare
@@ -73,15 +74,47 @@ def _evaluate(config: EvaluateConfig) -> float:
             table.add_row(name, f"{value:.3f}")
         display.console.print(table)
         display.say(f"{len(spans)} recordings, {samples} samples: {measured.verdict(per_sample)}")
+        nearness = {}
+        if config.resynthesise:
+            nearness = _resynthesise(
+                config, loaded, known, spans[:: max(1, len(spans) // config.resynthesise)], display
+            )
     figures = {
         "files": len(spans),
         "samples": samples,
         "bits_per_sample": per_sample,
         "unigram_bits": measured.unigram_bits,
         "linear_bits": measured.linear_bits,
+        **nearness,
     }
     write_report(config.report, figures)
     return per_sample
+
+
+def _resynthesise(
+    config: EvaluateConfig, loaded: Checkpoint, known: Annotations | None, spans: list[Span], display: Display
+) -> dict[str, float | None]:
+    """Makes recordings again from their features; the measures of `fidelity.compare`, averaged over them."""
+    model = loaded.model
+    if model.conditioning is None or model.conditioning.features is None or known is None:
+        raise ConfigError(f"resynthesise: {loaded.path} was trained without features, see model.features.kinds")
+    chosen = spans[: config.resynthesise]
+    conditions = Conditions(model.conditioning, [known.companion(span.recording) for span in chosen[:MEASURED]])
+    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
+    engine = make_engine(config.engine, model, *how)
+    found = []
+    for number, span in enumerate(chosen):
+        recording = mulaw.decode(torch.from_numpy(known.prepared.codes[span.start : span.stop].astype("int64")))
+        made = evaluation.resynthesise(engine, model.conditioning, known, span, seed=number)
+        found.append(fidelity.compare(recording, made, loaded.sample_rate))
+    table = Table("made again from features", f"mean of {len(chosen)} recordings")
+    means: dict[str, float | None] = {}
+    for name in found[0]:
+        values = [figures[name] for figures in found if figures[name] is not None]
+        means[name] = sum(values) / len(values) if values else None
+        table.add_row(name.replace("_", " "), "not measured" if means[name] is None else f"{means[name]:.3f}")
+    display.console.print(table)
+    return means
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavenet import annotations, audio, checkpoint, features, mulaw, native
+from wavenet import annotations, audio, checkpoint, features, fidelity, mulaw, native
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
@@ -62,6 +62,9 @@ def _generate(config: GenerateConfig) -> None:
             f"{made.samples / rate:.1f} s of audio, {speed:,.0f} samples/s = {speed / rate:.2f} x real time, "
             f"{made.bits_per_sample:.2f} bits per sample"
         )
+        nearness = {}
+        if config.features is not None and not config.features.endswith(".npy"):
+            nearness = _compare(config.features, made.files[0], rate, display)
         write_report(
             config.report,
             {
@@ -73,10 +76,20 @@ def _generate(config: GenerateConfig) -> None:
                 "engine": engine.name,
                 "precision": engine.precision,
                 "warnings": made.warnings,
+                **nearness,
             },
         )
     if not made.finished:
         raise KeyboardInterrupt
+
+
+def _compare(features: str, made: Path, sample_rate: int, display: Display) -> dict[str, float | None]:
+    """How near the first sound made is to the recording that it follows."""
+    recording = mulaw.decode(mulaw.encode(audio.read(Path(features).expanduser(), sample_rate)))
+    found = fidelity.compare(recording, audio.read(made, sample_rate), sample_rate)
+    words = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in found.items() if value is not None]
+    display.say(f"against {features}: {', '.join(words)}")
+    return found
 
 
 def load_engine(config: GenerateConfig) -> tuple[Engine, str, Conditions | None, int | None]:
