@@ -193,6 +193,8 @@ def learn(model: WaveNet, windows: Windows, steps: int) -> None:
         total = loss(model(batch.codes[:, :-1], model.rows(batch.pieces, batch.codes.shape[1] - 1)), batch.targets)
         (total / batch.targets.numel()).backward()
         for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * min(1, step / 50) * (1 - step / steps)
             optimizer.step()
             optimizer.zero_grad()
 
@@ -213,7 +215,7 @@ def test_features_are_aligned_to_the_sample(tmp_path):
     config = describe(prepared, data, shape)
     known, sides = Annotations(prepared, config), split(prepared, data)
     model = WaveNet(config)
-    learn(model, Windows(prepared.codes, sides.train, 512, model.receptive_field, known), 300)
+    learn(model, Windows(prepared.codes, sides.train, 512, model.receptive_field, known), 600)
     bits = {}
     for shift in (-1, 0, 1):
         codes = np.concatenate(
@@ -242,14 +244,15 @@ def test_each_label_has_its_own_sound(tmp_path):
     windows = Windows(
         prepared.codes, split(prepared, data).all, 1000, model.receptive_field, Annotations(prepared, config)
     )
-    learn(model, windows, 500)
+    learn(model, windows, 300)
     companions = [Companion(row) for row in torch.eye(3)]
     engine = (
         CompiledEngine(exported(model, rate, "float32"), condition=projection(model))
         if native.code()
         else CachedEngine(model)
     )
-    chunks = [c for c, _ in generate(engine, 3000, [0, 1, 2], conditions=Conditions(model.conditioning, companions))]
+    told = Conditions(model.conditioning, companions)
+    chunks = [c for c, _ in generate(engine, 3000, [0, 1, 2], Sampling(temperature=0.5), conditions=told)]
     sounds = mulaw.decode(torch.cat(chunks, dim=1)).numpy()[:, 1000:]
     powers = (
         np.abs(
