@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py training   [report=FILE] [threads=2] [rounds=12]
     python scripts/benchmark.py generation [report=FILE] [chart=FILE.png] [threads=2] [rounds=7]
+    python scripts/benchmark.py conditioning [report=FILE] [rounds=7]
     python scripts/benchmark.py commands   [report=FILE] [rounds=3]
 
 `commands` measures whole processes: how long until they are done, and their peak memory. The others need the extra,
@@ -28,11 +29,21 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from wavenet import distributions, native, plots
-from wavenet.config import ModelConfig, OptimConfig
+from wavenet import annotations, distributions, native, plots
+from wavenet.conditioning import Companion
+from wavenet.config import ContextConfig, FeatureConfig, ModelConfig, OptimConfig
 from wavenet.distributions import Sampling
 from wavenet.export import PRECISIONS
-from wavenet.generation import CachedEngine, CompiledEngine, Engine, NaiveEngine, exported, generate
+from wavenet.generation import (
+    CachedEngine,
+    CompiledEngine,
+    Conditions,
+    Engine,
+    NaiveEngine,
+    exported,
+    generate,
+    make_engine,
+)
 from wavenet.generation.splitmix import uniforms
 from wavenet.model import WaveNet
 from wavenet.training.machine import keep_memory
@@ -47,6 +58,7 @@ def main() -> None:
     defaults = {
         "training": {"report": "", "threads": "2", "rounds": "12"},
         "generation": {"report": "", "chart": "", "threads": "2", "rounds": "7"},
+        "conditioning": {"report": "", "rounds": "7"},
         "commands": {"report": "", "rounds": "3"},
     }
     given = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
@@ -59,7 +71,8 @@ def main() -> None:
     if what == "commands":
         figures: dict[str, Any] = {"machine": machine(), "commands": commands(rounds)}
     else:
-        rows, more = (training(threads, rounds), {}) if what == "training" else generation(threads, rounds)
+        contests = {"training": training, "generation": generation, "conditioning": conditioning}
+        rows, more = contests[what](threads, rounds)
         figures = {"machine": machine(), "peer": PEER, "rows": rows, **more}
         show(what, rows)
         for name, seconds in more.get("seconds", {}).items():
@@ -104,7 +117,7 @@ def whole_process(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - began, usage.ru_maxrss / 1024
 
 
-def training(threads: int, rounds: int) -> list[dict[str, Any]]:
+def training(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Forward, backward and optimizer step of `base` on windows of 8192 scored samples, as the recipe's."""
     keep_memory()
     model = WaveNet(ModelConfig())
@@ -148,7 +161,7 @@ def training(threads: int, rounds: int) -> list[dict[str, Any]]:
         row("wavenet, training", "base", None, "float32", 1, threads, speeds["float32"], speeds["theirs"], None),
         row("wavenet, training", "base", None, "bfloat16", 1, threads, speeds["bfloat16"], speeds["theirs"], limit),
         row("bfloat16 matrix products alone", "base", None, "bfloat16", 1, threads, limit, speeds["theirs"], limit),
-    ]
+    ], {}
 
 
 def generation(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -200,6 +213,33 @@ def generation(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[st
         speed, rival = streams * samples / seconds[f"{i}"], slowest if model == "base" else None
         rows.append(row(name, model, engine.name, precision, streams, over, speed, rival, limit))
     return rows, waiting(CompiledEngine(compiled["int8"], threads=1), rounds)
+
+
+def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What being told costs: `base` in int8, one stream on one core, with the making of the rows."""
+    models = {
+        "nothing told": ModelConfig(),
+        "labels": ModelConfig(labels={"speaker": ["a", "b"]}),
+        "labels, guided": ModelConfig(labels={"speaker": ["a", "b"]}),
+        "features": ModelConfig(features=FeatureConfig(kinds=["mel"])),
+        "context stack": ModelConfig(context=ContextConfig(pools=[256])),
+    }
+    jobs: dict[str, Callable[[], object]] = {}
+    for name, config in models.items():
+        model = WaveNet(config).eval()
+        told, guided = None, name == "labels, guided"
+        if model.conditioning is not None:
+            frames = annotations.clamped(torch.randn(100, config.features.channels).numpy())
+            told = Conditions(
+                model.conditioning, [Companion(torch.ones(len(model.conditioning.names)), frames)], guided
+            )
+        engine = make_engine("compiled", model, "int8", threads=1, conditions=told)
+        how = {"sampling": Sampling(guidance=2.0 if guided else 1.0), "conditions": told}
+        jobs[name] = lambda engine=engine, how=how: [None for _ in generate(engine, 16000, [0], **how)]
+    seconds = take_turns(jobs, rounds)
+    plain = 16000 / seconds["nothing told"]
+    rows = [row(name, "base", "compiled", "int8", 1, 1, 16000 / taken, plain, None) for name, taken in seconds.items()]
+    return rows, {}
 
 
 def waiting(engine: CompiledEngine, rounds: int) -> dict[str, Any]:

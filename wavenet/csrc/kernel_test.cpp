@@ -243,6 +243,22 @@ void check(const Code& code, uint32_t precision) {
         expect(worst < 1e-4, "conditions are added", code.name);
     }
 
+    // twins that are told the same lead nowhere, whatever the guidance, also where pairs end at different times
+    std::vector<Player> told(streams, Player(*engine)), twins = told;
+    std::vector<Stream> pairs;
+    for (int s = 0; s < streams; s++) {
+        Stream stream = told[s].stream(uniforms[s], 0, s % 2 ? n : n / 2);
+        stream.without = twins[s].logits.data();
+        Stream twin = twins[s].stream(uniforms[s], 0, stream.samples);
+        twin.codes = stream.codes, twin.uniforms = nullptr, twin.bits = nullptr;
+        pairs.push_back(stream), pairs.push_back(twin);
+    }
+    engine->run(pairs, {1, 0, 1, 1.5}, between(1, 3));
+    for (int s = 0; s < streams; s++) {
+        expect(std::equal(told[s].codes.begin(), told[s].codes.end(), singles[s].codes.begin()), "guided", code.name);
+        expect(told[s].logits == twins[s].logits, "twins hear the same", code.name);
+    }
+
     // the same codes through plain C++: sums of whole numbers are the same, the gate differs in its last bits
     std::unique_ptr<Engine> reference = available().back().make_engine(net);
     Player other(*reference);
