@@ -12,6 +12,7 @@ from wavenet.config import ContextConfig, DataConfig, FeatureConfig, ModelConfig
 from wavenet.dataset import Windows, split
 from wavenet.distributions import Sampling, loss
 from wavenet.evaluation import score
+from wavenet.export import fixed
 from wavenet.generation import (
     CachedEngine,
     CompiledEngine,
@@ -81,6 +82,20 @@ def test_engines_agree_under_every_kind_of_conditioning(kind, prime, guidance):
         torch.testing.assert_close(other_bits, bits, atol=1e-3, rtol=0)
     told_nothing = torch.cat([c.t() for c, _ in generate(engines[1], 120, [1, 2], prime=prime)])
     assert (told_nothing != codes).any()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_labels_can_be_fixed_for_good(bias):
+    model = model_of("labels", bias=bias)
+    companion = companion_of(model)
+    plain = fixed(model, model.conditioning(companion, 0, 1)[0])  # type: ignore[misc] (it has one)
+    assert plain.conditioning is None
+    told = Conditions(model.conditioning, [companion])
+    one, other = (
+        torch.cat([codes for codes, _ in generate(CachedEngine(m), 200, [1], conditions=t)], dim=1)
+        for m, t in ((model, told), (plain, None))
+    )
+    torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("kind", KINDS)

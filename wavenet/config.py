@@ -451,6 +451,8 @@ class ExportConfig:
     """Run folder, or checkpoint file."""
     precision: str = "int8"
     """Of the weights: `int8` (smallest and fastest), `bfloat16`, or `float32` (exact)."""
+    label: dict[str, Any] = field(default_factory=dict)
+    """What the file is to make for good, for a model that was trained with labels: `label.speaker=june`."""
     output: str = "model.wavenet"
     """File to write."""
     report: str | None = None

@@ -5,6 +5,7 @@ scale. The inputs' scales are measured here, on sound that the model makes itsel
 """
 
 import copy
+import dataclasses
 import struct
 import zlib
 from collections.abc import Iterator
@@ -53,6 +54,21 @@ def pack(
         parts += _matrix(linear.weight, linear.bias, precision, scale)
     body = b"".join(parts)
     return body + struct.pack("<I", zlib.crc32(body))
+
+
+@torch.no_grad()
+def fixed(model: WaveNet, row: Tensor) -> WaveNet:
+    """A model without conditioning that makes what `model` makes when it is told this row (C,) at every sample."""
+    plain = WaveNet(dataclasses.replace(model.config, labels={}, bias=True)).eval()
+    weights = {name: tensor for name, tensor in model.state_dict().items() if name in plain.state_dict()}
+    for name, parameter in plain.named_parameters():
+        if name not in weights:  # a bias that the model does without
+            weights[name] = torch.zeros_like(parameter)
+    for i, block in enumerate(model.blocks):
+        if block.condition is not None:
+            weights[f"blocks.{i}.conv.bias"] = weights[f"blocks.{i}.conv.bias"] + block.condition(row)
+    plain.load_state_dict(weights)
+    return plain
 
 
 @torch.inference_mode()

@@ -3,12 +3,17 @@
 from pathlib import Path
 
 from wavenet import checkpoint
+from wavenet.checkpoint import Checkpoint
 from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.generate import choose_labels
+from wavenet.conditioning import Companion
 from wavenet.config import ExportConfig
-from wavenet.errors import CheckpointError
+from wavenet.errors import CheckpointError, ConfigError
+from wavenet.export import fixed
 from wavenet.files import atomic
 from wavenet.generation import CompiledEngine, exported
+from wavenet.model import WaveNet
 
 
 def main() -> None:
@@ -19,7 +24,7 @@ def _export(config: ExportConfig) -> None:
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     check_report(config.report)
     output = Path(config.output).expanduser()
-    packed = exported(loaded.model, loaded.sample_rate, config.precision)
+    packed = exported(_settled(config, loaded), loaded.sample_rate, config.precision)
     engine = CompiledEngine(packed)  # what cannot be loaded is not written
     try:
         with atomic(output) as temporary:
@@ -30,6 +35,17 @@ def _export(config: ExportConfig) -> None:
         display.say(f"wrote {output}: {len(packed) / 1e6:.2f} MB, {engine.precision}, {engine.sample_rate} Hz")
         display.say(f"play it: wavenet-generate checkpoint={output}, or wavenet-play {output} sound.wav")
     write_report(config.report, {"file": str(output), "bytes": len(packed), "precision": engine.precision})
+
+
+def _settled(config: ExportConfig, loaded: Checkpoint) -> WaveNet:
+    """The model, with its labels chosen for good."""
+    model, known = loaded.model, loaded.model.config
+    labels = choose_labels(config.label, known.labels)
+    if model.conditioning is None:
+        return model
+    if not model.conditioning.constant:
+        raise ConfigError(f"{loaded.path} follows features or its own past, which an exported file cannot hold yet")
+    return fixed(model, model.conditioning(Companion(labels), 0, 1)[0])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""The commands with labels and features: what is asked for is made, what cannot be is refused in one line."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from wavenet import load
+
+SMALL = [f"model.{name}={value}" for name, value in (
+    ("stacks", 1), ("layers_per_stack", 3), ("residual_channels", 8), ("gate_channels", 8), ("skip_channels", 8),
+    ("head_channels", 8), ("condition_channels", 6),
+)]  # fmt: skip
+TABLE = """file_name,speaker,tags,split
+june/a.wav,june,slow|loud,train
+june/b.wav,june,loud,valid
+carlo/c.wav,carlo,,train
+"""
+QUICK = ["steps=3", "crop=1000", "sample_every=3", "sample_seconds=0.05", "threads=1", "precision=float32"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("june/a.wav", "june/b.wav", "carlo/c.wav"):
+        path = tmp_path / "sounds" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        soundfile.write(path, random.standard_normal(5000) * 0.1, 16000)
+    (tmp_path / "sounds" / "metadata.csv").write_text(TABLE)
+    return tmp_path / "sounds"
+
+
+def trained(call, folder, *settings) -> None:
+    given = {setting.split("=")[0]: setting for setting in [*SMALL, *QUICK, "run.dir=run", *settings]}
+    status, out, err = call("train", f"data.dir={folder}", *given.values())
+    assert status == 0, err
+    assert "done: " in out
+
+
+def made(call, *settings):
+    return call("generate", "checkpoint=run", "seconds=0.1", "threads=1", "output=made", *settings)
+
+
+def test_labels_from_training_to_a_sound(call, folder, tmp_path):
+    trained(call, folder, "data.labels=[speaker,tags]")
+    assert load("run").model.config.labels == {"speaker": ["carlo", "june"], "tags": ["loud", "slow"]}
+    for settings in ([], ["label.speaker=june"], ["label.tags=[slow,loud]", "label.speaker=carlo", "guidance=2"]):
+        status, _, err = made(call, *settings)
+        assert status == 0, err
+    sounds = [soundfile.read(tmp_path / "made" / f"seed_0{end}.wav")[0] for end in ("", "_2", "_3")]
+    assert all(len(sound) == 1600 for sound in sounds)
+    status, _, err = call("export", "checkpoint=run", "label.speaker=june", "precision=float32")
+    assert status == 0, err
+    status, _, err = call("generate", "checkpoint=model.wavenet", "seconds=0.1", "output=again.wav")
+    assert status == 0, err
+    status, _, err = made(call, "label.speaker=june", "precision=float32")
+    assert status == 0, err
+    np.testing.assert_array_equal(soundfile.read("again.wav")[0], soundfile.read("made/seed_0_4.wav")[0])
+    bits = []
+    for settings in ([], ["use_labels=false"], ["engine=compiled", "precision=float32"]):
+        status, _, err = call("evaluate", "checkpoint=run", f"data.dir={folder}", "report=r.json", *settings)
+        assert status == 0, err
+        bits.append(json.loads((tmp_path / "r.json").read_text())["bits_per_sample"])
+    assert bits[0] != bits[1]
+    assert bits[0] == pytest.approx(bits[2], abs=1e-4)
+
+
+def test_a_resumed_run_with_labels_equals_one_that_was_not_stopped(call, folder):
+    """Which windows lose their labels is decided by seed and number, so stopping changes nothing."""
+    how = ["data.labels=[speaker]", "label_dropout=0.5", "optim.schedule=constant", "sample_every=0", "crop=700"]
+    trained(call, folder, *how, "steps=6", "run.dir=whole")
+    trained(call, folder, *how, "steps=3", "run.dir=half")
+    status, _, err = call("train", "resume=half", "steps=6")
+    assert status == 0, err
+    whole, half = load("whole").model.state_dict(), load("half").model.state_dict()
+    for name, weights in whole.items():
+        assert torch.equal(weights, half[name]), name
+
+
+def test_features_from_training_to_a_sound(call, folder, tmp_path):
+    trained(call, folder, "model.features.kinds=[mel,pitch]", "model.features.hop=40", "model.features.mels=10")
+    recording = folder / "june" / "b.wav"
+    status, out, err = call("generate", "checkpoint=run", f"features={recording}", "output=made", "report=r.json")
+    assert status == 0, err
+    assert "log spectral distance" in out
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert soundfile.info(tmp_path / "made" / "seed_0.wav").frames == 5000
+    assert report["log_spectral_distance"] > 0
+    np.save(tmp_path / "frames.npy", np.zeros((20, 13), np.float32))
+    status, _, err = call("generate", "checkpoint=run", "features=frames.npy", "output=made")
+    assert status == 0, err
+    assert soundfile.info(tmp_path / "made" / "seed_0_2.wav").frames == 800
+    status, out, err = call("evaluate", "checkpoint=run", f"data.dir={folder}", "resynthesise=2", "report=r.json")
+    assert status == 0, err
+    assert json.loads((tmp_path / "r.json").read_text())["stft_distance"] > 0
+
+
+def test_a_context_stack_from_training_to_a_sound(call, folder):
+    trained(call, folder, "model.context.pools=[64]", "model.context.layers=3", "model.context.channels=4")
+    status, _, err = made(call)
+    assert status == 0, err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["label.speaker=jun"], "label.speaker is 'jun', but it must be one of carlo, june"),
+        (["label.speakr=june"], "label.speakr is not a label of this model; it knows label.speaker"),
+        (["features=a.wav"], "was trained without: see model.features.kinds"),
+        (["guidance=-1"], "guidance is -1.0, but it must be at least 0"),
+    ],
+)
+def test_what_a_model_does_not_know(call, folder, settings, said):
+    trained(call, folder, "data.labels=[speaker]")
+    status, _, err = made(call, *settings)
+    assert (status, err.count("\n")) == (1, 1)
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ([], "run/checkpoints/best.safetensors follows mel: give features=recording.wav"),
+        (["features=gone.wav"], "gone.wav"),
+        (["features=wrong.npy"], "wrong.npy has 3 numbers in a row, the model 10"),
+        (["features=sounds/june/a.wav", "prime=sounds/june/a.wav"], "prime and features cannot be combined"),
+        (["features=sounds/june/a.wav", "label.speaker=x"], "it was trained without labels"),
+        (["features=sounds/june/a.wav", "guidance=2"], "guidance follows labels"),
+    ],
+)
+def test_features_that_cannot_be_followed(call, folder, tmp_path, settings, said):
+    trained(call, folder, "model.features.kinds=[mel]", "model.features.mels=10")
+    np.save(tmp_path / "wrong.npy", np.zeros((20, 3)))
+    status, _, err = made(call, *settings)
+    assert (status, err.count("\n")) == (1, 1)
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["data.labels=[speakr]"], "'speakr' is not a column of"),
+        (["model.features.kinds=[mel]", "model.features.hop=0"], "model.features.hop is 0, but it must be at least 1"),
+        (["model.features.kinds=[file]"], ".npy does not exist"),
+        (["model.context.pools=[1]"], "model.context.pools is 1, but it must be 8 to 65536"),
+        (["label_dropout=2"], "label_dropout is 2.0, but it must be 0 to 1"),
+    ],
+)
+def test_what_cannot_be_trained(call, folder, settings, said):
+    status, _, err = call("train", f"data.dir={folder}", "run.dir=run", *SMALL, *QUICK, *settings)
+    assert (status, err.count("\n")) == (1, 1)
+    assert said in err
