@@ -16,7 +16,12 @@ QUICK = {
     "evaluate": ["threads=1", "device=cpu"],
     "export": [],
 }
-SHORTER = {"minutes=15": "steps=3", "seconds=10": "seconds=0.1", "steps=5000": "steps=4"}
+SHORTER = {
+    "minutes=15": "steps=3",
+    "seconds=10": "seconds=0.1",
+    "steps=5000": "steps=4",
+    "resynthesise=20": "resynthesise=2",
+}
 
 
 def commands() -> list[list[str]]:
@@ -28,7 +33,8 @@ def test_commands_work_as_written(call, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / "recordings"
     folder.mkdir()
-    for name in ("intro", "a", "b", "c"):
+    for name in ("intro", "a", "b", "c", "deep/d", "deep/e"):
+        (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / f"{name}.wav", np.random.default_rng(len(name)).normal(0, 0.1, 4000), 16000)
     lines = commands()
     assert len(lines) >= 5
@@ -36,6 +42,8 @@ def test_commands_work_as_written(call, tmp_path, monkeypatch):
         command = program.removeprefix("wavenet-")
         assert command in QUICK
         shortened = [SHORTER.get(argument, argument) for argument in arguments]
+        if command == "train" and not any(argument.startswith("steps") for argument in shortened):
+            shortened += ["minutes=null", "steps=2"]
         if command == "generate" and not any(argument.startswith("seconds") for argument in shortened):
             shortened.append("seconds=0.1")
         status, _, err = call(command, *shortened, *QUICK[command])

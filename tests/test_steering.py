@@ -152,3 +152,9 @@ def test_what_cannot_be_trained(call, folder, settings, said):
     status, _, err = call("train", f"data.dir={folder}", "run.dir=run", *SMALL, *QUICK, *settings)
     assert (status, err.count("\n")) == (1, 1)
     assert said in err
+
+
+def test_what_was_learned_is_drawn(call, folder, tmp_path):
+    trained(call, folder, "data.labels=[speaker]", "model.features.kinds=[mel]", "model.features.mels=10")
+    for name in ("labels", "features", "curves", "samples/step_000003"):
+        assert (tmp_path / "run" / f"{name}.png").stat().st_size > 5000

@@ -31,6 +31,39 @@ def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
     return figure
 
 
+def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
+    """What was learned of labels: their vectors (n, C) on the two axes along which they differ most (PCA)."""
+    centred = vectors - vectors.mean(dim=0)
+    _, _, axes_of_most = torch.linalg.svd(centred, full_matrices=False)
+    places = torch.nn.functional.pad(centred @ axes_of_most[:2].t(), (0, max(2 - len(axes_of_most), 0))).numpy()
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    for label in dict.fromkeys(label for label, _ in names):
+        chosen = [i for i, (other, _) in enumerate(names) if other == label]
+        axes.scatter(places[chosen, 0], places[chosen, 1], label=label)
+        for i in chosen:
+            axes.annotate(names[i][1], places[i], xytext=(4, 4), textcoords="offset points")
+    axes.set(title="labels, by what was learned of them", xlabel="first principal axis", ylabel="second")
+    axes.legend()
+    return figure
+
+
+def upsampled(sound: Tensor, rows: Tensor, sample_rate: int) -> Figure:
+    """What was learned of features: rows (n, C), one per sample, each channel from blue to red, below the spectrogram
+    of the recording (n,) that they describe."""
+    figure = spectrograms({"recording": sound, "its features at the sample rate": sound}, sample_rate)
+    axes = figure.axes[1]
+    axes.clear()
+    scaled = (rows - rows.mean(dim=0)) / rows.std(dim=0).clamp(min=1e-6)
+    extent = (0, len(rows) / sample_rate, 0, rows.shape[1])
+    step = max(1, len(rows) // 2000)
+    axes.imshow(
+        scaled[::step].t().numpy(), origin="lower", aspect="auto", extent=extent, vmin=-3, vmax=3, cmap="RdBu_r"
+    )
+    axes.set(title="its features, upsampled to one row per sample", xlabel="seconds", ylabel="channel")
+    return figure
+
+
 def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
     """Bits per sample over steps: each series (n, 2) of step and bits, with horizontal levels to compare with."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")

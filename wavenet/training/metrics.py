@@ -37,6 +37,11 @@ class RunLog:
         plots.save(figure, path.with_suffix(".png"))
         self._board.add_figure(f"{path.stem}/spectrogram", figure, step)
 
+    def learned(self, step: int, name: str, figure: plots.Figure) -> None:
+        """Write a picture of what the model has learned so far to <name>.png, and to TensorBoard."""
+        plots.save(figure, self.folder / f"{name}.png")
+        self._board.add_figure(name, figure, step)
+
     def curves(self, baselines: dict[str, float]) -> None:
         """Draw the run's training and validation bits so far, with levels to compare with, to curves.png."""
         rows = [json.loads(line) for line in self._lines()]

@@ -19,11 +19,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from wavenet import annotations, checkpoint, distributions, evaluation, mulaw
+from wavenet import annotations, checkpoint, distributions, evaluation, mulaw, plots
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
 from wavenet.config import TrainConfig
-from wavenet.dataset import Batch, Windows, shuffled, split
+from wavenet.dataset import Batch, Span, Windows, shuffled, split
 from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError, CheckpointError, TrainingError
 from wavenet.evaluation import Baselines
@@ -314,8 +314,24 @@ class Trainer:
             self.reporter.say(f"step {self.step}: {warning}")
         recording = self.prepared.codes[span.start : span.stop][: max(made.samples, 1)].astype("int64")
         self.log.sound(self.step, path, mulaw.decode(torch.from_numpy(recording)))
+        self._draw_conditioning(span)
         if baselines:
             self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
+
+    @torch.inference_mode()
+    def _draw_conditioning(self, span: Span) -> None:
+        """Pictures of what labels and features have become."""
+        learned = self.averaged.conditioning
+        if self.log is None or learned is None:
+            return
+        if learned.labels is not None and len(learned.names) > 1:
+            self.log.learned(self.step, "labels", plots.embeddings(learned.names, learned.labels.detach().cpu()))
+        companion, first = self.annotations.companion(span.recording), span.start - span.origin
+        if learned.features is not None and companion.frames is not None:
+            stop = min(span.stop - span.origin, first + 2 * self.config.data.sample_rate)
+            rows = learned.features(companion.frames, first, stop).cpu()
+            recording = mulaw.decode(torch.from_numpy(self.prepared.codes[span.origin + first : span.origin + stop]))
+            self.log.learned(self.step, "features", plots.upsampled(recording, rows, self.config.data.sample_rate))
 
     def _stop_sampling(self, _: int) -> None:
         if self.stopped_by is not None:
