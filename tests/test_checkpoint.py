@@ -122,6 +122,12 @@ def test_a_full_disk_leaves_the_older_file(saved, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_files_have_the_mode_that_the_umask_leaves(saved, state):
+    (saved[1].parent / "plain").touch()
+    for path in (saved[1], state[1]):
+        assert path.stat().st_mode == (saved[1].parent / "plain").stat().st_mode
+
+
 class Surprise:
     def __reduce__(self):
         return (print, ("executed",))

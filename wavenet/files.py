@@ -10,14 +10,19 @@ from pathlib import Path
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place, on any failure it is removed.
 
-    Missing parent folders are created. Whatever stood at `path` stays whole until the rename. Raises OSError where the
-    folder cannot be written or the disk is full.
+    Missing parent folders are created. Whatever stood at `path` stays whole until the rename. The file gets the mode
+    that the umask leaves, whoever writes it. Raises OSError where the folder cannot be written or the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
+        temporary.unlink(missing_ok=True)  # of a killed process with this number
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        if temporary.stat().st_mode != mode:
+            temporary.chmod(mode)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
