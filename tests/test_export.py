@@ -70,21 +70,49 @@ def build(folder, target, *options):
     return folder / target
 
 
+@pytest.fixture(scope="module")
+def player(tmp_path_factory) -> Path:
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is not installed: the player cannot be built")
+    return build(tmp_path_factory.mktemp("build"), "wavenet-play")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed: the player cannot be built")
-def test_player_makes_pythons_samples(call, exported, tmp_path):
-    player = build(tmp_path / "build", "wavenet-play")
+def test_player_makes_pythons_samples(call, exported, player, tmp_path):
     for settings in (["seed=3", "seconds=1"], ["seed=4", "seconds=0.3", "temperature=0.8", "top_k=40", "top_p=0.9"]):
         done = subprocess.run([player, exported, tmp_path / "played.wav", *settings], check=False)
         assert done.returncode == 0
         code, _, error = call("generate", f"checkpoint={exported}", f"output={tmp_path / 'made.wav'}", *settings)
         assert code == 0, error
         assert (tmp_path / "played.wav").read_bytes() == (tmp_path / "made.wav").read_bytes()
-    done = subprocess.run(
-        [player, exported, tmp_path / "x.wav", "speed=3"], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "unknown setting speed" in done.stderr
+
+
+@pytest.mark.slow
+def test_player_says_what_is_wrong(exported, player, tmp_path):
+    def play(*arguments) -> tuple[int, str, str]:
+        done = subprocess.run([player, *arguments], cwd=tmp_path, check=False, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    for network, output, settings, status, said in (
+        (exported, "x.mp3", [], 2, "the output is x.mp3, but it must end in .wav"),
+        (exported, "no/x.wav", [], 1, "cannot write no/x.wav: the folder no does not exist"),
+        ("gone.wavenet", "x.wav", [], 1, "gone.wavenet does not exist"),
+        (exported, "x.wav", ["speed=3"], 2, "unknown setting speed; choose from seconds, seed, temperature"),
+        (exported, "x.wav", ["--seconds", "3"], 2, "unknown flag --seconds: settings are written name=value"),
+        (exported, "x.wav", ["top_k=3.5"], 2, "top_k is '3.5', but it must be a whole number of at least 0"),
+        (exported, "x.wav", ["seed=-1"], 2, "seed is '-1', but it must be a whole number of at least 0"),
+        (exported, "x.wav", ["top_p=0"], 2, "top_p is '0', but it must be greater than 0 and at most 1"),
+        (exported, "x.wav", ["seconds=0"], 2, "seconds is '0', but it must be a number greater than 0"),
+        (exported, "x.wav", ["seconds=300000"], 2, "seconds is 300000, but a WAV file holds at most 268435 at 8000"),
+    ):
+        code, _, error = play(network, output, *settings)
+        assert code == status
+        assert error.startswith(f"error: {said}")
+        assert error.count("\n") == 1
+    assert not list(tmp_path.glob("*.wav"))
+    code, out, error = play("-h")
+    assert (code, error) == (0, "")
+    assert "wavenet-play model.wavenet sound.wav" in out
 
 
 @pytest.mark.slow

@@ -1,16 +1,17 @@
 // wavenet-play: an exported network in, a WAV file out, with no Python installed.
 //
-//     wavenet-play model.wavenet sound.wav [seconds=5] [seed=0] [temperature=1] [top_k=0] [top_p=1] [instruction_set=auto]
-//
-// On one processor the same seed gives the same samples as wavenet-generate.
+// USAGE below says how it is called. On one processor the same seed gives the same samples as wavenet-generate.
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -21,6 +22,20 @@
 using namespace wavenet;
 
 namespace {
+
+constexpr const char* USAGE =
+    "wavenet-play model.wavenet sound.wav [name=value ...]\n"
+    "\n"
+    "Make a sound with a network that wavenet-export wrote, as a WAV file; one that is there is overwritten.\n"
+    "\n"
+    "  seconds=5             length\n"
+    "  seed=0                on one processor the same seed is the same sound\n"
+    "  temperature=1         below 1 is tamer, above 1 wilder; 0 always takes the likeliest code\n"
+    "  top_k=0               draw from the k likeliest codes alone; 0 draws from all\n"
+    "  top_p=1               draw from the smallest set of codes that holds this probability; 1 draws from all\n"
+    "  instruction_set=auto  avx512, avx2, neon or portable; auto is the fastest here\n";
+
+using Settings = std::map<std::string, std::string>;
 
 struct UsageError : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -86,14 +101,47 @@ class WavFile {
     std::ofstream file;
 };
 
-double number(const std::map<std::string, std::string>& settings, const char* name, double low, double high) {
+/// A setting as a number. Throws UsageError, which says what is allowed, for what is none or does not hold.
+double number(const Settings& settings, const char* name, bool (*holds)(double), const char* allowed) {
     const std::string& text = settings.at(name);
     char* end;
     double value = std::strtod(text.c_str(), &end);
-    if (*end || text.empty() || !(value >= low && value <= high))
-        throw UsageError(std::string(name) + " is '" + text + "', but it must be a number from " + std::to_string(low) +
-                         " to " + std::to_string(high));
+    if (*end || text.empty() || !std::isfinite(value) || !holds(value))
+        throw UsageError(std::string(name) + " is '" + text + "', but it must be " + allowed);
     return value;
+}
+
+uint64_t whole_number(const Settings& settings, const char* name) {
+    const std::string& text = settings.at(name);
+    errno = 0;
+    uint64_t value = std::strtoull(text.c_str(), nullptr, 10);
+    if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos || errno == ERANGE)
+        throw UsageError(std::string(name) + " is '" + text + "', but it must be a whole number of at least 0");
+    return value;
+}
+
+/// Throws before the long part where a sound cannot be written to `output`.
+void check_output(const std::filesystem::path& output) {
+    std::string ending = output.extension().string();
+    std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (ending != ".wav") throw UsageError("the output is " + output.string() + ", but it must end in .wav");
+    std::error_code ignored;
+    std::filesystem::path folder = output.parent_path();
+    if (std::filesystem::is_directory(output, ignored))
+        throw std::runtime_error("cannot write " + output.string() + ": it is a folder");
+    if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
+        throw std::runtime_error("cannot write " + output.string() + ": the folder " + folder.string() +
+                                 (std::filesystem::exists(folder, ignored) ? " is a file" : " does not exist"));
+}
+
+std::vector<uint8_t> read(const std::string& path) {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored))
+        throw std::runtime_error(path + " is a folder: give the file that wavenet-export wrote");
+    if (!std::filesystem::exists(path, ignored)) throw std::runtime_error(path + " does not exist");
+    std::ifstream in(path, std::ios::binary);
+    if (!in) throw std::runtime_error("cannot read " + path);
+    return {std::istreambuf_iterator<char>(in), {}};
 }
 
 Code choose_code(const std::string& name) {
@@ -106,34 +154,48 @@ Code choose_code(const std::string& name) {
 }
 
 void play(int count, char** arguments) {
-    std::map<std::string, std::string> settings = {{"seconds", "5"}, {"seed", "0"},  {"temperature", "1"},
-                                                   {"top_k", "0"},   {"top_p", "1"}, {"instruction_set", "auto"}};
+    Settings settings = {{"seconds", "5"}, {"seed", "0"},  {"temperature", "1"},
+                         {"top_k", "0"},   {"top_p", "1"}, {"instruction_set", "auto"}};
     std::vector<std::string> paths;
     for (int i = 1; i < count; i++) {
         std::string argument = arguments[i];
+        if (argument == "-h" || argument == "--help") {
+            std::fputs(USAGE, stdout);
+            return;
+        }
         size_t equals = argument.find('=');
+        std::string name = argument.substr(0, equals);
+        if (equals == std::string::npos && argument.rfind("-", 0) == 0)
+            throw UsageError("unknown flag " + argument + ": settings are written name=value, see --help");
         if (equals == std::string::npos) paths.push_back(argument);
-        else if (!settings.count(argument.substr(0, equals)))
-            throw UsageError("unknown setting " + argument.substr(0, equals));
-        else settings[argument.substr(0, equals)] = argument.substr(equals + 1);
+        else if (!settings.count(name))
+            throw UsageError("unknown setting " + name +
+                             "; choose from seconds, seed, temperature, top_k, top_p, instruction_set");
+        else settings[name] = argument.substr(equals + 1);
     }
     if (paths.size() != 2)
-        throw UsageError("usage: wavenet-play model.wavenet sound.wav [seconds=5] [seed=0] [temperature=1] [top_k=0] "
-                         "[top_p=1] [instruction_set=auto]");
-    Sampling sampling{number(settings, "temperature", 0, 1e6), int(number(settings, "top_k", 0, 256)),
-                      number(settings, "top_p", 1e-9, 1)};
-    double seconds = number(settings, "seconds", 0, 36000);
-    uint64_t seed = std::strtoull(settings["seed"].c_str(), nullptr, 10);
+        throw UsageError("two files are needed, not " + std::to_string(paths.size()) +
+                         ": wavenet-play model.wavenet sound.wav, see --help");
+    Sampling sampling{
+        number(settings, "temperature", [](double t) { return t >= 0; }, "a number of at least 0"),
+        int(std::min<uint64_t>(whole_number(settings, "top_k"), CODES)),
+        number(settings, "top_p", [](double p) { return p > 0 && p <= 1; }, "greater than 0 and at most 1")};
+    double seconds = number(settings, "seconds", [](double s) { return s > 0; }, "a number greater than 0");
+    uint64_t seed = whole_number(settings, "seed");
+    check_output(paths[1]);
 
-    std::ifstream in(paths[0], std::ios::binary);
-    if (!in) throw std::runtime_error("cannot read " + paths[0]);
-    std::vector<uint8_t> bytes((std::istreambuf_iterator<char>(in)), {});
+    std::vector<uint8_t> bytes = read(paths[0]);
     std::unique_ptr<Engine> engine;
     try {
         engine = choose_code(settings["instruction_set"]).make_engine(Network::parse(bytes.data(), bytes.size()));
     } catch (const FormatError& error) {
         throw std::runtime_error(paths[0] + ": " + error.what());
     }
+
+    double longest = std::floor((0xFFFFFFFFu - 36) / 2.0 / double(engine->sample_rate)); // of 32-bit sizes
+    if (seconds > longest)
+        throw UsageError("seconds is " + settings["seconds"] + ", but a WAV file holds at most " +
+                         std::to_string(int64_t(longest)) + " at " + std::to_string(engine->sample_rate) + " Hz");
 
     std::vector<uint64_t> state((engine->state_bytes() + 7) / 8);
     std::vector<float> logits(CODES);
