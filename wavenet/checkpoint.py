@@ -21,6 +21,14 @@ from wavenet.files import atomic
 from wavenet.model import WaveNet
 
 FORMAT_VERSION = 1
+GIVE = "give a run folder or a .safetensors file (wavenet-generate also takes an exported one)"
+RESUME = "resume= takes a run folder or its last.state"
+KINDS = {
+    b"WAVENET\n": "an exported network",
+    b"PK\x03\x04": "a training state",
+    **dict.fromkeys((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3"), "a recording"),
+}
+"""What a file is that begins so. A training state is a zip file of torch's."""
 MULAW = {"mu": MULAW_LEVELS - 1, "levels": MULAW_LEVELS, "rounding": "half up", "zero": MULAW_LEVELS // 2}
 """The convention of `wavenet.mulaw`, so that a reader of the file need not guess."""
 
@@ -63,12 +71,15 @@ def load(path: str | Path) -> Checkpoint:
     fit the model that its header describes.
     """
     path = find(path)
+    kind = _kind(path)
+    if kind not in ("a checkpoint", None):
+        raise CheckpointError(f"{path} is {kind}: {GIVE}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a readable checkpoint ({error}); is it cut short?") from error
+        raise CheckpointError(f"{path} is not a readable checkpoint: it is cut short or altered") from error
     if "wavenet" not in metadata:
         raise CheckpointError(f"{path} is a safetensors file of something else: it has no WaveNet header")
     try:
@@ -100,16 +111,16 @@ def load(path: str | Path) -> Checkpoint:
 
 
 def find(path: str | Path) -> Path:
-    """The shared file that `path` means: itself, or in a run folder the best one, else the last."""
+    """The shared file that `path` means: itself, or the best, else the last, of a run folder or of its checkpoints."""
     path = Path(path)
     if path.is_dir():
-        for name in ("best", "last"):
-            candidate = path / "checkpoints" / f"{name}.safetensors"
-            if candidate.is_file():
-                return candidate
-        raise CheckpointError(f"{path} holds no checkpoints/best.safetensors: give a run folder or a .safetensors file")
+        for folder in (path / "checkpoints", path):
+            for name in ("best", "last"):
+                if (folder / f"{name}.safetensors").is_file():
+                    return folder / f"{name}.safetensors"
+        raise CheckpointError(f"{path} holds no checkpoints/best.safetensors: {GIVE}")
     if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist: give a run folder or a .safetensors file")
+        raise CheckpointError(f"checkpoint {path} does not exist: {GIVE}")
     return path
 
 
@@ -122,13 +133,23 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
         raise _cannot_write(path, error) from error
 
 
-def load_state(path: str | Path) -> dict[str, Any]:
-    """Read a training state, or a run folder's last one. Raises CheckpointError if it is missing or damaged."""
+def find_state(path: str | Path) -> Path:
+    """The training state that `path` means: itself, or the last one of a run folder or of its checkpoints."""
     path = Path(path)
     if path.is_dir():
-        path = path / "checkpoints" / "last.state"
+        within = path / "last.state"
+        path = within if within.is_file() else path / "checkpoints" / "last.state"
     if not path.is_file():
-        raise CheckpointError(f"there is no training state at {path}: resume= takes a run folder or its last.state")
+        raise CheckpointError(f"there is no training state at {path}: {RESUME}")
+    return path
+
+
+def load_state(path: str | Path) -> dict[str, Any]:
+    """Read a training state, or a run folder's last one. Raises CheckpointError if it is missing or damaged."""
+    path = find_state(path)
+    kind = _kind(path)
+    if kind not in ("a training state", None):
+        raise CheckpointError(f"{path} is {kind}: {RESUME}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["format_version"] != FORMAT_VERSION:
@@ -138,9 +159,20 @@ def load_state(path: str | Path) -> dict[str, Any]:
     except CheckpointError:
         raise
     except Exception as error:  # torch.load raises a different class for every kind of damage
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path} is not a readable training state ({reason}); is it cut short?") from error
+        raise CheckpointError(f"{path} is not a readable training state: it is cut short or altered") from error
     return state
+
+
+def _kind(path: Path) -> str | None:
+    """What a file is by its first bytes, in words; None for what is not known."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(10)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
+    if start[8:] == b'{"':  # the length of a safetensors header, then the header
+        return "a checkpoint"
+    return next((kind for beginning, kind in KINDS.items() if start.startswith(beginning)), None)
 
 
 def _cannot_write(path: Path, error: Exception) -> CheckpointError:
