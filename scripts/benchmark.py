@@ -93,7 +93,7 @@ def commands(rounds: int) -> list[dict[str, Any]]:
         )
         generate = f"-m wavenet.cli.generate checkpoint={folder}/run device=cpu output={folder}/made seconds="
         for name, arguments in {
-            "import wavenet": ["-c", "import wavenet"],
+            "from wavenet import load": ["-c", "from wavenet import load"],
             "wavenet-train --help": ["-m", "wavenet.cli.train", "--help"],
             "wavenet-train steps=3": train.split(),
             "wavenet-generate seconds=0.01": (generate + "0.01").split(),

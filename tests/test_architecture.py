@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from wavenet import checkpoint
+
 ROOT = Path(__file__).parents[1] / "wavenet"
 BELOW_TRAINING = {"checkpoint", "config", "dataset", "distributions", "errors", "evaluation", "files", "generation"}
 BELOW_TRAINING |= {
@@ -116,10 +118,21 @@ def test_no_pickle_and_no_bare_except(path):
 
 
 def test_importing_the_library_stays_light():
-    heavy = "hydra", "omegaconf", "matplotlib", "rich", "tensorboard", "lightning_fabric", "joblib"
+    heavy = "torch", "hydra", "omegaconf", "matplotlib", "rich", "tensorboard", "lightning_fabric", "joblib"
     code = f"import sys, wavenet; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_librarys_names_are_there_when_asked_for():
+    import wavenet
+
+    assert set(wavenet.__all__) <= set(dir(wavenet))
+    for name in wavenet.__all__:
+        assert getattr(wavenet, name) is getattr(wavenet, name)
+    assert wavenet.load is checkpoint.load
+    with pytest.raises(AttributeError, match="has no attribute 'lod'"):
+        wavenet.lod  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The commands: every mistake is one line that names the setting, and the figures come out as documented."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
+import wavenet
 
 RATE = 8000
 QUICK = ["model=tiny", "steps=3", "crop=1024", "sample_every=0", f"data.sample_rate={RATE}", "device=cpu", "threads=1"]
@@ -42,6 +45,8 @@ def folder(tmp_path_factory):
         ("model=bse", "model=bse does not exist (did you mean model=base?)"),
         ("data.dir=/does/not/exist", "data.dir: /does/not/exist does not exist"),
         ("resume=/does/not/exist", "there is no training state at /does/not/exist"),
+        ("+steps=0", "steps is 0, but it must be at least 1"),
+        ("data.dir=", "data.dir is empty: give a path, as in data.dir=..."),
         ("hydra.rundir=x", "hydra.rundir: Key 'rundir' not in 'HydraConf'"),
     ],
 )
@@ -56,15 +61,21 @@ def test_a_mistake_is_one_line_and_status_1(call, override, said):
     ("command", "arguments", "said"),
     [
         ("train", ["steps"], "cannot understand 'steps'"),
-        ("train", ["--nonsense"], "unrecognized arguments"),
+        ("train", ["--hlep"], "unknown flag --hlep: settings are written name=value, see --help"),
+        ("generate", ["--seconds", "3"], "unknown flag --seconds: settings are written seconds=3, see --help"),
+        ("generate", ["checkpoint=x", "--seconds=3"], "unknown flag --seconds: settings are written seconds=3, see"),
+        ("train", ["--resume", "data.dir=x"], "unknown flag --resume: settings are written resume=..., see --help"),
+        ("train", ["--cfg"], "argument --cfg/-c: expected one argument; see --help"),
+        ("train", ["steps=1", "--multirun", "seed=1,2"], "cannot understand 'seed=1,2' here: write the settings next"),
         ("generate", [], "checkpoint is not set"),
     ],
 )
 def test_a_command_line_that_is_not_understood_is_status_2(call, command, arguments, said):
     status, _, err = call(command, *arguments)
     assert status == 2
+    assert err.startswith("error: ")
     assert said in err
-    assert "Traceback" not in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["train", "generate", "evaluate", "export"])
@@ -74,6 +85,32 @@ def test_help_tells_every_setting(call, command):
     assert out.count("(required)") == (0 if command == "train" else 1)
     expected = {"train": "optim.lr (0.", "generate": "top_p (1.0)", "evaluate": "data.dir (none)", "export": "(int8)"}
     assert expected[command] in out
+
+
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "export"])
+@pytest.mark.parametrize(("flag", "said"), [("--help", "Settings:"), ("--version", f"wavenet {wavenet.__version__}")])
+def test_help_and_version_do_without_torch(command, flag, said):
+    code = (
+        f"import sys; from wavenet.cli.{command} import main; sys.argv[1:] = [{flag!r}]; main(); "
+        "assert 'torch' not in sys.modules and 'hydra' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "export"])
+def test_ctrl_c_while_torch_is_imported_is_one_word(command, tmp_path):
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    given = ["data.dir=x"] if command == "train" else ["checkpoint=x"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"from wavenet.cli.{command} import main; main()", *given],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_the_main_job(call, folder, tmp_path):
@@ -133,7 +170,7 @@ def test_a_sweep_goes_on_past_a_failed_job(call, folder):
     status, _, err = call("train", *arguments)
     assert status == 1
     assert "error in job 1: optim.lr is -1.0" in err
-    assert "1 jobs of the sweep failed" in err
+    assert "1 job of the sweep failed" in err
     done = sorted(path.parts[-3] for path in Path("sweep").glob("*/checkpoints/best.safetensors"))
     assert [name.split("_")[0] for name in done] == ["0", "2"]
 

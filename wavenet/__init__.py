@@ -1,15 +1,39 @@
 """WaveNet: learn the sounds of a folder of recordings, and make more of them."""
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-from wavenet.checkpoint import Checkpoint, load
-from wavenet.config import ModelConfig
-from wavenet.errors import WaveNetError
-from wavenet.model import WaveNet
+if TYPE_CHECKING:
+    from wavenet.checkpoint import Checkpoint, load
+    from wavenet.config import ModelConfig
+    from wavenet.errors import WaveNetError
+    from wavenet.model import WaveNet
 
-try:
-    __version__ = version("wavenet")
-except PackageNotFoundError:  # a checkout that is not installed
-    __version__ = "0+unknown"
+    __version__: str
 
 __all__ = ["Checkpoint", "ModelConfig", "WaveNet", "WaveNetError", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """The names above, imported when they are first asked for, since torch comes with them."""
+    if name not in __all__:
+        raise AttributeError(f"module 'wavenet' has no attribute {name!r}")
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found: dict[str, Any] = {name: version("wavenet")}
+        except PackageNotFoundError:  # a checkout that is not installed
+            found = {name: "0+unknown"}
+    else:
+        from wavenet.checkpoint import Checkpoint, load
+        from wavenet.config import ModelConfig
+        from wavenet.errors import WaveNetError
+        from wavenet.model import WaveNet
+
+        found = {kind.__name__: kind for kind in (Checkpoint, ModelConfig, WaveNet, WaveNetError, load)}
+    globals().update(found)
+    return found[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ Hydra alone accepts a mistyped `+model.chanels=8` without a word. Here every ove
 Hydra sees it, whatever its prefix.
 """
 
+import argparse
 import dataclasses
 import difflib
 import os
@@ -42,11 +43,15 @@ def run(command: str, schema: type, job: Job) -> None:
     Exit status: 0; 1 for an error that the user can fix, one line on stderr; 2 for a command line not understood.
     Mistakes of ours keep their traceback. Under --multirun a failed job is reported and the others go on.
     """
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(describe(command, schema, groups(config_folder())), end="")
-        return
     try:
-        _run(command, schema, job)
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(describe(command, schema, groups(config_folder())), end="")
+        elif "--version" in sys.argv[1:]:
+            from wavenet import __version__
+
+            print(f"wavenet {__version__}")
+        else:
+            _run(command, schema, job)
     except WaveNetError as error:
         _fail(error)
     except KeyboardInterrupt:
@@ -57,7 +62,6 @@ def run(command: str, schema: type, job: Job) -> None:
 def _run(command: str, schema: type, job: Job) -> None:
     # only now: --help does without them
     import hydra
-    from hydra._internal.utils import get_args_parser
     from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -68,12 +72,13 @@ def _run(command: str, schema: type, job: Job) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, and `run` decides what is shown
     multirun = bool({"-m", "--multirun"} & set(sys.argv))
     sys.argv[1:] = [argument if multirun else quote_path(argument) for argument in map(expand_home, sys.argv[1:])]
-    arguments = get_args_parser().parse_args()
+    arguments = parse_flags(setting_names(schema))
     folders = [config_folder()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
     check_overrides(arguments.overrides, schema, *folders)
-    # Hydra wants a plus before an entry that is not there yet
+    # Hydra wants a plus before an entry that is not there yet, and none before one that is
     new = tuple(f"{name}." for name in open_settings(schema))
-    sys.argv[1:] = [f"+{argument}" if argument.startswith(new) else argument for argument in sys.argv[1:]]
+    bare = [argument if argument.lstrip("+").startswith("hydra") else argument.lstrip("+") for argument in sys.argv[1:]]
+    sys.argv[1:] = [f"+{argument}" if argument.startswith(new) else argument for argument in bare]
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
 
     errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep
@@ -94,9 +99,33 @@ def _run(command: str, schema: type, job: Job) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_in_words(error)) from error
     if errors and arguments.multirun:
-        raise WaveNetError(f"{len(errors)} jobs of the sweep failed, for the reasons above; the others are done")
+        failed = "1 job" if len(errors) == 1 else f"{len(errors)} jobs"
+        raise WaveNetError(f"{failed} of the sweep failed, as told above; the others are done")
     if errors:
         raise errors[0]
+
+
+def parse_flags(names: list[str]) -> argparse.Namespace:
+    """The command line as Hydra sees it. Raises UsageError for a flag that is none, with the setting it may mean."""
+    from hydra._internal.utils import get_args_parser
+
+    parser: Any = get_args_parser()
+    parser.allow_abbrev, parser.error = False, _refuse
+    arguments, unknown = parser.parse_known_args()
+    if unknown and unknown[0].startswith("-"):
+        flag, _, value = unknown[0].partition("=")
+        name, following = flag.lstrip("-"), sys.argv[sys.argv.index(unknown[0]) + 1 :]
+        if not value and following and not following[0].startswith("-") and "=" not in following[0]:
+            value = following[0]
+        example = f"{name}={value or '...'}" if name in names else "name=value"
+        raise UsageError(f"unknown flag {flag}: settings are written {example}, see --help")
+    if unknown:
+        raise UsageError(f"cannot understand {unknown[0]!r} here: write the settings next to each other, flags first")
+    return arguments
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UsageError(f"{message}; see --help")
 
 
 def config_folder() -> Path:
@@ -164,6 +193,8 @@ def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
         except HydraException as error:
             raise UsageError(f"cannot understand {override!r}: settings are written name=value, see --help") from error
         key = parsed.key_or_group
+        if key.split(".")[-1] in PATHS and parsed.value() == "":
+            raise ConfigError(f"{key} is empty: give a path, as in {key}=...")
         if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
             continue
         if key in options:

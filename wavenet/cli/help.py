@@ -47,7 +47,8 @@ def describe(command: str, schema: type, groups: dict[str, list[str]]) -> str:
     lines.append("Settings:")
     lines += _settings(schema(), docs, "")
     lines.append(
-        "\nFlags: --multirun (a sweep: a,b,c in a value), --cfg job (show the settings), --config-dir (your presets)."
+        "\nFlags: --multirun (a sweep: a,b,c in a value), --cfg job (show the settings), --config-dir (your presets),\n"
+        "--version."
     )
     return "\n".join(lines) + "\n"
 

@@ -8,9 +8,8 @@ from rich.table import Table
 from wavenet import checkpoint, evaluation, fidelity, mulaw
 from wavenet.annotations import Annotations
 from wavenet.checkpoint import Checkpoint
-from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.generate import device_of
+from wavenet.cli.jobs.generate import device_of
 from wavenet.config import EvaluateConfig
 from wavenet.dataset import Span, Windows, split
 from wavenet.errors import AudioError, ConfigError
@@ -23,11 +22,7 @@ MEASURED = 8
 """Recordings that an engine's int8 scales are measured under."""
 
 
-def main() -> None:
-    app.run("evaluate", EvaluateConfig, _evaluate)
-
-
-def _evaluate(config: EvaluateConfig) -> float:
+def job(config: EvaluateConfig) -> float:
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
@@ -115,7 +110,3 @@ def _resynthesise(
         table.add_row(name.replace("_", " "), "not measured" if means[name] is None else f"{means[name]:.3f}")
     display.console.print(table)
     return means
-
-
-if __name__ == "__main__":
-    main()

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from wavenet import checkpoint
 from wavenet.checkpoint import Checkpoint
-from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.generate import choose_labels
+from wavenet.cli.jobs.generate import choose_labels
 from wavenet.conditioning import Companion
 from wavenet.config import ExportConfig
 from wavenet.errors import CheckpointError, ConfigError
@@ -16,11 +15,7 @@ from wavenet.generation import CompiledEngine, exported
 from wavenet.model import WaveNet
 
 
-def main() -> None:
-    app.run("export", ExportConfig, _export)
-
-
-def _export(config: ExportConfig) -> None:
+def job(config: ExportConfig) -> None:
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     check_report(config.report)
     output = Path(config.output).expanduser()
@@ -46,7 +41,3 @@ def _settled(config: ExportConfig, loaded: Checkpoint) -> WaveNet:
     if not model.conditioning.constant:
         raise ConfigError(f"{loaded.path} follows features or its own past, which an exported file cannot hold yet")
     return fixed(model, model.conditioning(Companion(labels), 0, 1)[0])
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,6 @@ import torch
 
 from wavenet import annotations, audio, checkpoint, features, fidelity, mulaw, native
 from wavenet.checkpoint import Checkpoint
-from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.conditioning import Companion
 from wavenet.config import FeatureConfig, GenerateConfig
@@ -22,11 +21,7 @@ from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, 
 DEFAULT_SECONDS = 5.0
 
 
-def main() -> None:
-    app.run("generate", GenerateConfig, _generate)
-
-
-def _generate(config: GenerateConfig) -> None:
+def job(config: GenerateConfig) -> None:
     engine, where, conditions, length = load_engine(config)
     rate = engine.sample_rate
     seeds = [config.seed + i for i in range(config.count)]
@@ -201,7 +196,3 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
     return torch.device(name)
-
-
-if __name__ == "__main__":
-    main()

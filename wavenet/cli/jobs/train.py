@@ -10,18 +10,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from wavenet import checkpoint
-from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.config import TrainConfig
 from wavenet.errors import TrainingError
 from wavenet.training import train
 
 
-def main() -> None:
-    app.run("train", TrainConfig, _train)
-
-
-def _train(config: TrainConfig) -> float | None:
+def job(config: TrainConfig) -> float | None:
     run_dir, report = Path(config.run.dir or "run").expanduser(), config.report
     if config.resume is not None:
         config, run_dir = _resumed(config, run_dir)
@@ -85,7 +80,3 @@ def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     if "run.dir" not in overrides:
         run_dir = state_path if state_path.is_dir() else state_path.parents[1]
     return config, run_dir
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,20 @@
+"""wavenet-evaluate: bits per sample of a folder of recordings under a checkpoint."""
+
+from typing import Any
+
+from wavenet.cli import app
+from wavenet.config import EvaluateConfig
+
+
+def main() -> None:
+    app.run("evaluate", EvaluateConfig, _job)
+
+
+def _job(config: EvaluateConfig) -> Any:
+    from wavenet.cli.jobs.evaluate import job  # only now: --help does without torch
+
+    return job(config)
+
+
+if __name__ == "__main__":
+    main()

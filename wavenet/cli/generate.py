@@ -1,0 +1,20 @@
+"""wavenet-generate: a checkpoint in, WAV or FLAC files out."""
+
+from typing import Any
+
+from wavenet.cli import app
+from wavenet.config import GenerateConfig
+
+
+def main() -> None:
+    app.run("generate", GenerateConfig, _job)
+
+
+def _job(config: GenerateConfig) -> Any:
+    from wavenet.cli.jobs.generate import job  # only now: --help does without torch
+
+    return job(config)
+
+
+if __name__ == "__main__":
+    main()

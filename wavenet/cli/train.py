@@ -1,0 +1,20 @@
+"""wavenet-train: a folder of recordings in, a run folder out."""
+
+from typing import Any
+
+from wavenet.cli import app
+from wavenet.config import TrainConfig
+
+
+def main() -> None:
+    app.run("train", TrainConfig, _job)
+
+
+def _job(config: TrainConfig) -> Any:
+    from wavenet.cli.jobs.train import job  # only now: --help does without torch
+
+    return job(config)
+
+
+if __name__ == "__main__":
+    main()
