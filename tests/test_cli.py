@@ -165,6 +165,23 @@ def test_resume_takes_the_settings_of_the_run(call, folder):
     assert "model.residual_channels is 24 there, 16 here" in err
 
 
+def test_more_minutes_and_the_way_on_are_said(call, folder):
+    status, out, _ = call("train", f"data.dir={folder}", "run.dir=a run", *QUICK)
+    assert "hear it: wavenet-generate 'checkpoint=a run'" in out
+    status, _, err = call("train", f"data.dir={folder}", "run.dir=a run", *QUICK)
+    assert status == 1
+    assert err == (
+        "error: run.dir: a run already holds a run: go on with it by resume='a run', or choose another run.dir\n"
+    )
+    status, _, err = call("train", "resume=a run")
+    assert status == 1
+    assert err.startswith("error: a run is at step 3 of 3: give steps= above 3, or minutes= to train so much longer")
+    status, out, err = call("train", "resume=a run/checkpoints", "minutes=0.01", "report=r.json")
+    assert (status, err) == (0, "")
+    assert "run folder: a run\n" in out
+    assert json.loads(Path("r.json").read_text())["steps"] > 3
+
+
 def test_a_sweep_goes_on_past_a_failed_job(call, folder):
     arguments = ["--multirun", "optim.lr=0.01,-1,0.02", f"data.dir={folder}", "run.dir=sweep", *QUICK]
     status, _, err = call("train", *arguments)

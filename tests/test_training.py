@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 
 from wavenet import checkpoint
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from wavenet.errors import AudioError, CheckpointError, TrainingError
+from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.training import Reporter, train, trainer
 
 RATE = 4000
@@ -116,6 +118,45 @@ def test_minutes_choose_the_steps(settings, tmp_path):
     result = train(settings(minutes=0.05, steps=10**6), tmp_path / "run")
     assert trainer.WARM_STEPS < result.steps < 10**4
     assert 2 < time.perf_counter() - began < 12
+
+
+def test_a_run_is_never_trained_over(settings, tmp_path):
+    train(settings(steps=1), tmp_path / "a run")
+    said = f"a run already holds a run: go on with it by resume='{tmp_path}/a run', or choose another run.dir"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        train(settings(steps=1), tmp_path / "a run")
+    shutil.rmtree(tmp_path / "a run" / "checkpoints")
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        train(settings(steps=1), tmp_path / "a run")
+
+
+def test_a_run_at_its_last_step_says_how_to_go_on(settings, tmp_path):
+    train(settings(steps=3), tmp_path / "run")
+    for steps in (3, 2):
+        with pytest.raises(ConfigError, match=r"is at step 3 of 3: give steps= above 3, or minutes= to train"):
+            train(settings(steps=steps, resume=str(tmp_path / "run")), tmp_path / "run")
+    assert train(settings(steps=4, resume=str(tmp_path / "run")), tmp_path / "run").steps == 4
+
+
+def test_a_run_by_time_that_was_stopped_has_what_is_left_of_it(settings, tmp_path):
+    run = tmp_path / "run"
+    train(settings(minutes=0.1), run, Stop(3))
+    state = checkpoint.load_state(run)
+    assert 0 < state["seconds"] < 6
+    state["seconds"] = 4.5  # of 6
+    checkpoint.save_state(run / "checkpoints" / "last.state", state)
+    began = time.perf_counter()
+    train(settings(minutes=0.1, resume=str(run)), run)
+    assert 5.5 < checkpoint.load_state(run)["seconds"] < 12
+    assert time.perf_counter() - began < 5
+
+    ended = checkpoint.load_state(run)
+    with pytest.raises(ConfigError, match=r"is at step (\d+) of \1: give steps="):
+        train(settings(minutes=0.1, resume=str(run)), run)
+    more = ended["seconds"] / 60 + 0.02  # 1.2 seconds
+    result = train(settings(minutes=more, steps=1, resume=str(run)), run)
+    assert result.steps > ended["step"] + trainer.WARM_STEPS
+    assert 1 < checkpoint.load_state(run)["seconds"] - ended["seconds"] < 6
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(settings, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What the commands show: a live progress line on a terminal, plain lines now and then elsewhere; reports as JSON."""
 
 import json
+import shlex
 import time
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,11 @@ def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def setting(name: str, path: Path) -> str:
+    """name=path as a shell takes it, spaces and all."""
+    return shlex.quote(f"{name}={path}")
 
 
 def check_report(path: str | None) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import dataclasses
 import math
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from wavenet.conditioning import Piece
 from wavenet.config import TrainConfig
 from wavenet.dataset import Batch, Span, Windows, shuffled, split
 from wavenet.distributions import IGNORED
-from wavenet.errors import AudioError, CheckpointError, TrainingError
+from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.evaluation import Baselines
 from wavenet.files import atomic
 from wavenet.generation import Conditions, make_engine, render
@@ -74,9 +75,16 @@ class Objective(nn.Module):
 def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
     """Train as `config` says, leaving everything under `run_dir`.
 
-    Raises AudioError for a folder that cannot be used, CheckpointError for a state that cannot be resumed or written,
-    and TrainingError where the loss is not finite, memory runs out, or the run folder cannot be written.
+    `minutes` includes those that a resumed run has had already. Raises ConfigError for a `run_dir` that holds a run,
+    unless one is resumed, and where that one is at its last step, AudioError for a folder that cannot be used,
+    CheckpointError for a state that cannot be resumed or written, and TrainingError where the loss is not finite,
+    memory runs out, or the run folder cannot be written.
     """
+    if config.resume is None and ((run_dir / "checkpoints").exists() or (run_dir / "metrics.jsonl").exists()):
+        raise ConfigError(
+            f"run.dir: {run_dir} already holds a run: go on with it by resume={shlex.quote(str(run_dir))}, "
+            "or choose another run.dir"
+        )
     keep_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -93,7 +101,7 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     except OSError as error:
         raise TrainingError(
             f"cannot write to {run_dir} ({error}); free space or choose another run.dir. "
-            f"The last checkpoint is whole: resume={run_dir}"
+            f"The last checkpoint is whole: resume={shlex.quote(str(run_dir))}"
         ) from error
     finally:
         trainer.close()
@@ -121,7 +129,8 @@ class Trainer:
         self.valid_bits: float | None = None
         self.samples, self.seconds, self.steps_here = 0, 0.0, 0  # of this process
         self.steps_fixed = config.minutes is None
-        self.began, self.per_step = time.perf_counter(), 0.0
+        self.began, self.per_step = time.perf_counter(), 0.0  # seconds, those of a resumed run's earlier part included
+        self.given = 60 * (config.minutes or 0)  # seconds, from here on
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         if config.resume is not None:
             self._restore(checkpoint.load_state(Path(config.resume).expanduser()))
@@ -208,7 +217,7 @@ class Trainer:
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
                 f"the loss is not finite at step {self.step + 1}: lower optim.lr (now {config.optim.lr:g}) or use "
-                f"precision=float32; the last checkpoint is whole: resume={self.run_dir} optim.lr=..."
+                f"precision=float32; the last checkpoint is whole: resume={shlex.quote(str(self.run_dir))} optim.lr=..."
             )
         factor = learning_rate_factor(self.step, self.steps, config.optim)
         for optimizer in self.optimizers:
@@ -247,13 +256,15 @@ class Trainer:
         self.samples += samples * self.fabric.world_size
         self.seconds += seconds
         self.steps_here += 1
-        if self.config.minutes is None or self.steps_fixed:
-            return
         self.per_step += (seconds - self.per_step) / min(self.steps_here, 30)
-        if self.steps_here > WARM_STEPS:
-            left = 60 * self.config.minutes - (time.perf_counter() - self.began)
-            self.steps = self.step + max(1, round(left / self.per_step))
-            self.steps_fixed = left < 0.6 * 60 * self.config.minutes
+        if not self.steps_fixed and self.steps_here > WARM_STEPS:
+            self.steps_fixed = self._steps_by_time() < 0.6 * self.given
+
+    def _steps_by_time(self) -> float:
+        """Sets the number of steps by what is left of `minutes`, in seconds, which it returns."""
+        left = 60 * (self.config.minutes or 0) - (time.perf_counter() - self.began)
+        self.steps = self.step + max(1, round(left / self.per_step))
+        return left
 
     # ---- what happens now and then
 
@@ -368,6 +379,8 @@ class Trainer:
             "step": self.step,
             "steps": self.steps,
             "steps_fixed": self.steps_fixed,
+            "seconds": time.perf_counter() - self.began,
+            "per_step": self.per_step,
             "best_bits": self.best_bits,
             "best_step": self.best_step,
             "valid_bits": self.valid_bits,
@@ -413,8 +426,21 @@ class Trainer:
                 group["peak_lr"] = peak  # the settings win: a resumed run may lower its learning rate
         self.step, self.valid_bits = state["step"], state["valid_bits"]
         self.best_bits, self.best_step = state["best_bits"], state["best_step"]
-        if self.config.minutes is not None and self.config.minutes == state["config"]["minutes"]:
-            self.steps, self.steps_fixed = state["steps"], state["steps_fixed"]
+        self.began -= state.get("seconds", 0.0)
+        self.given -= state.get("seconds", 0.0)
+        self.per_step = state.get("per_step", 0.0)
+        if self.config.minutes is not None:
+            if state["steps_fixed"] and self.config.minutes == state["config"]["minutes"]:
+                self.steps, self.steps_fixed = state["steps"], True
+            elif self.per_step:
+                self._steps_by_time()
+            else:  # its speed is not known yet
+                self.steps += self.step
+        if self.step >= self.steps:
+            raise ConfigError(
+                f"{self.config.resume} is at step {self.step} of {state['steps']}: give steps= above {self.step}, "
+                "or minutes= to train so much longer"
+            )
         torch.set_rng_state(state["random"])
 
     # ---- words and files

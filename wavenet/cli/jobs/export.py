@@ -1,10 +1,11 @@
 """wavenet-export: a checkpoint in, one file out that plays without Python."""
 
+import shlex
 from pathlib import Path
 
 from wavenet import checkpoint
 from wavenet.checkpoint import Checkpoint
-from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.display import Display, check_report, setting, write_report
 from wavenet.cli.jobs.generate import choose_labels
 from wavenet.conditioning import Companion
 from wavenet.config import ExportConfig
@@ -28,7 +29,8 @@ def job(config: ExportConfig) -> None:
         raise CheckpointError(f"cannot write {output} ({error.strerror}); choose another output") from error
     with Display() as display:
         display.say(f"wrote {output}: {len(packed) / 1e6:.2f} MB, {engine.precision}, {engine.sample_rate} Hz")
-        display.say(f"play it: wavenet-generate checkpoint={output}, or wavenet-play {output} sound.wav")
+        play = f"wavenet-generate {setting('checkpoint', output)}, or wavenet-play {shlex.quote(str(output))} sound.wav"
+        display.say(f"play it: {play}")
     write_report(config.report, {"file": str(output), "bytes": len(packed), "precision": engine.precision})
 
 

@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from wavenet import checkpoint
-from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.display import Display, check_report, setting, write_report
 from wavenet.config import TrainConfig
 from wavenet.errors import TrainingError
 from wavenet.training import train
@@ -51,26 +51,28 @@ def job(config: TrainConfig) -> float | None:
             },
         )
         if result.stopped_by is not None:
-            display.say(f"stopped at step {result.steps}; continue with: wavenet-train resume={run_dir}")
+            display.say(f"stopped at step {result.steps}; continue with: wavenet-train {setting('resume', run_dir)}")
             sys.exit(128 + result.stopped_by)
         display.say(f"done: {result.steps} steps at {result.samples_per_second:,.0f} samples/s")
-        display.say(f"hear it: wavenet-generate checkpoint={run_dir}")
+        display.say(f"hear it: wavenet-generate {setting('checkpoint', run_dir)}")
     return result.bits_per_sample
 
 
 def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     """The stored run's settings, with those of the command line on top; and its folder, unless another is given."""
-    state_path = Path(given.resume or "").expanduser()
-    stored = checkpoint.load_state(state_path)["config"]
+    state_path = checkpoint.find_state(Path(given.resume or "").expanduser())
+    state = checkpoint.load_state(state_path)
     overrides = [override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task]
-    merged: Any = OmegaConf.merge(OmegaConf.structured(TrainConfig), stored)
+    merged: Any = OmegaConf.merge(OmegaConf.structured(TrainConfig), state["config"])
     asked: Any = OmegaConf.structured(given)
     if "experiment" in overrides:
         merged = asked
     for name in overrides:
         if name != "experiment":
             OmegaConf.update(merged, name, OmegaConf.select(asked, name), merge=False)
-    if "steps" in overrides and "minutes" not in overrides:
+    if given.minutes is not None and {"minutes", "experiment"} & set(overrides):  # so many more
+        merged.minutes = state.get("seconds", 0.0) / 60 + given.minutes
+    elif "steps" in overrides:
         merged.minutes = None
     merged.resume = given.resume
     if "report" not in overrides:
@@ -78,5 +80,6 @@ def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     assert isinstance(merged, DictConfig)
     config: Any = OmegaConf.to_object(merged)
     if "run.dir" not in overrides:
-        run_dir = state_path if state_path.is_dir() else state_path.parents[1]
+        folder = state_path.parent if state_path.parent.name else state_path.parent.absolute()
+        run_dir = folder.parent
     return config, run_dir
