@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import soundfile
 import torch
 from conftest import KINDS, tone
 
-from wavenet import mulaw, preparation
+from wavenet import audio, mulaw, preparation
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError
 from wavenet.preparation import prepare
@@ -34,7 +35,7 @@ def test_good_files_are_used_and_bad_ones_named(config):
     assert "damaged" in reasons["broken.wav"]
     assert "empty" in reasons["empty.wav"]
     assert "silent" in reasons["silent.wav"]
-    assert "0.010 s short" in reasons["short.wav"]
+    assert "it is only 0.010 s long" in reasons["short.wav"]
     assert "NaN" in reasons["nan.wav"]
     assert "no samples" in reasons["nothing.wav"]
     words = "\n".join(prepared.report())
@@ -92,7 +93,7 @@ def test_no_usable_file_is_one_clear_error(tmp_path):
     with pytest.raises(AudioError, match="holds no recordings"):
         prepare(config)
     (tmp_path / "x.wav").write_bytes(b"")
-    with pytest.raises(AudioError, match=r"none of the 1 recordings .*x\.wav: the file is empty"):
+    with pytest.raises(AudioError, match=r"no recording in .* can be used \(x\.wav: the file is empty\)"):
         prepare(config)
     with pytest.raises(AudioError, match=r"data\.dir: .*gone does not exist"):
         prepare(DataConfig(dir=str(tmp_path / "gone")))
@@ -102,6 +103,31 @@ def test_no_usable_file_is_one_clear_error(tmp_path):
     soundfile.write(tmp_path / "y.wav", tone(300, 16000), 16000)
     with pytest.raises(AudioError, match=r"set data\.cache_dir"):
         prepare(DataConfig(dir=str(tmp_path), cache_dir=str(tmp_path / "file" / "cache")))
+
+
+def test_files_of_other_kinds_and_links_to_nowhere_are_told(tmp_path):
+    config = DataConfig(dir=str(tmp_path), cache_dir=str(tmp_path / ".cache"))
+    for name in ("a.m4a", "b/c.M4A", "d.wma", ".e.wma", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    said = "ignored 3 files of other kinds: .m4a (2), .wma (1); convert them to WAV or FLAC"
+    with pytest.raises(AudioError, match=f"holds no recordings .*; {re.escape(said)}"):
+        prepare(config)
+    (tmp_path / "lost.wav").symlink_to(tmp_path / "gone.wav")
+    with pytest.raises(AudioError, match=r"can be used \(lost\.wav: it is a link that leads nowhere\)"):
+        prepare(config)
+    soundfile.write(tmp_path / "x.wav", tone(300, 16000), 16000)
+    lines = prepare(config).report()
+    assert lines[0].startswith(f"{tmp_path}: 1 recording, ")
+    assert lines[1:] == ["left out 1:", "  lost.wav: it is a link that leads nowhere", said]
+
+
+@pytest.mark.skipif(not audio.OPUS, reason="this libsndfile reads no Opus")
+def test_opus_is_read(tmp_path):
+    soundfile.write(tmp_path / "x.opus", tone(300, 48000), 48000, format="OGG", subtype="OPUS")
+    prepared = prepare(DataConfig(dir=str(tmp_path), cache_dir=str(tmp_path / ".cache")))
+    assert [recording.name for recording in prepared.recordings] == ["x.opus"]
+    assert abs(prepared.recordings[0].samples - 8000) < 200
 
 
 PREPARE = """

@@ -18,8 +18,14 @@ from torchaudio.transforms import Resample
 
 from wavenet.errors import AudioError
 
-EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+OPUS = (".opus",) if "OPUS" in soundfile.available_subtypes("OGG") else ()
+EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", *OPUS, ".mp3", ".aiff", ".aif")
 """What counts as a recording, in any case; what is in the file is told from its contents."""
+UNREAD = {
+    *(".3gp", ".aac", ".ac3", ".aifc", ".amr", ".ape", ".au", ".avi", ".caf", ".m4a", ".m4b", ".mka", ".mkv", ".mov"),
+    *(".mp2", ".mp4", ".mpc", ".opus", ".ra", ".snd", ".w64", ".weba", ".webm", ".wma", ".wv"),
+} - set(EXTENSIONS)
+"""What holds sound too, but has to be converted."""
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}
 RATES = range(1000, 768001)

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +61,21 @@ class Prepared:
     skipped: list[Skipped]
     cache: Path
     """Folder on disk that the codes lie in."""
+    ignored: dict[str, int] = field(default_factory=dict)
+    """How many files of each kind that cannot be read, {".m4a": 2} say."""
 
     def report(self, limit: int = 8) -> list[str]:
         """What was used and what was left out and why, in lines of words."""
         minutes = len(self.codes) / self.sample_rate / 60
-        lines = [f"{self.folder}: {len(self.recordings)} recordings, {minutes:.1f} minutes at {self.sample_rate} Hz"]
+        used = counted(len(self.recordings), "recording")
+        lines = [f"{self.folder}: {used}, {minutes:.1f} minutes at {self.sample_rate} Hz"]
         if self.skipped:
             lines.append(f"left out {len(self.skipped)}:")
             lines += [f"  {printable(skip.name)}: {skip.reason}" for skip in self.skipped[:limit]]
             if len(self.skipped) > limit:
                 lines.append(f"  and {len(self.skipped) - limit} more")
+        if self.ignored:
+            lines.append(_of_other_kinds(self.ignored))
         return lines
 
 
@@ -81,10 +86,16 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
     AudioError where the folder does not exist, holds nothing usable, or the cache cannot be written.
     """
     folder = find_folder(config)
-    files = sorted(path for path in folder.rglob("*") if _is_recording(path, folder))
-    if not files:
-        kinds = ", ".join(extension[1:] for extension in audio.EXTENSIONS)
-        raise AudioError(f"data.dir: {folder} holds no recordings ({kinds}), nor does any folder in it")
+    shown = [path for path in sorted(folder.rglob("*")) if not _is_hidden(path, folder)]
+    named = [path for path in shown if path.suffix.lower() in audio.EXTENSIONS]
+    files = [path for path in named if path.is_file()]
+    lost = [path.relative_to(folder).as_posix() for path in named if path.is_symlink() and not path.exists()]
+    kinds = [path.suffix.lower() for path in shown if path.suffix.lower() in audio.UNREAD and path.is_file()]
+    ignored = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+    if not files and not lost:
+        readable = ", ".join(extension[1:] for extension in audio.EXTENSIONS)
+        others = f"; {_of_other_kinds(ignored)}" if ignored else ""
+        raise AudioError(f"data.dir: {folder} holds no recordings ({readable}), nor does any folder in it{others}")
     cache = _cache_root(config) / _key(config, folder, files)
     try:
         if not (cache / "index.json").is_file():
@@ -94,14 +105,16 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
     except OSError as error:
         raise AudioError(f"cannot keep prepared audio in {cache.parent} ({error}); set data.cache_dir") from error
     recordings = [Recording(**entry) for entry in index["recordings"]]
-    skipped = [Skipped(**entry) for entry in index["skipped"]]
+    skipped = [Skipped(name, "it is a link that leads nowhere") for name in lost]
+    skipped += [Skipped(**entry) for entry in index["skipped"]]
     if not recordings:
         reasons = "; ".join(f"{printable(skip.name)}: {skip.reason}" for skip in skipped[:3])
-        raise AudioError(f"data.dir: none of the {len(skipped)} recordings in {folder} can be used ({reasons})")
+        more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        raise AudioError(f"data.dir: no recording in {folder} can be used ({reasons}{more})")
     if size != sum(recording.samples for recording in recordings):
         raise AudioError(f"prepared audio in {cache} was altered; delete that folder and run again")
     codes = np.memmap(cache / "codes.u8", dtype=np.uint8, mode="r")
-    return Prepared(folder, config.sample_rate, codes, recordings, skipped, cache)
+    return Prepared(folder, config.sample_rate, codes, recordings, skipped, cache, ignored)
 
 
 def find_folder(config: DataConfig) -> Path:
@@ -123,9 +136,19 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def _is_recording(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in audio.EXTENSIONS and not hidden and path.is_file()
+def counted(number: int, thing: str) -> str:
+    """1 recording, 2 recordings."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _of_other_kinds(ignored: dict[str, int]) -> str:
+    kinds = ", ".join(f"{kind} ({number})" for kind, number in ignored.items())
+    files = counted(sum(ignored.values()), "file")
+    return f"ignored {files} of other kinds: {kinds}; convert them to WAV or FLAC"
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _cache_root(config: DataConfig) -> Path:
@@ -210,5 +233,5 @@ def _decode(path: Path, part: Path, config: DataConfig) -> tuple[int, int] | str
         (loud,) = np.nonzero((amplitudes >= threshold)[codes])
         first, last = int(loud[0]), int(loud[-1]) + 1
     if last - first < max(config.min_seconds * config.sample_rate, 1):
-        return f"it is {(last - first) / config.sample_rate:.3f} s short; data.min_seconds is {config.min_seconds}"
+        return f"it is only {(last - first) / config.sample_rate:.3f} s long; data.min_seconds is {config.min_seconds}"
     return first, last

@@ -14,7 +14,7 @@ from wavenet.config import EvaluateConfig
 from wavenet.dataset import Span, Windows, split
 from wavenet.errors import AudioError, ConfigError
 from wavenet.generation import Conditions, make_engine
-from wavenet.preparation import prepare
+from wavenet.preparation import counted, prepare
 
 CROP = 16384
 """Samples scored in one forward."""
@@ -68,7 +68,7 @@ def job(config: EvaluateConfig) -> float:
         ):
             table.add_row(name, f"{value:.3f}")
         display.console.print(table)
-        display.say(f"{len(spans)} recordings, {samples} samples: {measured.verdict(per_sample)}")
+        display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {measured.verdict(per_sample)}")
         nearness = {}
         if config.resynthesise:
             nearness = _resynthesise(
@@ -102,7 +102,7 @@ def _resynthesise(
         recording = mulaw.decode(torch.from_numpy(known.prepared.codes[span.start : span.stop].astype("int64")))
         made = evaluation.resynthesise(engine, model.conditioning, known, span, seed=number)
         found.append(fidelity.compare(recording, made, loaded.sample_rate))
-    table = Table("made again from features", f"mean of {len(chosen)} recordings")
+    table = Table("made again from features", f"mean of {counted(len(chosen), 'recording')}")
     means: dict[str, float | None] = {}
     for name in found[0]:
         values = [figures[name] for figures in found if figures[name] is not None]
