@@ -1,6 +1,9 @@
 """`make demo`: train a small network on data/ for about three minutes, generate, and show where everything is."""
 
 import json
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +38,10 @@ def main() -> None:
     print(f"held out           {trained['bits_per_sample']:.2f} bits per sample")
     print(f"                   (counting codes {trained['unigram_bits']:.2f}, linear {trained['linear_bits']:.2f})")
     print(f"generation         {made['samples_per_second']:,.0f} samples/s = {made['realtime_factor']:.2f} x real time")
-    print(f"more of it         wavenet-generate checkpoint={run} seconds=30")
+    program = "wavenet-generate"
+    if shutil.which(program) is None:
+        program = os.path.relpath(Path(sys.executable).with_name(program))
+    print(f"more of it         {shlex.join([program, f'checkpoint={run}', 'seconds=30'])}")
 
 
 def command(name: str, *settings: str) -> None:

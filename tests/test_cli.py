@@ -12,6 +12,9 @@ import pytest
 import soundfile
 
 import wavenet
+from wavenet import native
+from wavenet.cli.jobs.generate import output_paths
+from wavenet.generation import watch
 
 RATE = 8000
 QUICK = ["model=tiny", "steps=3", "crop=1024", "sample_every=0", f"data.sample_rate={RATE}", "device=cpu", "threads=1"]
@@ -200,6 +203,10 @@ def test_a_sweep_goes_on_past_a_failed_job(call, folder):
         (["engine=fast"], "engine is 'fast', but it must be one of auto, compiled, cached, naive"),
         (["top_p=0"], "top_p is 0.0, but it must be greater than 0 and at most 1"),
         (["prime=missing.wav"], "missing.wav cannot be used: it cannot be opened"),
+        (["seconds=4e6"], "seconds is 4000000.0, but it must be greater than 0 and at most 3600000 (1,000 hours)"),
+        (["seconds=3e5"], "300000 seconds are asked for, but a WAV file holds at most 268435 at 8000 Hz: name a .flac"),
+        (["checkpoint="], "checkpoint is empty"),
+        (["checkpoint=run/checkpoints/last.state"], "run/checkpoints/last.state is a training state: give a run"),
     ],
 )
 def test_generate_names_what_is_wrong(call, folder, arguments, said):
@@ -208,6 +215,66 @@ def test_generate_names_what_is_wrong(call, folder, arguments, said):
     assert status == 1
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("taken", "output: taken is a file, not a folder"),
+        ("taken/below", "output: taken is a file, not a folder"),
+        ("taken/below/x.wav", "output: taken is a file, not a folder"),
+        ("closed", "output: the folder closed cannot be written to"),
+        ("closed/new/x.flac", "output: the folder closed cannot be written to"),
+    ],
+)
+def test_generate_looks_at_its_output_before_it_loads(call, tmp_path, monkeypatch, output, said):
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "closed").mkdir()
+    access = os.access  # root may write anywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and access(path, mode))
+    status, _, err = call("generate", "checkpoint=gone", f"output={output}")
+    assert status == 1
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+    assert "Errno" not in err
+
+
+def test_a_folder_named_like_a_file_is_a_folder(tmp_path):
+    (tmp_path / "v1.2").mkdir()
+    assert output_paths(tmp_path / "v1.2", [3]) == [tmp_path / "v1.2" / "seed_3.wav"]
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.M4A", "x.safetensors"])
+def test_an_exported_network_is_not_named_like_something_else(call, name):
+    status, _, err = call("export", "checkpoint=gone", f"output={name}")
+    assert status == 1
+    assert err == f"error: output is {name}, but an exported network is no {name[1:]} file: call it x.wavenet\n"
+
+
+def test_the_checkpoint_decides_the_rate(call, folder):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    status, _, err = call("evaluate", "checkpoint=run", f"data.dir={folder}", "data.sample_rate=16000")
+    assert status == 1
+    assert "data.sample_rate is 16000, but run/checkpoints/best.safetensors was trained at 8000 Hz" in err
+    assert call("evaluate", "checkpoint=run", f"data.dir={folder}", f"data.sample_rate={RATE}")[0] == 0
+
+
+def test_advice_suits_the_temperature(call, folder, monkeypatch):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    for temperature, advice in ((0, "try a temperature above 0, a prime"), (1, "try another seed, a lower temp")):
+        monkeypatch.setattr(watch, "_trouble", lambda *_: "silent")
+        _, out, _ = call("generate", "checkpoint=run", "seconds=1", f"temperature={temperature}")
+        assert advice in out
+
+
+@pytest.mark.skipif(bool(native.missing), reason="the kernels are not built")
+def test_the_environment_is_named(call, folder, monkeypatch):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    monkeypatch.setenv("WAVENET_INSTRUCTION_SET", "foo")
+    native.code.cache_clear()
+    status, _, err = call("generate", "checkpoint=run")
+    assert status == 1
+    assert err.startswith("error: environment variable WAVENET_INSTRUCTION_SET is 'foo', but what runs here is ")
 
 
 def test_a_failed_start_leaves_no_run_folder(call):

@@ -28,6 +28,8 @@ UNREAD = {
 """What holds sound too, but has to be converted."""
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}
+WAV_SAMPLES = (2**32 - 1 - 36) // 2
+"""The most that a WAV file's 32-bit sizes allow, in mono at 16 bits."""
 RATES = range(1000, 768001)
 """Sample rates, in Hz, that a recording may have; a header that says otherwise is damaged."""
 
@@ -173,7 +175,7 @@ class Writer:
             self._file.close()
         with contextlib.suppress(OSError):
             self._temporary.unlink()
-        reason = str(error) or "the disk may be full"
+        reason = getattr(error, "strerror", None) or str(error) or "the disk may be full"
         raise AudioError(f"cannot write {self.path}: {reason}; free space or choose another place") from error
 
 

@@ -400,7 +400,9 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         if self.seconds is not None:
-            _check_above("seconds", self.seconds, 0)
+            _check(
+                "seconds", self.seconds, 0 < self.seconds <= 3.6e6, "greater than 0 and at most 3600000 (1,000 hours)"
+            )
         _check_at_least("count", self.count, 1)
         for name in ("seed", "temperature", "top_k", "threads", "guidance"):
             _check_at_least(name, getattr(self, name), 0)

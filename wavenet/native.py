@@ -35,12 +35,13 @@ def code(name: str = "auto") -> Any:
     """
     if _native is None:
         return None
+    given_by = "instruction_set"
     if name == "auto":
-        name = os.environ.get(ENVIRONMENT) or instruction_sets()[0]
+        name, given_by = os.environ.get(ENVIRONMENT) or instruction_sets()[0], f"environment variable {ENVIRONMENT}"
     for found in _native.available():
         if found.name == name:
             return found
-    raise ConfigError(f"instruction set {name!r} is not one that runs here: {', '.join(instruction_sets())}")
+    raise ConfigError(f"{given_by} is {name!r}, but what runs here is {', '.join(instruction_sets())}")
 
 
 def passes(like: Tensor) -> Any:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from rich.table import Table
 
 from wavenet import checkpoint, evaluation, fidelity, mulaw
@@ -29,6 +30,12 @@ def job(config: EvaluateConfig) -> float:
     check_report(config.report)
     device = device_of(config.device)
     model = loaded.model.to(device)
+    asked = [override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task]
+    if "data.sample_rate" in asked and config.data.sample_rate != loaded.sample_rate:
+        raise ConfigError(
+            f"data.sample_rate is {config.data.sample_rate}, but {loaded.path} was trained at {loaded.sample_rate} Hz, "
+            "and that decides: leave data.sample_rate out"
+        )
     config.data.sample_rate = loaded.sample_rate
     with Display() as display:
         prepared = prepare(config.data, display.preparing)

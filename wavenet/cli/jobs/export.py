@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from wavenet import checkpoint
+from wavenet import audio, checkpoint
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, setting, write_report
 from wavenet.cli.jobs.generate import choose_labels
@@ -17,6 +17,10 @@ from wavenet.model import WaveNet
 
 
 def job(config: ExportConfig) -> None:
+    output = Path(config.output).expanduser()
+    if output.suffix.lower() in {*audio.EXTENSIONS, *audio.UNREAD, ".safetensors", ".state"}:
+        better = output.with_suffix(".wavenet")
+        raise ConfigError(f"output is {output}, but an exported network is no {output.suffix} file: call it {better}")
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     check_report(config.report)
     output = Path(config.output).expanduser()

@@ -1,5 +1,6 @@
 """wavenet-generate: a checkpoint in, WAV or FLAC files out."""
 
+import os
 import time
 from collections import deque
 from pathlib import Path
@@ -22,16 +23,21 @@ DEFAULT_SECONDS = 5.0
 
 
 def job(config: GenerateConfig) -> None:
-    engine, where, conditions, length = load_engine(config)
-    rate = engine.sample_rate
     seeds = [config.seed + i for i in range(config.count)]
     paths = output_paths(Path(config.output).expanduser(), seeds)
+    engine, where, conditions, length = load_engine(config)
+    rate = engine.sample_rate
     prime = read_prime(config.prime, rate, engine.receptive_field)
     check_report(config.report)
     sampling = Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
     if config.seconds is not None:
         length = round(config.seconds * rate)
     samples = max(length or round(DEFAULT_SECONDS * rate), 1)
+    if samples > audio.WAV_SAMPLES and paths[0].suffix.lower() == ".wav":
+        raise ConfigError(
+            f"{samples / rate:g} seconds are asked for, but a WAV file holds at most {audio.WAV_SAMPLES // rate} at "
+            f"{rate} Hz: name a .flac file as output, or give fewer seconds"
+        )
     with Display() as display:
         display.say(f"{where}; {rate} Hz; engine {engine.name}, {engine.precision}")
         if config.engine == "auto" and engine.name == "cached" and engine.device.type == "cpu":
@@ -51,8 +57,9 @@ def job(config: GenerateConfig) -> None:
         speed = made.samples / made.seconds_taken
         for path in made.files:
             display.say(f"wrote {path}")
+        change = "another seed, a lower temperature" if config.temperature else "a temperature above 0"
         for warning in made.warnings:
-            display.say(f"warning: {warning}; try another seed, a lower temperature, a prime, or more training")
+            display.say(f"warning: {warning}; try {change}, a prime, or more training")
         display.say(
             f"{made.samples / rate:.1f} s of audio, {speed:,.0f} samples/s = {speed / rate:.2f} x real time, "
             f"{made.bits_per_sample:.2f} bits per sample"
@@ -162,12 +169,14 @@ def read_features(path: Path, config: FeatureConfig, sample_rate: int) -> np.nda
 
 def output_paths(output: Path, seeds: list[int]) -> list[Path]:
     """The files to write: `output` itself if it is named like a sound, else a new file per seed in that folder."""
-    if output.suffix:
+    if output.suffix and not output.is_dir():
         if output.suffix.lower() not in audio.WRITABLE:
             raise ConfigError(f"output is {output}, but a file must end in {' or '.join(audio.WRITABLE)}")
         if len(seeds) > 1:
             raise ConfigError(f"output is one file, {output}, but count is {len(seeds)}; give a folder")
+        check_folder(output.parent)
         return [output]
+    check_folder(output)
     paths = []
     for seed in seeds:
         path, number = output / f"seed_{seed}.wav", 2
@@ -175,6 +184,15 @@ def output_paths(output: Path, seeds: list[int]) -> list[Path]:
             path, number = output / f"seed_{seed}_{number}.wav", number + 1
         paths.append(path)
     return paths
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError where this folder cannot be made or written to."""
+    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    if not there.is_dir():
+        raise ConfigError(f"output: {there} is a file, not a folder; choose another output")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"output: the folder {there} cannot be written to; choose another output")
 
 
 def read_prime(path: str | None, sample_rate: int, receptive_field: int) -> torch.Tensor | None:
