@@ -185,6 +185,15 @@ def test_more_minutes_and_the_way_on_are_said(call, folder):
     assert json.loads(Path("r.json").read_text())["steps"] > 3
 
 
+def test_a_preset_of_ones_own_starts_from_a_shipped_one(call, tmp_path):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "mine.yaml").write_text("defaults: [tiny]\nresidual_channels: 48\n")
+    status, out, _ = call("train", "--config-dir", "mine", "model=mine", "--cfg", "job")
+    assert status == 0
+    assert "residual_channels: 48" in out
+    assert "layers_per_stack: 9" in out  # as in tiny
+
+
 def test_a_sweep_goes_on_past_a_failed_job(call, folder):
     arguments = ["--multirun", "optim.lr=0.01,-1,0.02", f"data.dir={folder}", "run.dir=sweep", *QUICK]
     status, _, err = call("train", *arguments)
