@@ -169,10 +169,11 @@ def test_resume_takes_the_settings_of_the_run(call, folder):
 
 
 def test_more_minutes_and_the_way_on_are_said(call, folder):
-    status, out, _ = call("train", f"data.dir={folder}", "run.dir=a run", *QUICK)
+    status, out, _ = call("train", f"data.dir={folder}", "run.dir=a run", "report=r.json", *QUICK)
     assert "hear it: wavenet-generate 'checkpoint=a run'" in out
-    status, _, err = call("train", f"data.dir={folder}", "run.dir=a run", *QUICK)
+    status, _, err = call("train", f"data.dir={folder}", "run.dir=a run", "report=r.json", *QUICK)
     assert status == 1
+    assert json.loads(Path("r.json").read_text())["steps"] == 3  # the earlier report is whole
     assert err == (
         "error: run.dir: a run already holds a run: go on with it by resume='a run', or choose another run.dir\n"
     )

@@ -1,6 +1,7 @@
 """What the commands show: a live progress line on a terminal, plain lines now and then elsewhere; reports as JSON."""
 
 import json
+import os
 import shlex
 import time
 from pathlib import Path
@@ -78,7 +79,8 @@ def setting(name: str, path: Path) -> str:
 
 def check_report(path: str | None) -> None:
     """Find out before the long part that a report can be written. Raises ConfigError where it cannot."""
-    if path is not None:
+    there = Path(path or "").expanduser()
+    if not (there.is_file() and os.access(there.parent, os.W_OK)):  # an earlier report stays until there is a new one
         write_report(path, {})
 
 
