@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "wavenet"
 BELOW_TRAINING = {"checkpoint", "config", "dataset", "distributions", "errors", "evaluation", "files", "generation"}
 BELOW_TRAINING |= {"annotations", "audio", "conditioning", "export", "features", "metadata", "model", "mulaw"}
-BELOW_TRAINING |= {"native", "plots", "preparation"}
+BELOW_TRAINING |= {"alignments", "native", "plots", "preparation", "recognition"}
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
@@ -21,13 +21,26 @@ MAY_IMPORT = {
     "stack": {"native"},
     "layers": {"config"},
     "conditioning": {"config", "layers", "mulaw"},
-    "model": {"conditioning", "config", "layers", "stack"},
+    "recognition": {"config", "distributions"},
+    "model": {"conditioning", "config", "layers", "recognition", "stack"},
     "distributions": {"mulaw", "native"},
     "preparation": {"audio", "config", "errors", "mulaw"},
     "metadata": {"errors"},
     "features": {"config", "errors", "mulaw"},
-    "annotations": {"conditioning", "config", "errors", "features", "files", "metadata", "mulaw", "preparation"},
+    "alignments": {"audio", "config", "distributions", "errors", "preparation"},
+    "annotations": {
+        "alignments",
+        "conditioning",
+        "config",
+        "errors",
+        "features",
+        "files",
+        "metadata",
+        "mulaw",
+        "preparation",
+    },
     "dataset": {
+        "alignments",
         "annotations",
         "conditioning",
         "config",
