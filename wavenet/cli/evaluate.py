@@ -11,10 +11,10 @@ from wavenet.cli import app
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.generate import device_of
 from wavenet.config import EvaluateConfig
-from wavenet.dataset import Windows, split
+from wavenet.dataset import Span, Split, Windows, split
 from wavenet.errors import AudioError, ConfigError
 from wavenet.generation import Conditions, make_engine
-from wavenet.preparation import prepare
+from wavenet.preparation import Prepared, prepare
 
 CROP = 16384
 """Samples scored in one forward."""
@@ -39,9 +39,7 @@ def _evaluate(config: EvaluateConfig) -> float:
         for line in prepared.report():
             display.say(line)
         sides = split(prepared, config.data)
-        spans = {"all": sides.all, "train": sides.train, "valid": sides.valid}[config.split]
-        if not spans:
-            raise AudioError(f"split={config.split}: no recording of {prepared.folder} is in that part")
+        spans = spans_of(prepared, sides, config.split)
         known = None
         if model.conditioning is not None:
             known = Annotations(prepared, model.config, display.preparing, config.use_labels)
@@ -82,6 +80,14 @@ def _evaluate(config: EvaluateConfig) -> float:
     }
     write_report(config.report, figures)
     return per_sample
+
+
+def spans_of(prepared: Prepared, sides: Split, part: str) -> list[Span]:
+    """The recordings of a part of the folder, `all`, `train` or `valid`. Raises AudioError where there are none."""
+    spans = {"all": sides.all, "train": sides.train, "valid": sides.valid}[part]
+    if not spans:
+        raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part")
+    return spans
 
 
 if __name__ == "__main__":
