@@ -1,11 +1,13 @@
 """Recognition: what is said in each 10 ms, from a WaveNet's own activations (van den Oord et al. 2016, section 3.4).
 
     pooled_f = mean over the samples of frame f of relu(skip sum)      `hop` samples, 160 are 10 ms at 16 kHz
-    x        = relu(C_n ... relu(C_1 pooled))                          non-causal: a frame also hears those to come
+    x        = relu(C_n ... relu(C_1 norm(pooled)))                    non-causal: a frame also hears those to come
     logits   = A x + a                                                 a class per frame
 
-It is trained together with the next sample, on the sum of both losses. Frames become a sequence greedily: the likeliest
-class of each, repeats collapsed, silence dropped.
+It is trained together with the next sample, on the sum of both losses. The paper names no norm (Ba et al. 2016); without
+one, and with torch's own initial weights, little comes through at first, and a short run learns far less.
+
+Frames become a sequence greedily: the likeliest class of each, repeats collapsed, silence dropped.
 """
 
 import itertools
@@ -33,10 +35,13 @@ class FrameHead(nn.Module):
     def __init__(self, skip_channels: int, config: RecognitionConfig) -> None:
         super().__init__()
         self.hop = config.hop
+        self.norm = nn.LayerNorm(skip_channels)
         widths = [skip_channels, *[config.channels] * config.layers]
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(*pair, config.kernel_size, padding=config.kernel_size // 2) for pair in itertools.pairwise(widths)
-        )
+        around = config.kernel_size // 2
+        convolutions = [nn.Conv1d(*pair, config.kernel_size, padding=around) for pair in itertools.pairwise(widths)]
+        for convolution in convolutions:
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        self.convolutions = nn.ModuleList(convolutions)
         self.classes = nn.Linear(config.channels, len(config.classes))
 
     def pool(self, activations: Tensor) -> Tensor:
@@ -45,7 +50,7 @@ class FrameHead(nn.Module):
 
     def classify(self, pooled: Tensor) -> Tensor:
         """(frames, skip_channels) -> logits (frames, classes)."""
-        x = pooled.t()
+        x = self.norm(pooled).t()
         for convolution in self.convolutions:
             x = F.relu(convolution(x))
         return self.classes(x.t())
