@@ -54,8 +54,8 @@ def folder(tmp_path_factory):
     names = [f"{i:02d}.wav" for i in range(12)]
     rows = say(path, names[:10], RATE, random) + say(path, names[10:], 2 * RATE, random)
     (path / "phones.csv").write_text("\n".join(["file_name,start_sample,end_sample,phone", *rows]) + "\n")
-    sides = [f"{name},{'train' if number < 10 else 'valid'}" for number, name in enumerate(names)]
-    (path / "metadata.csv").write_text("\n".join(["file_name,split", *sides]) + "\n")
+    sides = [f"{name},{'train' if number < 10 else 'valid'},{number % 2}" for number, name in enumerate(names)]
+    (path / "metadata.csv").write_text("\n".join(["file_name,split,speaker", *sides]) + "\n")
     return path
 
 
@@ -360,6 +360,19 @@ def test_resuming_equals_never_stopping(settings, tmp_path):
     for key in ("model", "averaged"):
         for name, tensor in whole[key].items():
             assert torch.equal(tensor, parts[key][name]), (key, name)
+
+
+def test_it_goes_with_labels_and_with_making_sound(call, settings, folder, tmp_path):
+    config = settings(steps=2, sample_every=2, sample_seconds=0.05)
+    config.data.labels = ["speaker"]
+    train(config, tmp_path / "run")
+    status, _, err = call("generate", "checkpoint=run", "label.speaker=1", "seconds=0.05", "output=x.wav")
+    assert (status, err) == (0, "")
+    for told in ("true", "false"):
+        arguments = ["checkpoint=run", f"data.dir={folder}", f"use_labels={told}", f"output={told}.csv"]
+        status, _, err = call("recognise", *arguments)
+        assert (status, err) == (0, "")
+    assert "resuming at step 2 of 4" in call("train", "resume=run", "steps=4", "sample_every=0")[1]
 
 
 def test_checkpoints_without_recognition_load_as_ever(small, tmp_path):

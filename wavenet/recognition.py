@@ -4,8 +4,8 @@
     x        = relu(C_n ... relu(C_1 norm(pooled)))                    non-causal: a frame also hears those to come
     logits   = A x + a                                                 a class per frame
 
-It is trained together with the next sample, on the sum of both losses. The paper names no norm (Ba et al. 2016); without
-one, and with torch's own initial weights, little comes through at first, and a short run learns far less.
+It is trained together with the next sample, on the sum of both losses. The paper names no norm (Ba et al. 2016);
+without one, and with torch's own initial weights, little comes through at first, and a short run learns far less.
 
 Frames become a sequence greedily: the likeliest class of each, repeats collapsed, silence dropped.
 """
