@@ -86,24 +86,24 @@ def _samples(path: Path, line: int, column: str, cell: str | None) -> int:
 class Alignments:
     """The class of every frame of a folder's recordings, under a model's classes."""
 
-    def __init__(self, prepared: Prepared, name: str, config: RecognitionConfig) -> None:
-        self.segments = read(prepared, name)
-        self._hop = config.hop
-        self._number = {phone: number for number, phone in enumerate(config.classes)}
+    def __init__(self, segments: list[list[Segment]], config: RecognitionConfig) -> None:
+        self.segments, self._hop = segments, config.hop
+        number = {phone: number for number, phone in enumerate(config.classes)}
+        self._edges = [np.array([segment[:2] for segment in told]).reshape(-1, 2).T for told in segments]
+        # the IGNORED at the end is what index -1 finds, before the first phone
+        self._numbers = [np.array([number.get(s.phone, UNKNOWN) for s in told] + [IGNORED]) for told in segments]
 
     def frames(self, recording: int, start: int, stop: int) -> Tensor:
         """Classes (ceil((stop - start) / hop),) of the frames of samples start..stop: each one's at its centre.
 
         Where no phone is, as in a gap, or the centre lies beyond `stop`, a frame is ignored.
         """
-        segments = self.segments[recording]
+        starts, stops = self._edges[recording]
         centres = np.arange(start + self._hop / 2, start + -(-(stop - start) // self._hop) * self._hop, self._hop)
-        starts, stops = (np.array([segment[side] for segment in segments]) for side in (0, 1))
-        numbers = np.array([self._number.get(segment.phone, UNKNOWN) for segment in segments] + [IGNORED])
-        at = np.searchsorted(starts, centres, side="right") - 1  # -1, before the first, is the IGNORED at the end
+        at = np.searchsorted(starts, centres, side="right") - 1
         inside = (at >= 0) & (centres < stop)
         inside[inside] = centres[inside] < stops[at[inside]]
-        return torch.from_numpy(np.where(inside, numbers[at], IGNORED))
+        return torch.from_numpy(np.where(inside, self._numbers[recording][at], IGNORED))
 
     def phones(self, recording: int, start: int, stop: int) -> list[str]:
         """Phones whose middle lies within samples start..stop, in order."""

@@ -84,7 +84,7 @@ def find_reference(prepared: Prepared, name: str | None, known: RecognitionConfi
     """What is said, as the file that is asked for tells, else phones.csv where the folder has one."""
     if name is None and not (prepared.folder / alignments.NAME).is_file():
         return None
-    return Alignments(prepared, name or alignments.NAME, known)
+    return Alignments(alignments.read(prepared, name or alignments.NAME), known)
 
 
 def rows(prepared: Prepared, span: Span, runs: list[tuple[str, int, int]], hop: int) -> Iterator[tuple]:

@@ -20,7 +20,7 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet import annotations, checkpoint, distributions, evaluation, mulaw, recognition
+from wavenet import alignments, annotations, checkpoint, distributions, evaluation, mulaw, recognition
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
@@ -126,7 +126,8 @@ class Trainer:
         codes, self.known = self.prepared.codes, self.annotations if self.config.model.conditioned else None
         self.alignments = None
         if config.data.frames is not None:
-            self.alignments = Alignments(self.prepared, config.data.frames, self.config.model.recognition)
+            told = alignments.read(self.prepared, config.data.frames)
+            self.alignments = Alignments(told, self.config.model.recognition)
         self.train_windows = Windows(codes, self.sides.train, config.crop, field, self.known, self.alignments)
         self.valid_windows = Windows(codes, self.sides.valid, config.crop, field, self.known)
         if not len(self.train_windows):
