@@ -12,7 +12,7 @@ from hypothesis import settings
 
 import wavenet
 from wavenet import native
-from wavenet.cli import evaluate, export, generate, train
+from wavenet.cli import evaluate, export, generate, recognise, train
 from wavenet.config import ModelConfig
 from wavenet.generation import ENGINES
 
@@ -27,7 +27,13 @@ def pytest_report_header() -> str:
     return f"wavenet {wavenet.__version__}, torch {torch.__version__}, engines: {', '.join(ENGINES)}; {kernels}"
 
 
-COMMANDS = {"train": train.main, "generate": generate.main, "evaluate": evaluate.main, "export": export.main}
+COMMANDS = {
+    "train": train.main,
+    "generate": generate.main,
+    "evaluate": evaluate.main,
+    "recognise": recognise.main,
+    "export": export.main,
+}
 
 
 @pytest.fixture

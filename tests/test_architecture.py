@@ -12,6 +12,7 @@ from wavenet import checkpoint
 ROOT = Path(__file__).parents[1] / "wavenet"
 BELOW_TRAINING = {"checkpoint", "config", "dataset", "distributions", "errors", "evaluation", "files", "generation"}
 BELOW_TRAINING |= {
+    "alignments",
     "annotations",
     "audio",
     "conditioning",
@@ -22,7 +23,7 @@ BELOW_TRAINING |= {
     "model",
     "mulaw",
 }
-BELOW_TRAINING |= {"native", "plots", "preparation"}
+BELOW_TRAINING |= {"native", "plots", "preparation", "recognition"}
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
@@ -33,14 +34,27 @@ MAY_IMPORT = {
     "stack": {"native"},
     "layers": {"config"},
     "conditioning": {"config", "layers", "mulaw"},
-    "model": {"conditioning", "config", "layers", "stack"},
+    "recognition": {"config", "distributions"},
+    "model": {"conditioning", "config", "layers", "recognition", "stack"},
     "distributions": {"mulaw", "native"},
     "preparation": {"audio", "config", "errors", "mulaw"},
     "metadata": {"errors"},
     "features": {"config", "errors", "mulaw"},
     "fidelity": {"config", "features"},
-    "annotations": {"conditioning", "config", "errors", "features", "files", "metadata", "mulaw", "preparation"},
+    "alignments": {"audio", "config", "distributions", "errors", "preparation"},
+    "annotations": {
+        "alignments",
+        "conditioning",
+        "config",
+        "errors",
+        "features",
+        "files",
+        "metadata",
+        "mulaw",
+        "preparation",
+    },
     "dataset": {
+        "alignments",
         "annotations",
         "conditioning",
         "config",

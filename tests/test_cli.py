@@ -81,12 +81,13 @@ def test_a_command_line_that_is_not_understood_is_status_2(call, command, argume
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "export"])
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "recognise", "export"])
 def test_help_tells_every_setting(call, command):
     status, out, _ = call(command, "--help")
     assert status == 0
     assert out.count("(required)") == (0 if command == "train" else 1)
     expected = {"train": "optim.lr (0.", "generate": "top_p (1.0)", "evaluate": "data.dir (none)", "export": "(int8)"}
+    expected["recognise"] = "data.frames (none)"
     assert expected[command] in out
 
 
@@ -294,7 +295,7 @@ def test_a_failed_start_leaves_no_run_folder(call):
 
 def test_scripts_from_a_checkout():
     root = Path(__file__).parents[1]
-    for script in ("train", "generate", "evaluate"):
+    for script in ("train", "generate", "evaluate", "recognise"):
         done = subprocess.run(
             [sys.executable, str(root / "scripts" / f"{script}.py"), "--help"],
             capture_output=True,

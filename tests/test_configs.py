@@ -6,12 +6,17 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from wavenet.cli import app
-from wavenet.config import EvaluateConfig, GenerateConfig, TrainConfig
+from wavenet.config import EvaluateConfig, GenerateConfig, RecogniseConfig, TrainConfig
 from wavenet.model import WaveNet
 from wavenet.training.optimizers import make_optimizers
 
 GROUPS = app.groups(app.config_folder())
-SCHEMAS = {"train": TrainConfig, "generate": GenerateConfig, "evaluate": EvaluateConfig}
+SCHEMAS = {
+    "train": TrainConfig,
+    "generate": GenerateConfig,
+    "evaluate": EvaluateConfig,
+    "recognise": RecogniseConfig,
+}
 RECEPTIVE_FIELDS = {"tiny": 512, "base": 2047, "paper": 3070, "large": 4093}
 """1 + stacks * (2**layers - 1), by hand."""
 
@@ -40,7 +45,7 @@ def test_the_default_is_base():
     assert sum(p.numel() for p in WaveNet(config.model).parameters()) == 885_184
 
 
-@pytest.mark.parametrize("command", ["generate", "evaluate"])
+@pytest.mark.parametrize("command", ["generate", "evaluate", "recognise"])
 def test_commands_of_one_shot_compose(command):
     assert composed(command, "checkpoint=x").checkpoint == "x"
 
@@ -51,6 +56,7 @@ def test_promised_setting_names_exist():
         "validate_every checkpoint_every optim.lr run.dir resume report",
         "generate": "checkpoint seconds count seed temperature top_k top_p prime engine precision output report",
         "evaluate": "checkpoint data.dir engine precision report",
+        "recognise": "checkpoint data.dir split output report",
     }
     for command, names in promised.items():
         assert set(names.split()) <= set(app.setting_names(SCHEMAS[command]))

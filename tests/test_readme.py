@@ -11,9 +11,10 @@ import soundfile
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 QUICK = {
-    "train": ["crop=1024", "threads=1", "device=cpu"],
+    "train": ["crop=1120", "threads=1", "device=cpu"],
     "generate": ["threads=1", "device=cpu"],
     "evaluate": ["threads=1", "device=cpu"],
+    "recognise": ["threads=1", "device=cpu"],
     "export": [],
 }
 SHORTER = {
@@ -36,6 +37,8 @@ def test_commands_work_as_written(call, tmp_path, monkeypatch):
     for name in ("intro", "a", "b", "c", "deep/d", "deep/e"):
         (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / f"{name}.wav", np.random.default_rng(len(name)).normal(0, 0.1, 4000), 16000)
+    rows = [f"{name}.wav,{start},{start + 2000},{start}" for name in ("intro", "a", "b", "c") for start in (0, 2000)]
+    (folder / "phones.csv").write_text("\n".join(["file_name,start_sample,end_sample,phone", *rows]))
     lines = commands()
     assert len(lines) >= 5
     for program, *arguments in lines:

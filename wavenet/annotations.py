@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavenet import features, metadata
+from wavenet import alignments, features, metadata
 from wavenet.conditioning import Companion, Range
 from wavenet.config import DataConfig, ModelConfig
 from wavenet.errors import AudioError, ConfigError
@@ -23,9 +23,10 @@ SEPARATOR = "|"
 
 
 def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelConfig:
-    """The model's settings with what only the recordings tell: the labels' values, the columns of feature arrays.
+    """The model's settings with what only the recordings tell: the labels' values, the columns of feature arrays, the
+    classes of frames.
 
-    Raises ConfigError for a label that is no column, AudioError for an array that cannot be used.
+    Raises ConfigError for a label that is no column, AudioError for an array or alignments that cannot be used.
     """
     told = _cells(prepared, data.labels)
     values: dict[str, list[str]] = {}
@@ -38,6 +39,9 @@ def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelC
     if "file" in model.features.kinds:
         first = features.load((prepared.folder / prepared.recordings[0].name).with_suffix(".npy"))
         described.features = dataclasses.replace(model.features, columns=first.shape[1])
+    segments = alignments.read(prepared, data.frames) if data.frames is not None else []
+    classes = sorted({segment.phone for recording in segments for segment in recording})
+    described.recognition = dataclasses.replace(model.recognition, classes=classes)
     return described
 
 

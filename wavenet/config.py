@@ -119,6 +119,31 @@ class ContextConfig:
 
 
 @dataclass
+class RecognitionConfig:
+    """Recognition: mean-pooled frames of the skip sum, a few non-causal convolutions, a class (paper section 3.4)."""
+
+    hop: int = 160
+    """Samples that are pooled into one frame."""
+    layers: int = 3
+    """Convolutions over the frames, which also hear the frames to come."""
+    channels: int = 128
+    """Width of these convolutions."""
+    kernel_size: int = 5
+    """Frames that each of them sees, an odd number with the present one in the middle."""
+    weight: float = 1.0
+    """Of the frame loss (nats per frame) in the sum with the sample loss (nats per sample)."""
+    classes: list[str] = field(default_factory=list)
+    """What a frame can be. Training fills it in from `data.frames`; empty: no recognition."""
+
+    def __post_init__(self) -> None:
+        for name in ("hop", "layers", "channels"):
+            _check_at_least(f"model.recognition.{name}", getattr(self, name), 1)
+        odd = self.kernel_size >= 1 and self.kernel_size % 2 == 1
+        _check("model.recognition.kernel_size", self.kernel_size, odd, "an odd number of at least 1")
+        _check_above("model.recognition.weight", self.weight, 0)
+
+
+@dataclass
 class ModelConfig:
     """Shape of a WaveNet. The names are the field's: see the paper's figure 4."""
 
@@ -150,15 +175,13 @@ class ModelConfig:
     """Global conditioning: each label's values. Training fills it in from `data.labels`."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
+    recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "ModelConfig":
         """What `dataclasses.asdict` made of one. Raises TypeError for a name that is none, ConfigError for a value."""
-        nested = {
-            name: kind(**stored[name])
-            for name, kind in (("features", FeatureConfig), ("context", ContextConfig))
-            if name in stored
-        }
+        kinds = {"features": FeatureConfig, "context": ContextConfig, "recognition": RecognitionConfig}
+        nested = {name: kind(**stored[name]) for name, kind in kinds.items() if name in stored}
         return cls(**{**stored, **nested})
 
     def __post_init__(self) -> None:
@@ -222,6 +245,9 @@ class DataConfig:
     labels: list[str] = field(default_factory=list)
     """What the model is told about a whole recording: columns of the folder's metadata.csv, or `folder`, the name of
     its sub-folder. A cell may hold several values, as in `slow|piano`."""
+    frames: str | None = None
+    """What is said when: a CSV file in the folder, of columns file_name,start_sample,end_sample,phone. Training with it
+    makes a model that also recognises. `wavenet-recognise` compares with phones.csv, where there is one."""
 
     def __post_init__(self) -> None:
         _check("data.sample_rate", self.sample_rate, 1000 <= self.sample_rate <= 192000, "1000 to 192000 (Hz)")
@@ -230,6 +256,12 @@ class DataConfig:
         _check_at_least("data.workers", self.workers, 0)
         if self.trim_silence_db is not None:
             _check_above("data.trim_silence_db", self.trim_silence_db, 0)
+            _check(
+                "data.trim_silence_db",
+                self.trim_silence_db,
+                self.frames is None,
+                "left out where data.frames tells what is said when: cutting would shift the times",
+            )
 
 
 @dataclass
@@ -354,6 +386,9 @@ class TrainConfig:
         if self.minutes is not None:
             _check_above("minutes", self.minutes, 0)
         _check("label_dropout", self.label_dropout, 0 <= self.label_dropout <= 1, "0 to 1")
+        if self.data.frames is not None:
+            hop = self.model.recognition.hop
+            _check("crop", self.crop, self.crop % hop == 0, f"a multiple of model.recognition.hop, {hop}")
         _check_choice("precision", self.precision, PRECISIONS)
 
 
@@ -443,6 +478,33 @@ class EvaluateConfig:
         _check_choice("engine", self.engine, ENGINES)
         _check_choice("precision", self.precision, ENGINE_PRECISIONS)
         _check_at_least("threads", self.threads, 0)
+
+
+@dataclass
+class RecogniseConfig:
+    """Settings of `wavenet-recognise`."""
+
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file, of a model that was trained with `data.frames`."""
+    data: DataConfig = field(default_factory=DataConfig)
+    split: str = "all"
+    """Which part of the folder is recognised: `all`, `train`, or `valid`."""
+    use_labels: bool = True
+    """Whether a model that was trained with labels is told them."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's choice."""
+    output: str = "recognised.csv"
+    """File to write: file_name,start_sample,end_sample,phone, in samples of the recording's own rate."""
+    report: str | None = None
+    """File that the figures are written to as JSON."""
+
+    def __post_init__(self) -> None:
+        _check_choice("split", self.split, SPLITS)
+        _check_at_least("threads", self.threads, 0)
+        cut = self.data.trim_silence_db
+        _check("data.trim_silence_db", cut, cut is None, "left out: cutting would shift the times")
 
 
 @dataclass

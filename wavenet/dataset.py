@@ -8,6 +8,7 @@ are tiled once, each sample is scored once an epoch, and only the order changes:
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wavenet import metadata
+from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
 from wavenet.config import DataConfig
@@ -113,6 +115,14 @@ GRAIN = 1024
 few shapes are faster than many."""
 
 
+class Frames(NamedTuple):
+    """One window's frames: where it lies in its row's targets, start..stop, and the classes of its frames."""
+
+    start: int
+    stop: int
+    classes: Tensor
+
+
 class Windows:
     """Spans cut into windows of at most `crop` scored samples, each with a receptive field of context before it.
 
@@ -129,8 +139,10 @@ class Windows:
         crop: int,
         receptive_field: int,
         annotations: Annotations | None = None,
+        alignments: Alignments | None = None,
     ) -> None:
-        self.codes, self.crop, self.receptive_field, self.annotations = codes, crop, receptive_field, annotations
+        self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
+        self.annotations, self.alignments = annotations, alignments
         self._grain = min(GRAIN, crop)
         counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
         owner = np.repeat(np.arange(len(spans)), counts)
@@ -190,6 +202,19 @@ class Windows:
             pieces.append((companion, start - self.receptive_field + 1, stop + 1))
         return pieces
 
+    def frames(self, index: int) -> list[Frames]:
+        """What is said in an item, window by window."""
+        if self.alignments is None:
+            return []
+        frames, place = [], 0
+        for window in self._groups[index]:
+            origin = int(self._origin[window])
+            start, stop = int(self._start[window]) - origin, int(self._stop[window]) - origin
+            classes = self.alignments.frames(int(self._recording[window]), start, stop)
+            frames.append(Frames(place, place + stop - start, classes))
+            place += stop - start + self.receptive_field
+        return frames
+
     def batch(self, indices: list[int]) -> "Batch":
         """Items side by side, padded with ignored targets."""
         rows, targets = zip(*(self[index] for index in indices), strict=True)
@@ -198,6 +223,7 @@ class Windows:
             torch.stack([F.pad(row, (0, self.receptive_field + length - len(row)), value=ZERO) for row in rows]),
             torch.stack([F.pad(row, (0, length - len(row)), value=IGNORED) for row in targets]),
             [self.pieces(index) for index in indices],
+            [self.frames(index) for index in indices],
         )
 
 
@@ -211,6 +237,8 @@ class Batch:
     """(B, T - receptive_field)"""
     pieces: list[list[Piece]]
     """For each row what conditions it; empty lists where nothing does."""
+    frames: list[list[Frames]]
+    """For each row what is said in it; empty lists where nobody knows."""
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:

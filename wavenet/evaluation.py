@@ -29,6 +29,8 @@ DECAYS = (0.9, 0.95, 0.98, 0.99)
 """Per-sample decays of the residual's scale that are tried on the training part."""
 FLOOR = 1e-3
 """Share of the linear predictor's probability that is spread evenly over all codes, against surprises."""
+CROP = 16384
+"""Samples that a whole recording is worked through in at a time."""
 STREAMS = 32
 """Recordings that an engine scores side by side."""
 
@@ -72,6 +74,32 @@ def score(
         bits += float(distributions.loss(logits, targets)) / math.log(2)
         samples += int((targets != IGNORED).sum())
     return bits, samples
+
+
+@torch.inference_mode()
+def frame_classes(
+    model: WaveNet,
+    codes: np.ndarray,
+    span: Span,
+    annotations: Annotations | None = None,
+    device: torch.device | None = None,
+    autocast: AbstractContextManager | None = None,
+) -> Tensor:
+    """(ceil(samples / hop),): the likeliest class of each frame of a whole recording, however long it is.
+
+    Frames are pooled piece by piece, and classified together, so that each hears its neighbours.
+    """
+    assert model.recognition is not None, "this model was trained without frames"
+    crop = -(-CROP // model.recognition.hop) * model.recognition.hop
+    windows = Windows(codes, [span], crop, model.receptive_field, annotations)
+    pooled = []
+    with autocast or nullcontext():
+        for index in range(len(windows)):
+            batch = windows.batch([index])
+            rows = model.rows(batch.pieces, batch.codes.shape[1] - 1)
+            activations = model.activations(batch.codes[:, :-1].to(device), rows)
+            pooled.append(model.recognition.pool(activations[0, : int((batch.targets != IGNORED).sum())]))
+        return model.recognition.classify(torch.cat(pooled)).argmax(dim=1).cpu()
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@
     logits  = A2 relu(A1 relu(sum_l S_l z_l + s) + a1) + a2
 
 y_t is the row of `conditioning` for the sample that is predicted: labels, features and context stacks, if there are.
+Frame classes, if there are, come from relu(sum_l S_l z_l + s) too: `recognition`.
 
 Every tensor is channels-last, (batch B, time T, channels C), so a dilated convolution is one matrix product over its
 concatenated taps, and the skip sum is one product over all gated outputs. No layer pads: it returns as many time steps
@@ -23,6 +24,7 @@ from wavenet import stack
 from wavenet.conditioning import Conditioning, Piece
 from wavenet.config import MULAW_LEVELS, ModelConfig
 from wavenet.layers import CausalEmbedding, CausalScalar, ResidualBlock, cosines
+from wavenet.recognition import FrameHead
 
 
 class WaveNet(nn.Module):
@@ -48,6 +50,7 @@ class WaveNet(nn.Module):
             smooth = cosines(MULAW_LEVELS - 1, decay=1.0) @ torch.randn(MULAW_LEVELS - 1, config.head_channels)
             self.output.weight.copy_(smooth * self.output.weight.std() / smooth.std())
         self.conditioning = Conditioning(config) if config.conditioned else None
+        self.recognition = FrameHead(config.skip_channels, config.recognition) if config.recognition.classes else None
 
     @property
     def receptive_field(self) -> int:
@@ -63,12 +66,16 @@ class WaveNet(nn.Module):
         Returns (B, T - receptive_field + 1, 256): entry i predicts the code after position i + receptive_field - 1.
         Raises ValueError where T is too short.
         """
+        return self.predict(self.activations(codes, rows))
+
+    def activations(self, codes: Tensor, rows: Tensor | None = None) -> Tensor:
+        """The skip sum after its ReLU, (B, T - receptive_field + 1, skip_channels), of what `forward` takes."""
         if codes.shape[1] < self.receptive_field:
             raise ValueError(f"{codes.shape[1]} codes are fewer than the receptive field of {self.receptive_field}")
         steps = codes.shape[1] - self.receptive_field + 1
         x = self.initial(codes)
         run = stack.run if stack.supports(x) else self.plain_stack
-        return self.head(run(self.blocks, x, steps, rows))
+        return F.relu(self.skip(run(self.blocks, x, steps, rows)))
 
     def rows(self, pieces: Sequence[Sequence[Piece]], length: int) -> Tensor | None:
         """Rows (B, length, condition_channels) for `forward`; None where nothing conditions the model."""
@@ -85,4 +92,8 @@ class WaveNet(nn.Module):
 
     def head(self, gated: Tensor) -> Tensor:
         """Every layer's z side by side, (..., layers * gate) -> logits (..., 256)."""
-        return self.output(F.relu(self.hidden(F.relu(self.skip(gated)))))
+        return self.predict(F.relu(self.skip(gated)))
+
+    def predict(self, activations: Tensor) -> Tensor:
+        """The skip sum after its ReLU, (..., skip_channels) -> logits (..., 256)."""
+        return self.output(F.relu(self.hidden(activations)))

@@ -52,6 +52,9 @@ class Display(Reporter):
         made = f"{done / sample_rate:.1f}/{total / sample_rate:.1f} s, {clock(left)} left"
         self._show("generating", done, total, made)
 
+    def recognising(self, done: int, total: int) -> None:
+        self._show("recognising", done, total, f"{done}/{total}")
+
     def _show(self, kind: str, done: int, total: int, words: str) -> None:
         if not self._progress.disable:
             if kind != self._kind:

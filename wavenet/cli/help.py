@@ -25,6 +25,12 @@ EXAMPLES = {
 
   wavenet-evaluate checkpoint=runs/2026-01-31_12-00-00 data.dir=~/held-out
 """,
+    "recognise": """Write down what is said when, with a model that was trained with data.frames.
+
+  wavenet-train experiment=phones data.dir=~/recordings run.dir=runs/phones
+  wavenet-recognise checkpoint=runs/phones data.dir=~/recordings split=valid report=figures.json
+  wavenet-recognise checkpoint=runs/phones data.dir=~/others output=others.csv
+""",
     "export": """Write a trained model as one file that plays without Python.
 
   wavenet-export checkpoint=runs/2026-01-31_12-00-00 output=voice.wavenet

@@ -19,12 +19,14 @@ from typing import Any
 import torch
 import yaml
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from wavenet import annotations, checkpoint, distributions, evaluation, mulaw, plots
+from wavenet import alignments, annotations, checkpoint, distributions, evaluation, mulaw, plots, recognition
+from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
 from wavenet.config import TrainConfig
-from wavenet.dataset import Batch, Span, Windows, shuffled, split
+from wavenet.dataset import Batch, Frames, Span, Windows, shuffled, split
 from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.evaluation import Baselines
@@ -61,15 +63,25 @@ class Result:
 
 
 class Objective(nn.Module):
-    """Model and loss in one forward, so that logits never leave the precision they are computed in."""
+    """Model and losses in one forward, so that logits never leave the precision they are computed in."""
 
     def __init__(self, model: WaveNet) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]]) -> Tensor:
-        """(B, T), (B, T - receptive_field), and what conditions each of the B -> summed loss in nats."""
-        return distributions.loss(self.model(codes[:, :-1], self.model.rows(pieces, codes.shape[1] - 1)), targets)
+    def forward(self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]], frames: list[list[Frames]]) -> Tensor:
+        """(B, T), (B, T - receptive_field), what conditions each of the B and what is said in it -> losses (2,).
+
+        Summed, in nats: of the samples, and of the frames.
+        """
+        activations = self.model.activations(codes[:, :-1], self.model.rows(pieces, codes.shape[1] - 1))
+        losses = [distributions.loss(self.model.predict(activations), targets), torch.zeros((), device=codes.device)]
+        if self.model.recognition is not None:
+            for row, windows in zip(activations, frames, strict=True):
+                for start, stop, classes in windows:
+                    logits, classes = self.model.recognition(row[start:stop]).float(), classes.to(codes.device)
+                    losses[1] = losses[1] + F.cross_entropy(logits, classes, ignore_index=IGNORED, reduction="sum")
+        return torch.stack(losses)
 
 
 def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
@@ -119,9 +131,13 @@ class Trainer:
         self.sides = split(self.prepared, config.data)
         self._make_model()
         field = self.model.receptive_field
-        codes, known = self.prepared.codes, self.annotations if self.config.model.conditioned else None
-        self.train_windows = Windows(codes, self.sides.train, config.crop, field, known)
-        self.valid_windows = Windows(codes, self.sides.valid, config.crop, field, known)
+        codes, self.known = self.prepared.codes, self.annotations if self.config.model.conditioned else None
+        self.alignments = None
+        if config.data.frames is not None:
+            told = alignments.read(self.prepared, config.data.frames)
+            self.alignments = Alignments(told, self.config.model.recognition)
+        self.train_windows = Windows(codes, self.sides.train, config.crop, field, self.known, self.alignments)
+        self.valid_windows = Windows(codes, self.sides.valid, config.crop, field, self.known)
         if not len(self.train_windows):
             raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
         self.step, self.steps = 0, config.steps
@@ -206,12 +222,16 @@ class Trainer:
         config = self.config
         batches = [self._batch(self.step * config.accumulate + i) for i in range(config.accumulate)]
         samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
-        total, device = 0.0, self.fabric.device
+        frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for row in batch.frames for w in row)
+        device, weight = self.fabric.device, config.model.recognition.weight
+        shares = torch.tensor([1 / samples, weight / max(frames, 1)], device=device)
+        totals = torch.zeros(2, device=device)
         for i, batch in enumerate(batches):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(batches) - 1):
-                loss = self.objective(batch.codes.to(device), batch.targets.to(device), batch.pieces) / samples
-                self.fabric.backward(loss)
-            total += float(loss.detach())
+                losses = self.objective(batch.codes.to(device), batch.targets.to(device), batch.pieces, batch.frames)
+                self.fabric.backward(losses @ shares)
+            totals += losses.detach()
+        total = float(totals.sum())
         limit = config.optim.clip_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         if not (math.isfinite(total) and math.isfinite(norm)):
@@ -229,7 +249,7 @@ class Trainer:
         # a young average would remember the first weights: 1 / (step + 1) is the plain mean until the decay takes over
         weight = max(1 - config.optim.ema_decay, 1 / (self.step + 1)) if config.optim.ema_decay else 1.0
         torch._foreach_lerp_(list(self.averaged.parameters()), [p.detach() for p in self.model.parameters()], weight)
-        return total / math.log(2), norm, samples
+        return float(totals[0]) / samples / math.log(2), norm, samples
 
     def _batch(self, number: int) -> Batch:
         """The batch of this rank: which items it holds, and which without labels, depends on seed and number alone."""
@@ -273,7 +293,7 @@ class Trainer:
         if not len(self.valid_windows):
             return
         self.valid_bits = self._score(self.config.validate_seconds)
-        self._tell(baselines)
+        self._tell(baselines, self._frame_accuracy(self.config.validate_seconds))
         if self.valid_bits < self.best_bits:
             self.best_bits, self.best_step = self.valid_bits, self.step
             self._share("best")
@@ -283,7 +303,7 @@ class Trainer:
         self.validate(baselines)
         if self.config.validate_seconds * self.config.data.sample_rate < self.valid_windows.samples:
             self.valid_bits = self._score(math.inf)
-            self._tell(baselines)
+            self._tell(baselines, self._frame_accuracy(math.inf))
             if self.best_step == self.step:
                 self._share("best")
 
@@ -297,14 +317,32 @@ class Trainer:
         bits, samples = self.fabric.all_reduce(torch.tensor(scored, dtype=torch.float64), reduce_op="sum")
         return float(bits / samples)
 
-    def _tell(self, baselines: Baselines | None) -> None:
+    def _frame_accuracy(self, seconds: float) -> float | None:
+        """Share of frames that the averaged weights know, in whole recordings from all over the validation part."""
+        if self.alignments is None:
+            return None
+        share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
+        counts = [(0, 0)]
+        for span in self.sides.valid[:: max(1, round(1 / share))][self.fabric.global_rank :: self.fabric.world_size]:
+            how = (self.known, self.fabric.device, self.fabric.autocast())
+            made = evaluation.frame_classes(self.averaged, self.prepared.codes, span, *how)
+            told = self.alignments.frames(span.recording, span.start - span.origin, span.stop - span.origin)
+            counts.append(recognition.count_right(made, told))
+        right, frames = self.fabric.all_reduce(torch.tensor(counts).sum(dim=0), reduce_op="sum")
+        return float(right / frames) if frames else None
+
+    def _tell(self, baselines: Baselines | None, frame_accuracy: float | None) -> None:
         bits = self.valid_bits
         if self.log is None or bits is None or baselines is None:
             return
-        self.log.scalars(self.step, {"valid/bits": bits})
+        values, recognised = {"valid/bits": bits}, ""
+        if frame_accuracy is not None:
+            values["valid/frame_accuracy"] = frame_accuracy
+            recognised = f", {frame_accuracy:.1%} of frames recognised"
+        self.log.scalars(self.step, values)
         levels = f"unigram {baselines.unigram_bits:.2f}, linear {baselines.linear_bits:.2f}"
         verdict = baselines.verdict(bits)
-        self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample held out ({levels}): {verdict}")
+        self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample held out ({levels}){recognised}: {verdict}")
 
     def sample(self, baselines: Baselines | None) -> None:
         """Write a generated sound and its picture beside a recording's, and draw the curves."""

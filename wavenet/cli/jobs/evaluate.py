@@ -12,10 +12,10 @@ from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.jobs.generate import device_of
 from wavenet.config import EvaluateConfig
-from wavenet.dataset import Span, Windows, split
+from wavenet.dataset import Span, Split, Windows, split
 from wavenet.errors import AudioError, ConfigError
 from wavenet.generation import Conditions, make_engine
-from wavenet.preparation import counted, prepare
+from wavenet.preparation import Prepared, prepare
 
 CROP = 16384
 """Samples scored in one forward."""
@@ -42,9 +42,7 @@ def job(config: EvaluateConfig) -> float:
         for line in prepared.report():
             display.say(line)
         sides = split(prepared, config.data)
-        spans = {"all": sides.all, "train": sides.train, "valid": sides.valid}[config.split]
-        if not spans:
-            raise AudioError(f"split={config.split}: no recording of {prepared.folder} is in that part")
+        spans = spans_of(prepared, sides, config.split)
         known = None
         if model.conditioning is not None:
             known = Annotations(prepared, model.config, display.preparing, config.use_labels)
@@ -117,3 +115,11 @@ def _resynthesise(
         table.add_row(name.replace("_", " "), "not measured" if means[name] is None else f"{means[name]:.3f}")
     display.console.print(table)
     return means
+
+
+def spans_of(prepared: Prepared, sides: Split, part: str) -> list[Span]:
+    """The recordings of a part of the folder, `all`, `train` or `valid`. Raises AudioError where there are none."""
+    spans = {"all": sides.all, "train": sides.train, "valid": sides.valid}[part]
+    if not spans:
+        raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part")
+    return spans

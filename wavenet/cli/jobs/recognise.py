@@ -1,0 +1,91 @@
+"""wavenet-recognise: a folder of recordings in, what is said when out, and how much is right where that is known."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from wavenet import alignments, audio, checkpoint, evaluation, recognition
+from wavenet.alignments import Alignments
+from wavenet.annotations import Annotations
+from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.jobs.evaluate import spans_of
+from wavenet.cli.jobs.generate import device_of
+from wavenet.config import RecogniseConfig, RecognitionConfig
+from wavenet.dataset import Span, split
+from wavenet.errors import CheckpointError, ConfigError
+from wavenet.files import atomic
+from wavenet.preparation import Prepared, prepare
+
+
+def job(config: RecogniseConfig) -> float | None:
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    device, known = device_of(config.device), loaded.model.config.recognition
+    model = loaded.model.to(device)
+    if model.recognition is None:
+        raise CheckpointError(f"{loaded.path} recognises nothing: it was trained without data.frames")
+    check_report(config.report)
+    output = Path(config.output).expanduser()
+    config.data.sample_rate = loaded.sample_rate
+    counts, pairs, frames = [], [], 0
+    with Display() as display:
+        prepared = prepare(config.data, display.preparing)
+        for line in prepared.report():
+            display.say(line)
+        spans = spans_of(prepared, split(prepared, config.data), config.split)
+        reference = find_reference(prepared, config.data.frames, known)
+        told = None
+        if model.conditioning is not None:
+            told = Annotations(prepared, model.config, display.preparing, config.use_labels)
+        try:
+            with atomic(output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+                table = csv.writer(file, lineterminator="\n")
+                table.writerow(alignments.COLUMNS)
+                for done, span in enumerate(spans, start=1):
+                    made = evaluation.frame_classes(model, prepared.codes, span, told, device)
+                    runs = recognition.runs(known.classes[number] for number in made.tolist())
+                    table.writerows(rows(prepared, span, runs, known.hop))
+                    frames += len(made)
+                    if reference is not None and reference.segments[span.recording]:
+                        place = span.recording, span.start - span.origin, span.stop - span.origin
+                        counts.append(recognition.count_right(made, reference.frames(*place)))
+                        names = [name for name, _, _ in runs], reference.phones(*place)
+                        pairs.append((recognition.spoken(names[0]), recognition.spoken(names[1])))
+                    display.recognising(done, len(spans))
+        except OSError as error:
+            raise ConfigError(f"output: cannot write {output} ({error.strerror}); choose another place") from error
+        right, scored = map(sum, zip(*counts, strict=True)) if counts else (0, 0)
+        accuracy = right / scored if scored else None
+        errors = recognition.phone_error_rate(pairs)
+        if accuracy is None or errors is None:
+            display.say("nothing is known of what is said here, so nothing to compare with")
+        else:
+            figures = Table("recordings", "frames", "frame accuracy", "phone error rate")
+            figures.add_row(f"{len(spans)}", f"{frames}", f"{accuracy:.1%}", f"{errors:.1%}")
+            display.console.print(figures)
+        display.say(f"wrote {output}")
+    write_report(
+        config.report,
+        {"files": len(spans), "frames": frames, "frame_accuracy": accuracy, "phone_error_rate": errors},
+    )
+    return accuracy
+
+
+def find_reference(prepared: Prepared, name: str | None, known: RecognitionConfig) -> Alignments | None:
+    """What is said, as the file that is asked for tells, else phones.csv where the folder has one."""
+    if name is None and not (prepared.folder / alignments.NAME).is_file():
+        return None
+    return Alignments(alignments.read(prepared, name or alignments.NAME), known)
+
+
+def rows(prepared: Prepared, span: Span, runs: list[tuple[str, int, int]], hop: int) -> Iterator[tuple]:
+    """(file_name, start_sample, end_sample, phone) of each run of frames, in samples of the recording's own rate."""
+    name = prepared.recordings[span.recording].name
+    scale = audio.probe(prepared.folder / name).sample_rate / prepared.sample_rate
+    begin, end = span.start - span.origin, span.stop - span.origin
+    for phone, first, last in runs:
+        yield name, round((begin + first * hop) * scale), round(min(begin + last * hop, end) * scale), phone
