@@ -15,7 +15,7 @@ from wavenet.config import EvaluateConfig
 from wavenet.dataset import Span, Split, Windows, split
 from wavenet.errors import AudioError, ConfigError
 from wavenet.generation import Conditions, make_engine
-from wavenet.preparation import Prepared, prepare
+from wavenet.preparation import Prepared, counted, prepare
 
 CROP = 16384
 """Samples scored in one forward."""
