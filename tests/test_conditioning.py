@@ -147,6 +147,15 @@ def test_a_window_of_upsampled_frames_is_a_part_of_the_whole(upsampling, hop, lo
             torch.testing.assert_close(upsample(frames, start, stop), whole[start:stop], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("upsampling", ["transposed", "linear", "repeat"])
+def test_samples_that_share_a_row(upsampling):
+    config = FeatureConfig(kinds=["mel"], hop=24, mels=3, upsampling=upsampling, hold=4)
+    rows = Upsample(config, 5)(clamped(np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)), 0, 9 * 24)
+    groups = rows.unflatten(0, (-1, 4))
+    assert (groups == groups[:, :1]).all()
+    assert (groups[1:, 0] != groups[:-1, 0]).any()
+
+
 @pytest.mark.parametrize("stride", [2, 3, 5, 8, 16])
 def test_transposed_convolution_begins_as_linear_interpolation(stride):
     values = torch.randn(1, 3, 11)

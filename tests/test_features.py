@@ -128,7 +128,12 @@ def test_arrays_that_do_not_fit_are_named(rows, said, tmp_path):
 def test_strides_must_multiply_to_the_hop():
     assert FeatureConfig(hop=300).stages == [15, 10, 2]
     assert FeatureConfig(hop=80, strides=[4, 20]).stages == [4, 20]
-    with pytest.raises(ConfigError, match=r"model.features.strides is \[3, 5\].*product is model.features.hop, 80"):
+    with pytest.raises(
+        ConfigError, match=r"model.features.strides is \[3, 5\].*product is model.features.hop / hold, 80"
+    ):
         FeatureConfig(hop=80, strides=[3, 5])
+    assert FeatureConfig(hop=80, hold=8).stages == [10]
+    with pytest.raises(ConfigError, match=r"model.features.hold is 3, but it must be a divisor of the hop, 80"):
+        FeatureConfig(hop=80, hold=3)
     with pytest.raises(ConfigError, match="one of mel, pitch, file"):
         FeatureConfig(kinds=["mfcc"])

@@ -97,7 +97,8 @@ class Upsample(nn.Module):
 
     def __init__(self, config: FeatureConfig, channels: int) -> None:
         super().__init__()
-        self.hop, self.look_ahead, self.kind = config.hop, config.look_ahead, config.upsampling
+        self.hop, self.hold = config.hop, config.hold
+        self.look_ahead, self.kind = config.look_ahead, config.upsampling
         self.register_buffer("mean", torch.zeros(config.channels))
         self.register_buffer("scale", torch.ones(config.channels))
         self.neighbours = nn.Conv1d(config.channels, channels, 2 * config.look_ahead + 1)
@@ -121,9 +122,8 @@ class Upsample(nn.Module):
         if self.kind == "transposed":
             x = self.stages(x)
         elif self.kind == "linear":
-            x = F.interpolate(x, scale_factor=self.hop, mode="linear")
-        else:
-            x = x.repeat_interleave(self.hop, dim=2)
+            x = F.interpolate(x, scale_factor=self.hop // self.hold, mode="linear")
+        x = x.repeat_interleave(self.hop if self.kind == "repeat" else self.hold, dim=2)
         offset = start - (first + self.look_ahead) * self.hop
         return x[0, :, offset : offset + stop - start].t().float()
 

@@ -59,27 +59,30 @@ class FeatureConfig:
     """Frames to come, and as many past ones, that a frame is seen together with."""
     upsampling: str = "transposed"
     """From frames to samples: `transposed` (learned transposed convolutions), `linear`, or `repeat`."""
+    hold: int = 1
+    """Samples that share a row: upsampling stops short of the sample rate by this factor, for faster generation."""
     strides: list[int] | None = None
-    """Strides of the transposed convolutions, whose product is `hop`. Left out: few stages of at most 16."""
+    """Strides of the transposed convolutions, whose product is `hop` / `hold`. Left out: few stages of at most 16."""
     columns: int = 0
     """Numbers in a row of the `file` arrays; training fills it in."""
 
     def __post_init__(self) -> None:
         for kind in self.kinds:
             _check_choice("model.features.kinds", kind, FEATURES)
-        for name in ("hop", "mels"):
+        for name in ("hop", "mels", "hold"):
             _check_at_least(f"model.features.{name}", getattr(self, name), 1)
         _check_at_least("model.features.window", self.window, 16)
         _check_at_least("model.features.look_ahead", self.look_ahead, 0)
         _check_choice("model.features.upsampling", self.upsampling, UPSAMPLINGS)
         if self.frame_rate is not None:
             _check_above("model.features.frame_rate", self.frame_rate, 0)
+        _check("model.features.hold", self.hold, self.hop % self.hold == 0, f"a divisor of the hop, {self.hop}")
         if self.strides is not None:
             _check(
                 "model.features.strides",
                 self.strides,
-                min(self.strides, default=2) >= 2 and math.prod(self.strides) == self.hop,
-                f"whole numbers of at least 2 whose product is model.features.hop, {self.hop}",
+                min(self.strides, default=2) >= 2 and math.prod(self.strides) * self.hold == self.hop,
+                f"whole numbers of at least 2 whose product is model.features.hop / hold, {self.hop // self.hold}",
             )
 
     @property
@@ -92,7 +95,7 @@ class FeatureConfig:
         """Stride of each transposed convolution, first to last."""
         if self.strides is not None:
             return list(self.strides)
-        rest, stages = self.hop, []
+        rest, stages = self.hop // self.hold, []
         while rest > 1:
             divisors = [d for d in range(2, 17) if rest % d == 0]
             stages.append(divisors[-1] if divisors else rest)

@@ -57,10 +57,10 @@ void bind_passes(nb::module_& module, const char* name) {
 }
 
 /// Streams of one length that lie one after another: states (streams, state_bytes), logits (streams, 256), codes and
-/// the rest (streams, samples), conditions as their two strides say. Addresses again, 0 for none; compiled.py makes the
-/// arrays. `guided` streams are each followed, as many places later, by a twin that hears their codes.
+/// the rest (streams, samples); rows say which of the conditions goes with each sample. Addresses again, 0 for none;
+/// compiled.py makes the arrays. `guided` streams are each followed, as many places later, by a twin that hears their codes.
 void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
-         Address uniforms, Address bits, Address conditions, std::array<int64_t, 2> strides, int guided,
+         Address uniforms, Address bits, Address conditions, Address rows, int guided,
          std::tuple<double, int, double, double> sampling, int threads) {
     // between looks at Ctrl-C: about 10 ms of one stream, by what a core reads
     int64_t slice = 1'000'000'000 / int64_t(engine.weight_bytes()) / std::max(streams / threads, 1);
@@ -72,8 +72,8 @@ void run(const Engine& engine, int streams, int64_t samples, Address states, Add
             parts.push_back({at<uint8_t>(states) + s * engine.state_bytes(), at<float>(logits) + s * CODES,
                              at<uint8_t>(codes) + from, uniforms && draws ? at<double>(uniforms) + from : nullptr,
                              bits && draws ? at<float>(bits) + from : nullptr,
-                             conditions ? at<float>(conditions) + s * strides[0] + t * strides[1] : nullptr,
-                             std::min(slice, samples - t), strides[1], without});
+                             at<float>(conditions), std::min(slice, samples - t),
+                             rows ? at<int32_t>(rows) + s * samples + t : nullptr, without});
         };
         for (int64_t s = 0; s < streams - guided; s++) {
             add(s, s, true, s < guided ? at<float>(logits) + (s + guided) * CODES : nullptr);
@@ -103,6 +103,7 @@ NB_MODULE(_native, module) {
         .def("start", [](const Engine& engine, Address state, Address logits, Address conditions) {
             engine.start(at<uint8_t>(state), at<float>(logits), at<float>(conditions));
         })
+        .def_prop_ro("condition_order", &Engine::condition_order)
         .def("run", &run)
         .def("read_weights", &Engine::read_weights, nb::call_guard<nb::gil_scoped_release>());
     nb::class_<Code>(module, "Code")

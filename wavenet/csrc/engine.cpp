@@ -135,6 +135,14 @@ class Kernel final : public Engine {
     size_t state_bytes() const override { return size_t(bytes_of_state); }
     size_t weight_bytes() const override { return size_t(arena->size) * 4; }
 
+    std::vector<int64_t> condition_order() const override {
+        std::vector<int64_t> order;
+        for (size_t l = 0; l < layers.size(); l++)
+            for (int64_t channel : filter_beside_gate(gate_channels))
+                order.push_back(channel < 0 ? -1 : int64_t(l) * 2 * gate_channels + channel);
+        return order;
+    }
+
     uint64_t read_weights() const override {
         U32 seen[8] = {};
         const uint32_t* end = arena->data + arena->size / (8 * W) * (8 * W);
@@ -284,7 +292,7 @@ class Kernel final : public Engine {
             *bits = float(Distribution(stream.logits, 1).bits(stream.logits, stream.codes[t]));
         }
         work.conditions[s] = stream.conditions;
-        if (stream.conditions) work.conditions[s] += t * stream.conditions_stride;
+        if (stream.rows) work.conditions[s] += stream.rows[t] * int64_t(layers.size()) * h_length();
         embed(work, s, stream.codes + t);
     }
 
@@ -396,24 +404,15 @@ class Kernel final : public Engine {
                     F32 h[V];
 #pragma GCC unroll 8
                     for (int j = 0; j < V; j++) h[j] = value(sums[i][j], outputs, j);
-                    if (work.conditions[s + i]) add_conditions(work.conditions[s + i], l, block / 2, H, h);
+                    if (const float* row = work.conditions[s + i])
+#pragma GCC unroll 8
+                        for (int j = 0; j < V; j++) h[j] += load(row + int64_t(l) * h_length() + (block + j) * W);
 #pragma GCC unroll 4
                     for (int j = 0; j < H; j++)
                         quantise(z + j * W, gated<Weight>(h[j], h[j + V / 2]), scale.inverse, scale.zero);
                 }
             });
         });
-    }
-
-    /// h += what conditions this sample, for `count` vectors of filter channels and as many of gate channels.
-    [[gnu::noinline]] void add_conditions(const float* conditions, size_t l, int64_t vector, int count, F32* h) const {
-        for (int j = 0; j < count; j++) {
-            int64_t channel = (vector + j) * W;
-            const float* add = conditions + int64_t(l) * 2 * gate_channels + channel;
-            int n = int(std::min<int64_t>(W, gate_channels - channel));
-            h[j] += load(add, n);
-            h[j + count] += load(add + gate_channels, n);
-        }
     }
 
     /// x += R z + r, which enters the layer above.

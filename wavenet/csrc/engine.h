@@ -19,9 +19,9 @@ struct Stream {
     uint8_t* codes;           // (samples): read where codes are given, written where they are drawn
     const double* uniforms;   // (samples) in [0, 1); null where codes are given
     float* bits;              // (samples) of each code under the model; may be null
-    const float* conditions;  // (layers, 2 gate) a sample, added to each layer's h; may be null
+    const float* conditions;  // rows that are added to each layer's h, in Engine::condition_order; may be null
     int64_t samples;
-    int64_t conditions_stride = 0;   // floats from one sample's conditions to the next's; 0 where one row serves all
+    const int32_t* rows = nullptr;   // (samples) which row goes with each sample; null where the first goes with all
     const float* without = nullptr;  // logits of the next stream, which hears the same codes under other conditions and
                                      // which Sampling::guidance leads away from; null draws from the stream's own
 };
@@ -39,6 +39,9 @@ class Engine {
 
     /// Bytes of weights that one sample reads.
     virtual size_t weight_bytes() const = 0;
+
+    /// Where each float of a row of conditions lies in (layers, 2 gate): the kernel's own order; -1 where nothing does.
+    virtual std::vector<int64_t> condition_order() const = 0;
 
     /// The state of a stream that has heard silence under these conditions, which may be null, for as long as the
     /// network remembers, and its logits.

@@ -183,11 +183,11 @@ struct Player {
     }
 
     Stream stream(const std::vector<double>& uniforms, int64_t from, int64_t count,
-                  const std::vector<float>& conditions = {}) {
+                  const std::vector<float>& conditions = {}, const std::vector<int32_t>& rows = {}) {
         if (int64_t(codes.size()) < from + count) codes.resize(from + count), bits.resize(from + count);
         return {reinterpret_cast<uint8_t*>(state.data()), logits.data(), codes.data() + from, uniforms.data() + from,
                 bits.data() + from, conditions.empty() ? nullptr : conditions.data(), count,
-                int64_t(conditions.size()) / count};
+                rows.empty() ? nullptr : rows.data()};
     }
 };
 
@@ -235,8 +235,16 @@ void check(const Code& code, uint32_t precision) {
 
         std::vector<float> conditions(size_t(n) * net.layers.size() * 2 * net.gate);
         for (float& value : conditions) value = unit();
+        std::vector<int64_t> order = engine->condition_order();
+        std::vector<float> ordered;
+        std::vector<int32_t> rows;
+        for (int t = n - 1; t >= 0; t--) {  // rows lie in any order
+            for (int64_t channel : order)
+                ordered.push_back(channel < 0 ? 0 : conditions[size_t(t) * net.layers.size() * 2 * net.gate + channel]);
+            rows.push_back(t);
+        }
         Player conditioned(*engine);
-        engine->run({conditioned.stream(uniforms[0], 0, n, conditions)}, {}, 1);
+        engine->run({conditioned.stream(uniforms[0], 0, n, ordered, rows)}, {}, 1);
         expected = plain(net, conditioned.codes, conditions);
         worst = 0;
         for (int i = 0; i < CODES; i++) worst = std::max(worst, std::fabs(expected[i] - double(conditioned.logits[i])));

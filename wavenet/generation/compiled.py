@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from wavenet import export, native
 from wavenet.distributions import Sampling
@@ -44,23 +45,35 @@ class CompiledEngine(Engine):
         self.device = torch.device("cpu")
         self.threads = threads
         low = torch.float32 if self.precision == "float32" else torch.bfloat16
-        self.condition = None if condition is None else condition.detach().to("cpu", low).t().contiguous()
+        self.condition = None
+        if condition is not None:  # its outputs in the kernel's order
+            order = torch.tensor(self.kernel.condition_order)
+            self.condition = F.pad(condition.detach().cpu(), (0, 0, 0, 1))[order].to(low).t().contiguous()
         self._silence = self._silent(None)
 
     def _silent(self, rows: Tensor | None) -> State:
         memory = torch.empty(1 if rows is None else len(rows), self.kernel.state_bytes, dtype=torch.uint8)
-        logits, added = torch.empty(len(memory), LEVELS), self._added(None if rows is None else rows[:, :1])
+        logits = torch.empty(len(memory), LEVELS)
+        added = None if rows is None else self._project(rows[:, 0])
         for s in range(len(memory)):
             row = 0 if added is None else added[s].data_ptr()
             self.kernel.start(memory[s].data_ptr(), logits[s].data_ptr(), row)
         return State([[memory]], 0, logits)
 
-    def _added(self, rows: Tensor | None) -> Tensor | None:
-        """Rows (S, n, C) -> what they add to each layer's h, (S, n, layers * 2 gate)."""
-        if rows is None:
-            return None
+    def _project(self, rows: Tensor) -> Tensor:
+        """Rows (n, C) -> what they add to each layer's h, in the kernel's order."""
         assert self.condition is not None, "an exported network is not told anything"
         return (rows.to(self.condition) @ self.condition).float()
+
+    def _added(self, rows: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """Rows (S, n | 1, C) -> projected rows, and which of them goes with each sample, (S, samples) int32.
+
+        A row that goes on for several samples is projected once.
+        """
+        flat = rows.flatten(0, 1)
+        starts = torch.cat([torch.ones(1, dtype=torch.bool), (flat[1:] != flat[:-1]).any(dim=1)])
+        numbers = (starts.cumsum(0, dtype=torch.int32) - 1).unflatten(0, rows.shape[:2]).expand(-1, samples)
+        return self._project(flat[starts]), numbers.contiguous()
 
     @torch.inference_mode()
     def start(self, context: Tensor, rows: Tensor | None = None) -> State:
@@ -106,15 +119,18 @@ class CompiledEngine(Engine):
         ((memory,),) = state.memory
         if memory.shape != (streams, self.kernel.state_bytes):
             raise ValueError(f"a state of {tuple(memory.shape)} is not one of {streams} streams of this engine")
-        added = self._added(rows)
-        if added is not None and not (len(added) == streams and added.shape[1] in (1, codes.shape[1])):
-            raise ValueError(f"rows of {tuple(added.shape)} do not go with {streams} streams of {codes.shape[1]} codes")
-        arrays = (memory, state.logits, codes, uniforms, bits, added)
+        added = numbers = None
+        if rows is not None:
+            if not (len(rows) == streams and rows.shape[1] in (1, codes.shape[1])):
+                raise ValueError(
+                    f"rows of {tuple(rows.shape)} do not go with {streams} streams of {codes.shape[1]} codes"
+                )
+            added, numbers = self._added(rows, codes.shape[1])
+        arrays = (memory, state.logits, codes, uniforms, bits, added, numbers)
         addresses = [0 if array is None else array.data_ptr() for array in arrays]
-        strides = (0, 0) if added is None else (added.stride(0), added.stride(1) if added.shape[1] > 1 else 0)
         how = (sampling.temperature, sampling.top_k, sampling.top_p, sampling.guidance)
         threads = self.threads or (torch.get_num_threads() if streams > 1 else 1)
-        self.kernel.run(streams, codes.shape[1], *addresses, strides, guided, how, threads)
+        self.kernel.run(streams, codes.shape[1], *addresses, guided, how, threads)
         state.position += codes.shape[1]
 
 
