@@ -78,6 +78,8 @@ def main() -> None:
         show(what, rows)
         for name, seconds in more.get("seconds", {}).items():
             print(f"{name:20} {seconds * 1e3:10.2f} ms")
+        if "process_peak_mib" in more:
+            print(f"peak memory          {more['process_peak_mib']:10.0f} MiB, {more['state_bytes']:,} bytes a stream")
         if options.get("chart"):
             plots.save(plots.speeds(rows, f"{what}: {machine()}"), Path(options["chart"]))
     if options["report"]:

@@ -254,3 +254,9 @@ def test_without_kernels_the_reason_is_told(monkeypatch):
     finally:
         monkeypatch.undo()
         native.code.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["cached", "naive"])
+def test_engines_in_torch_have_no_instruction_set(name):
+    with pytest.raises(ConfigError, match=rf"instruction_set is 'avx2', which engine={name} does not have"):
+        make_engine(name, WaveNet(ModelConfig(1, 2)), instruction_set="avx2")

@@ -289,3 +289,14 @@ def test_each_label_has_its_own_sound(tmp_path):
     )
     for row, power in enumerate(powers):
         assert power[row] > 10 * np.delete(power, row).max(), sorted(tones)[row]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 8, 31])
+def test_a_stack_that_remembers_gives_the_rows_of_one_that_does_not(chunk):
+    for stack in model_of("context").conditioning.context:  # type: ignore[union-attr] (it has one)
+        codes = after_silence(np.random.default_rng(0).integers(0, 256, 300))
+        whole, memory = stack(codes, 0, 300), {}
+        for start in range(0, 300, chunk):
+            stop = min(start + chunk, 300)
+            torch.testing.assert_close(stack(codes, start, stop, memory), whole[start:stop], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(stack(codes, 50, 90, memory), whole[50:90])  # going back is no harm

@@ -32,6 +32,8 @@ class Companion(NamedTuple):
     """Frames of features, (n, channels); beyond the recording's ends, its first and last."""
     codes: Range | None = None
     """Codes, (n,), silence before the start."""
+    memory: dict["ContextStack", "Memory"] | None = None
+    """What context stacks have heard of this stream, so that its next rows cost little; None forgets."""
 
     def without_labels(self) -> "Companion":
         return self._replace(labels=torch.zeros_like(self.labels))
@@ -75,7 +77,7 @@ class Conditioning(nn.Module):
             rows = rows + self.features(companion.frames, first, stop)
         for stack in self.context:
             assert companion.codes is not None, "this model has context stacks"
-            rows = rows + stack(companion.codes, first, stop)
+            rows = rows + stack(companion.codes, first, stop, companion.memory)
         return torch.cat([rows[:1].expand(first - start, -1), rows])
 
     def batch(self, rows: Sequence[Sequence[Piece]], length: int) -> Tensor:
@@ -139,6 +141,14 @@ def linear_upsampling(channels: int, stride: int) -> nn.ConvTranspose1d:
     return conv
 
 
+class Memory(NamedTuple):
+    """Where a context stack is in a stream: the rows of its last frames, up to `last`, and each layer's last inputs."""
+
+    last: int
+    rows: Tensor
+    inputs: list[Tensor]
+
+
 class ContextStack(nn.Module):
     """A small WaveNet over a long past at a low rate: `pool` samples to a frame, 2**layers frames.
 
@@ -155,26 +165,43 @@ class ContextStack(nn.Module):
         self.pool, self.window = pool, 4 * pool
         self.enter = nn.Linear(self.window // 2 + 1, channels)
         dilations = [2**i for i in range(layers)]
-        self.blocks = nn.ModuleList(
-            ResidualBlock(channels, channels, 2, d, last=i == layers - 1) for i, d in enumerate(dilations)
-        )
+        blocks = [ResidualBlock(channels, channels, 2, d, last=i == layers - 1) for i, d in enumerate(dilations)]
+        self.blocks: Sequence[ResidualBlock] = nn.ModuleList(blocks)  # type: ignore[assignment] (told by what it holds)
         self.leave = nn.Linear(layers * channels, out_channels)
         self.receptive_field = 1 + sum(dilations)
         """Frames."""
         self.span = (self.receptive_field + self.DELAY) * pool + self.window
         """Samples of the past that decide a row."""
 
-    def forward(self, codes: Range, start: int, stop: int) -> Tensor:
-        """Rows (stop - start, channels) of samples start..stop."""
+    def forward(
+        self, codes: Range, start: int, stop: int, memory: dict["ContextStack", Memory] | None = None
+    ) -> Tensor:
+        """Rows (stop - start, channels) of samples start..stop; what `memory` holds is not worked out again."""
         first, last = start // self.pool - self.DELAY, (stop - 1) // self.pool - self.DELAY
-        begin = (first - self.receptive_field + 2) * self.pool - self.window
-        spectrum = self.spectrum(codes(begin, (last + 1) * self.pool))
-        x, gated = self.enter(spectrum).unsqueeze(0), []
-        for block in self.blocks:
-            x, z = block(x)
-            gated.append(z[:, -(last - first + 1) :])
-        rows = self.leave(torch.cat(gated, dim=-1))[0].float().repeat_interleave(self.pool, dim=0)
+        known = None if memory is None else memory.get(self)
+        if known is None or not first - 1 <= known.last <= last or first <= known.last - len(known.rows):
+            known = Memory(first - 1, torch.empty(0, self.leave.out_features), [])
+        if known.last < last:
+            known = self._hear(codes, known, last)
+        if memory is not None:
+            memory[self] = known
+        rows = known.rows[first - last - 1 :].repeat_interleave(self.pool, dim=0)
         return rows[start % self.pool :][: stop - start]
+
+    def _hear(self, codes: Range, known: Memory, last: int) -> Memory:
+        """One pass over the frames after `known.last` up to `last`, and those before that nothing is known of."""
+        count = last - known.last
+        begin = known.last + 1 - (0 if known.inputs else self.receptive_field - 1)
+        spectrum = self.spectrum(codes((begin + 1) * self.pool - self.window, (last + 1) * self.pool))
+        x, gated, inputs = self.enter(spectrum).unsqueeze(0), [], []
+        for i, block in enumerate(self.blocks):
+            x = torch.cat([known.inputs[i], x], dim=1) if known.inputs else x
+            inputs.append(x[:, -block.conv.context :])
+            x, z = block(x)
+            gated.append(z[:, -count:])
+        made = self.leave(torch.cat(gated, dim=-1))[0].float()
+        kept = known.rows[-self.DELAY - 1 :].to(made)
+        return Memory(last, torch.cat([kept, made]), inputs)
 
     def spectrum(self, codes: Tensor) -> Tensor:
         """Codes (n,) -> log magnitudes (1 + (n - window) / pool, window / 2 + 1)."""

@@ -66,6 +66,8 @@ def make_engine(
     if name == "compiled":
         packed = exported(model, sample_rate, "int8" if precision == "auto" else precision, conditions)
         return CompiledEngine(packed, instruction_set, threads, projection(model))
+    if instruction_set != "auto":
+        raise ConfigError(f"instruction_set is {instruction_set!r}, which engine={name} does not have: leave it out")
     if precision == "int8":
         raise ConfigError(f"precision is int8, which engine={name} does not have: use engine=compiled")
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32

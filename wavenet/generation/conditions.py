@@ -21,6 +21,7 @@ class Conditions:
         self.conditioning = conditioning
         self.companions = companions + [companion.without_labels() for companion in companions if guided]
         self.guided = guided
+        self._told = self.companions
         self._codes = torch.empty(len(self.companions), 0, dtype=torch.int64)
         self._dropped = 0  # samples that are too long ago to matter
         self._position = 0
@@ -36,6 +37,7 @@ class Conditions:
         """Rows of samples 0..n of a context (n,) that every stream hears first: (S, n + 1, C) or (S, 1, C)."""
         self._codes, self._dropped = context.long().expand(len(self.companions), -1), 0
         self._position, self._rows_start = len(context), 0
+        self._told = [c._replace(codes=self._heard(s), memory={}) for s, c in enumerate(self.companions)]
         self._rows = self._compute(0, 1 if self.conditioning.constant else len(context) + 1)
         return self._rows
 
@@ -66,8 +68,7 @@ class Conditions:
             self._codes, self._dropped = self._codes[:, spare:], self._dropped + spare
 
     def _compute(self, start: int, stop: int) -> Tensor:
-        streams = enumerate(self.companions)
-        return torch.stack([self.conditioning(c._replace(codes=self._heard(s)), start, stop) for s, c in streams])
+        return torch.stack([self.conditioning(companion, start, stop) for companion in self._told])
 
     def _heard(self, stream: int) -> Range:
         def read(start: int, stop: int) -> Tensor:
