@@ -32,19 +32,18 @@ def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
 
 
 def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
-    """What was learned of labels: their vectors (n, C) on the two axes along which they differ most (PCA)."""
-    centred = vectors - vectors.mean(dim=0)
-    _, _, axes_of_most = torch.linalg.svd(centred, full_matrices=False)
-    places = torch.nn.functional.pad(centred @ axes_of_most[:2].t(), (0, max(2 - len(axes_of_most), 0))).numpy()
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.subplots()
-    for label in dict.fromkeys(label for label, _ in names):
+    """What was learned of labels: each one's vectors (n, C) on the two axes along which they differ most (PCA)."""
+    labels = list(dict.fromkeys(label for label, _ in names))
+    figure = Figure(figsize=(5 * len(labels), 4.5), layout="constrained")
+    for axes, label in zip(figure.subplots(1, len(labels), squeeze=False)[0], labels, strict=True):
         chosen = [i for i, (other, _) in enumerate(names) if other == label]
-        axes.scatter(places[chosen, 0], places[chosen, 1], label=label)
-        for i in chosen:
-            axes.annotate(names[i][1], places[i], xytext=(4, 4), textcoords="offset points")
-    axes.set(title="labels, by what was learned of them", xlabel="first principal axis", ylabel="second")
-    axes.legend()
+        centred = vectors[chosen] - vectors[chosen].mean(dim=0)
+        _, _, axes_of_most = torch.linalg.svd(centred, full_matrices=False)
+        places = torch.nn.functional.pad(centred @ axes_of_most[:2].t(), (0, max(2 - len(axes_of_most), 0))).numpy()
+        axes.scatter(places[:, 0], places[:, 1])
+        for place, i in zip(places, chosen, strict=True):
+            axes.annotate(names[i][1], place, xytext=(4, 4), textcoords="offset points")
+        axes.set(title=label, xlabel="first principal axis", ylabel="second")
     return figure
 
 
