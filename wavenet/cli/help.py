@@ -13,6 +13,8 @@ EXAMPLES = {
 
   wavenet-train data.dir=~/recordings
   wavenet-train data.dir=~/recordings model=large optim.lr=0.01 steps=50000
+  wavenet-train data.dir=~/recordings data.labels=[folder]
+  wavenet-train data.dir=~/recordings experiment=vocoder
   wavenet-train resume=runs/2026-01-31_12-00-00
   wavenet-train --multirun optim.lr=0.005,0.01,0.02 data.dir=~/recordings
 """,
@@ -20,6 +22,8 @@ EXAMPLES = {
 
   wavenet-generate checkpoint=runs/2026-01-31_12-00-00 seconds=30 count=4
   wavenet-generate checkpoint=model.safetensors prime=intro.wav temperature=0.9 seed=7 output=more.flac
+  wavenet-generate checkpoint=runs/speakers label.speaker=june guidance=2
+  wavenet-generate checkpoint=runs/vocoder features=recording.wav
 """,
     "evaluate": """Measure how well a model predicts a folder of recordings, in bits per sample.
 
