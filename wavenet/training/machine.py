@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import logging
 import sys
 
 import torch
@@ -9,6 +10,8 @@ from lightning_fabric import Fabric
 
 from wavenet.config import TrainConfig
 from wavenet.errors import ConfigError
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the trainer itself says what it runs on
 
 
 def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
