@@ -5,6 +5,7 @@ describes samples f hop .. (f + 1) hop, and a recording of n samples has ceil(n 
 """
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,9 @@ def log_mel(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
     """Natural logarithm of mel magnitudes, (frames, mels): windows of `window` samples every `hop`, none padded."""
     window = torch.hann_window(config.window)
     bins = torch.stft(sound, config.window, config.hop, window=window, center=False, return_complex=True).abs()
-    bank = melscale_fbanks(len(bins), 0.0, sample_rate / 2, config.mels, sample_rate, norm=None, mel_scale="slaney")
+    with warnings.catch_warnings():  # short windows leave bands without a bin, which are silent and do no harm
+        warnings.simplefilter("ignore", UserWarning)
+        bank = melscale_fbanks(len(bins), 0.0, sample_rate / 2, config.mels, sample_rate, norm=None, mel_scale="slaney")
     return torch.log((bins.t() @ bank) * (2 / window.sum()) + FLOOR)
 
 
