@@ -4,7 +4,9 @@ Everything is computed from the codes that the network learns, so that frames an
 describes samples f hop .. (f + 1) hop, and a recording of n samples has ceil(n / hop) frames.
 """
 
+import functools
 import math
+import threading
 import warnings
 from pathlib import Path
 
@@ -61,10 +63,24 @@ def log_mel(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
     """Natural logarithm of mel magnitudes, (frames, mels): windows of `window` samples every `hop`, none padded."""
     window = torch.hann_window(config.window)
     bins = torch.stft(sound, config.window, config.hop, window=window, center=False, return_complex=True).abs()
+    bank = mel_bank(len(bins), config.mels, sample_rate)
+    return torch.log((bins.t() @ bank) * (2 / window.sum()) + FLOOR)
+
+
+_LOCK = threading.Lock()
+
+
+def mel_bank(bins: int, mels: int, sample_rate: int) -> Tensor:
+    """(bins, mels), triangles on Slaney's mel scale up to half the rate, made once."""
+    with _LOCK:  # recordings are read by several threads, and filters for warnings are the whole process's
+        return _mel_bank(bins, mels, sample_rate)
+
+
+@functools.cache
+def _mel_bank(bins: int, mels: int, sample_rate: int) -> Tensor:
     with warnings.catch_warnings():  # short windows leave bands without a bin, which are silent and do no harm
         warnings.simplefilter("ignore", UserWarning)
-        bank = melscale_fbanks(len(bins), 0.0, sample_rate / 2, config.mels, sample_rate, norm=None, mel_scale="slaney")
-    return torch.log((bins.t() @ bank) * (2 / window.sum()) + FLOOR)
+        return melscale_fbanks(bins, 0.0, sample_rate / 2, mels, sample_rate, norm=None, mel_scale="slaney")
 
 
 def pitch_window(sample_rate: int) -> int:
