@@ -14,9 +14,9 @@ from wavenet.distributions import Sampling
 from wavenet.errors import ConfigError
 from wavenet.export import PRECISIONS
 from wavenet.generation.cached import CachedEngine
-from wavenet.generation.compiled import CompiledEngine, exported, projection
+from wavenet.generation.compiled import CompiledEngine, exported
 from wavenet.generation.conditions import Conditions
-from wavenet.generation.engine import Engine, State
+from wavenet.generation.engine import Engine, State, projection
 from wavenet.generation.naive import NaiveEngine
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.generation.watch import Watch

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet.generation.engine import Engine, State, heard_rows
+from wavenet.generation.engine import Engine, State, heard_rows, projection
 from wavenet.model import WaveNet
 
 
@@ -45,8 +45,8 @@ class CachedEngine(Engine):
             if block.residual is not None and block.residual.bias is not None:
                 moved = moved + block.residual.bias
         self.gate = model.config.gate_channels
-        projections = [block.condition.weight for block in self.model.blocks if block.condition is not None]
-        self.condition = torch.cat(projections).t().contiguous() if projections else None
+        projected = projection(self.model)
+        self.condition = None if projected is None else projected.t().contiguous()
 
     @torch.inference_mode()
     def start(self, context: Tensor, rows: Tensor | None = None) -> State:

@@ -8,7 +8,7 @@ from wavenet import export, native
 from wavenet.distributions import Sampling
 from wavenet.errors import CheckpointError
 from wavenet.generation.conditions import Conditions
-from wavenet.generation.engine import Engine, State
+from wavenet.generation.engine import Engine, State, projection
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.model import WaveNet
 from wavenet.mulaw import LEVELS, ZERO
@@ -152,9 +152,3 @@ def exported(model: WaveNet, sample_rate: int, precision: str, conditions: Condi
             rows.append(row.expand(-1, codes.shape[1], -1))
     told_rows = torch.cat(rows, dim=1) if rows else None
     return export.pack(model, sample_rate, precision, torch.cat(chunks, dim=1), told_rows)
-
-
-def projection(model: WaveNet) -> Tensor | None:
-    """Every layer's projection of a row of conditioning: (layers * 2 gate, C); None where there is none."""
-    found = [block.condition.weight for block in model.blocks if block.condition is not None]
-    return torch.cat(found).detach() if found else None

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from wavenet import distributions
 from wavenet.distributions import Sampling
+from wavenet.model import WaveNet
 from wavenet.mulaw import ZERO
 
 
@@ -109,6 +110,12 @@ def heard_rows(rows: Tensor | None, length: int) -> Tensor | None:
     if rows is None:
         return None
     return torch.cat([rows[:, :1].expand(-1, length, -1), rows[:, 1:]], dim=1)[:, -length:]
+
+
+def projection(model: WaveNet) -> Tensor | None:
+    """Every layer's projection of a row of conditioning: (layers * 2 gate, C); None where there is none."""
+    found = [block.condition.weight for block in model.blocks if block.condition is not None]
+    return torch.cat(found).detach() if found else None
 
 
 def _columns(columns: list[Tensor], like: Tensor, dtype: torch.dtype) -> Tensor:
