@@ -80,7 +80,7 @@ def _pesq(recording: Tensor, made: Tensor, sample_rate: int) -> float | None:
     if sample_rate not in (8000, 16000):
         return None
     try:
-        import pesq
+        import pesq  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     mode = "wb" if sample_rate == 16000 else "nb"
@@ -92,7 +92,7 @@ def _pesq(recording: Tensor, made: Tensor, sample_rate: int) -> float | None:
 
 def _stoi(recording: Tensor, made: Tensor, sample_rate: int) -> float | None:
     try:
-        import pystoi
+        import pystoi  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     if len(recording) < 0.5 * sample_rate or not float(recording.abs().max()):
