@@ -30,10 +30,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from wavenet import annotations, distributions, native, plots
+from wavenet import annotations, native, plots
 from wavenet.conditioning import Companion
 from wavenet.config import ContextConfig, FeatureConfig, ModelConfig, OptimConfig
-from wavenet.distributions import Sampling
+from wavenet.distributions import Sampling, Softmax
 from wavenet.export import PRECISIONS
 from wavenet.generation import (
     CachedEngine,
@@ -134,7 +134,7 @@ def training(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str,
     def ours(precision: torch.dtype) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
             logits = model(codes[:, :-1])
-        (distributions.loss(logits, codes[:, model.receptive_field :]) / CROP).backward()
+        (Softmax().loss(logits, codes[:, model.receptive_field :]) / CROP).backward()
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()

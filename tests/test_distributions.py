@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavenet import distributions
-from wavenet.distributions import IGNORED, Sampling, sample
+from wavenet.distributions import IGNORED, Sampling, Softmax
 
 
 @pytest.mark.parametrize("rows", [1, 1023, 1024, 1025, 2500])
@@ -16,7 +15,7 @@ def test_loss_and_gradient_equal_cross_entropy(rows):
     targets = torch.randint(0, 256, (1, rows))
     targets[torch.rand(1, rows) < 0.3] = IGNORED
     results = []
-    for loss in (distributions.loss, distributions.reference_loss):
+    for loss in (Softmax().loss, Softmax().reference_loss):
         x = logits.clone().requires_grad_()
         (loss(x, targets) * 0.5).backward()
         results.append((loss(x, targets).detach(), x.grad))
@@ -25,7 +24,7 @@ def test_loss_and_gradient_equal_cross_entropy(rows):
 
 def test_nothing_scored_is_no_loss():
     x = torch.randn(3, 256, requires_grad=True)
-    loss = distributions.loss(x, torch.full((3,), IGNORED))
+    loss = Softmax().loss(x, torch.full((3,), IGNORED))
     loss.backward()
     assert loss == 0
     assert (x.grad == 0).all()
@@ -36,15 +35,18 @@ def test_evenly_spaced_uniforms_give_the_probabilities():
     logits = torch.randn(256)
     n = 20_000
     uniforms = (torch.arange(n, dtype=torch.float64) + 0.5) / n
-    counts = sample(logits.expand(n, -1), uniforms, Sampling()).bincount(minlength=256)
+    counts = Softmax().sample(logits.expand(n, -1), uniforms, Sampling()).bincount(minlength=256)
     assert (counts - n * logits.double().softmax(-1)).abs().max() <= 1
 
 
 def test_temperature():
     logits = torch.randn(4, 256)
     uniforms = torch.rand(4, dtype=torch.float64)
-    assert torch.equal(sample(logits, uniforms, Sampling(temperature=0)), logits.argmax(-1))
-    assert torch.equal(sample(logits, uniforms, Sampling(temperature=0.5)), sample(2 * logits, uniforms, Sampling()))
+    assert torch.equal(Softmax().sample(logits, uniforms, Sampling(temperature=0)), logits.argmax(-1))
+    assert torch.equal(
+        Softmax().sample(logits, uniforms, Sampling(temperature=0.5)),
+        Softmax().sample(2 * logits, uniforms, Sampling()),
+    )
 
 
 @given(st.integers(1, 300), st.floats(0.01, 1), st.integers(0, 2**32 - 1), st.booleans())
@@ -62,7 +64,7 @@ def test_only_what_is_kept_is_drawn(top_k, top_p, seed, ties):
         kept.append(code)
         held += float(p[code]) / total
     uniforms = torch.tensor([0.0, 1e-9, 0.3, 0.7, 1 - 2**-53], dtype=torch.float64)
-    drawn = sample(logits.expand(5, -1), uniforms, Sampling(top_k=top_k, top_p=top_p)).tolist()
+    drawn = Softmax().sample(logits.expand(5, -1), uniforms, Sampling(top_k=top_k, top_p=top_p)).tolist()
     assert set(drawn) <= set(kept)
     assert drawn[0] == min(kept)
     assert drawn[-1] == max(kept)
@@ -71,21 +73,21 @@ def test_only_what_is_kept_is_drawn(top_k, top_p, seed, ties):
 def test_a_code_of_no_probability_is_never_drawn():
     logits = torch.full((2, 256), -torch.inf)
     logits[:, 7] = 0
-    assert sample(logits, torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64), Sampling()).tolist() == [7, 7]
+    assert Softmax().sample(logits, torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64), Sampling()).tolist() == [7, 7]
 
 
 def test_bits():
-    assert torch.allclose(distributions.bits(torch.zeros(3, 256), torch.tensor([0, 9, 255])), torch.tensor(8.0))
+    assert torch.allclose(Softmax().bits(torch.zeros(3, 256), torch.tensor([0, 9, 255])), torch.tensor(8.0))
 
 
 def test_loss_of_bfloat16_logits_is_summed_in_float32():
     torch.manual_seed(0)
     logits, targets = torch.randn(3000, 256).bfloat16(), torch.randint(0, 256, (3000,))
     x = logits.clone().requires_grad_()
-    total = distributions.loss(x, targets)
+    total = Softmax().loss(x, targets)
     total.backward()
     exact = logits.float().requires_grad_()
-    expected = distributions.reference_loss(exact, targets)
+    expected = Softmax().reference_loss(exact, targets)
     expected.backward()
     assert abs(total / expected - 1) < 1e-6
     assert x.grad.dtype == torch.bfloat16
@@ -97,15 +99,15 @@ def test_draws_sit_exactly_on_the_cumulative_distribution():
     edges = torch.arange(256, dtype=torch.float64) / 256
     below = torch.nextafter(edges[1:], torch.zeros(255, dtype=torch.float64))
     logits = torch.zeros(256, 256)
-    assert torch.equal(sample(logits, edges, Sampling()), torch.arange(256))
-    assert torch.equal(sample(logits[1:], below, Sampling()), torch.arange(255))
+    assert torch.equal(Softmax().sample(logits, edges, Sampling()), torch.arange(256))
+    assert torch.equal(Softmax().sample(logits[1:], below, Sampling()), torch.arange(255))
 
 
 @pytest.mark.parametrize("k", [1, 2, 17, 255, 256, 300])
 def test_top_k_keeps_exactly_k_where_all_are_equal(k):
     kept = min(k, 256)
     uniforms = (torch.arange(10 * kept, dtype=torch.float64) + 0.5) / (10 * kept)
-    drawn = sample(torch.zeros(len(uniforms), 256), uniforms, Sampling(top_k=k))
+    drawn = Softmax().sample(torch.zeros(len(uniforms), 256), uniforms, Sampling(top_k=k))
     assert drawn.bincount(minlength=256).tolist() == [10] * kept + [0] * (256 - kept)
 
 
@@ -115,7 +117,7 @@ def test_top_p_keeps_the_fewest_that_hold_it(top_p, kept):
     logits[[9, 3, 200, 5]] = torch.tensor([0.5, 0.25, 0.125, 0.125]).log()
     logits[5] -= 1e-3
     uniforms = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
-    drawn = sample(logits.expand(1000, -1), uniforms, Sampling(top_p=top_p))
+    drawn = Softmax().sample(logits.expand(1000, -1), uniforms, Sampling(top_p=top_p))
     assert drawn.unique().tolist() == kept
     held = logits[kept].double().softmax(-1)
     assert (drawn.bincount(minlength=256)[kept] - 1000 * held).abs().max() <= 1
@@ -127,7 +129,7 @@ def test_impossible_codes_are_never_drawn(possible, seed):
     codes = sorted(possible)
     logits[codes] = 5 * torch.randn(len(codes), generator=torch.Generator().manual_seed(seed))
     uniforms = torch.tensor([0.0, 0.5, 1 - 2**-24, 1 - 2**-53], dtype=torch.float64)
-    drawn = sample(logits.expand(4, -1), uniforms, Sampling()).tolist()
+    drawn = Softmax().sample(logits.expand(4, -1), uniforms, Sampling()).tolist()
     assert set(drawn) <= possible
     assert drawn[0] == codes[0]
 
@@ -136,4 +138,4 @@ def test_impossible_codes_are_never_drawn(possible, seed):
 def test_a_tiny_temperature_takes_the_likeliest(temperature):
     logits = torch.randn(50, 256, generator=torch.Generator().manual_seed(0))
     uniforms = torch.linspace(0, 1 - 2**-53, 50, dtype=torch.float64)
-    assert torch.equal(sample(logits, uniforms, Sampling(temperature=temperature)), logits.argmax(-1))
+    assert torch.equal(Softmax().sample(logits, uniforms, Sampling(temperature=temperature)), logits.argmax(-1))

@@ -88,6 +88,23 @@ def test_player_makes_pythons_samples(call, exported, player, tmp_path):
 
 
 @pytest.mark.slow
+def test_player_plays_mixtures(call, player, tmp_path):
+    torch.manual_seed(0)
+    shape = ModelConfig(stacks=1, layers_per_stack=5, residual_channels=20, input="scalar", mixtures=7)
+    checkpoint.save(tmp_path / "mixture.safetensors", WaveNet(shape), 8000, 7, 5.0)
+    status, _, error = call("export", "checkpoint=mixture.safetensors", "precision=bfloat16")
+    assert status == 0, error
+    for settings in (["seed=3", "seconds=1"], ["seed=4", "seconds=0.3", "temperature=0.5"]):
+        assert subprocess.run([player, "model.wavenet", "played.wav", *settings], check=False).returncode == 0
+        status, _, error = call("generate", "checkpoint=model.wavenet", "output=made.wav", *settings)
+        assert status == 0, error
+        assert Path("played.wav").read_bytes() == Path("made.wav").read_bytes()
+    refused = subprocess.run([player, "model.wavenet", "x.wav", "top_k=3"], check=False, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "only temperature shapes" in refused.stderr
+
+
+@pytest.mark.slow
 def test_player_says_what_is_wrong(exported, player, tmp_path):
     def play(*arguments) -> tuple[int, str, str]:
         done = subprocess.run([player, *arguments], cwd=tmp_path, check=False, capture_output=True, text=True)

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavenet import distributions, mulaw
+from wavenet import mulaw
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling
+from wavenet.distributions import Sampling, Softmax
 from wavenet.errors import ConfigError
 from wavenet.generation import CachedEngine, NaiveEngine, State, generate, make_engine, render
 from wavenet.generation.splitmix import uniforms
@@ -95,7 +95,7 @@ def test_scores_are_the_forwards(engine):
     field = model.receptive_field
     heard = codes(2, 50)
     row = torch.cat([torch.full((2, field), mulaw.ZERO), heard], dim=1)
-    expected = distributions.bits(model(row[:, :-1]), heard)
+    expected = Softmax().bits(model(row[:, :-1]), heard)
     running = engine(model)
     torch.testing.assert_close(running.score(running.start(codes(2, 0)), heard), expected, atol=1e-4, rtol=1e-4)
 
@@ -382,7 +382,7 @@ def test_a_chord_is_learned_and_played_on():
     optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
     losses = []
     for _ in range(200):
-        loss = distributions.loss(model(row[:, :-1]), chord[None]) / len(chord)
+        loss = Softmax().loss(model(row[:, :-1]), chord[None]) / len(chord)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -91,11 +91,14 @@ def test_one_receptive_field_gives_one_prediction(stacks, layers, kernel, taps):
 def plain(model: WaveNet, codes: torch.Tensor) -> torch.Tensor:
     """The paper's equations with torch's own convolutions, channels first, one skip projection per layer."""
     config = model.config
-    one_hot = F.one_hot(codes, 256).to(model.output.weight.dtype).transpose(1, 2)
     if config.input == "embedding":
+        one_hot = F.one_hot(codes, 256).to(model.output.weight.dtype).transpose(1, 2)
         x = F.conv1d(one_hot, model.initial.weight.permute(2, 1, 0))
     else:
         scalar = (codes.unsqueeze(1).to(model.output.weight.dtype) - 127.5) / 127.5
+        if config.mixtures:  # 16-bit codes, and mu-law as a curve
+            sound = (codes.unsqueeze(1).double() - 32768) / 32768
+            scalar = sound.sign() * torch.log(1 + 255 * sound.abs()) / np.log(256)
         x = F.conv1d(scalar, model.initial.weight.unsqueeze(1), model.initial.bias)
     steps = codes.shape[1] - model.receptive_field + 1
     width, skip = config.gate_channels, 0
@@ -118,6 +121,7 @@ CONFIGS = [
     {"kernel_size": 1, "initial_filter": 4},
     {"input": "scalar", "initial_filter": 3},
     {"input": "scalar", "bias": False, "dilations": [1, 5, 2]},
+    {"input": "scalar", "mixtures": 3, "initial_filter": 2},
 ]
 
 
@@ -126,7 +130,8 @@ def test_forward_and_gradients_equal_plain_convolutions(small, changes):
     for name, value in changes.items():
         setattr(small, name, value)
     model = WaveNet(small).double()
-    codes = torch.randint(0, 256, (2, model.receptive_field + 50), generator=torch.Generator().manual_seed(0))
+    levels = model.distribution.encoding.levels
+    codes = torch.randint(0, levels, (2, model.receptive_field + 50), generator=torch.Generator().manual_seed(0))
     results = []
     for forward in (model, lambda codes: plain(model, codes)):
         model.zero_grad()
@@ -175,9 +180,9 @@ def test_no_dead_weights(small, changes):
     model = WaveNet(small)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)  # decay would move dead weights too
-    codes = torch.randint(0, 256, (1, 4000))
-    predictions = model(codes[:, :-1])
-    F.cross_entropy(predictions[0], codes[0, model.receptive_field :]).backward()
+    codes = torch.randint(0, model.distribution.encoding.levels, (1, 4000))
+    loss = model.distribution.loss(model(codes[:, :-1]), codes[:, model.receptive_field :])
+    (loss / codes.numel()).backward()
     optimizer.step()
     for name, parameter in model.named_parameters():
         changed = parameter != before[name]

@@ -206,7 +206,7 @@ def test_a_file_that_is_rewritten_or_removed_counts(tmp_path):
 
 def test_a_cache_that_was_cut_short_is_refused(config, tmp_path):
     prepare(config)
-    (codes,) = (tmp_path / "cache").rglob("codes.u8")
+    (codes,) = (tmp_path / "cache").rglob("codes")
     os.truncate(codes, 1000)
     with pytest.raises(AudioError, match="was altered; delete that folder"):
         prepare(config)

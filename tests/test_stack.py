@@ -5,6 +5,7 @@ import torch
 
 from wavenet import distributions, native, stack
 from wavenet.config import ModelConfig
+from wavenet.distributions import Softmax
 from wavenet.model import WaveNet
 
 SHAPES = {
@@ -33,7 +34,7 @@ def gradients(model, codes, fused, bfloat16=False):
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         gated = run(model.blocks, model.initial(codes[:, :-1]), codes.shape[1] - model.receptive_field)
         logits = model.head(gated)
-    loss = distributions.reference_loss(logits, codes[:, model.receptive_field :])
+    loss = Softmax().reference_loss(logits, codes[:, model.receptive_field :])
     loss.backward()
     return gated.detach(), loss.item(), [parameter.grad.clone() for parameter in model.parameters()]
 
@@ -121,7 +122,7 @@ def test_loss_equals_reference(instruction_set, dtype):
     targets = torch.randint(0, 256, (3, 70))
     targets[1, :20] = distributions.IGNORED
     found = []
-    for loss in (distributions.loss, distributions.reference_loss):
+    for loss in (Softmax().loss, Softmax().reference_loss):
         leaf = logits.clone().requires_grad_()
         value = loss(leaf, targets)
         value.backward()
@@ -134,9 +135,9 @@ def test_loss_equals_reference(instruction_set, dtype):
 def test_without_kernels_the_loss_is_the_same(monkeypatch):
     logits = torch.randn(2, 40, 256, generator=torch.Generator().manual_seed(0))
     targets = torch.randint(0, 256, (2, 40))
-    compiled = distributions.loss(logits, targets)
+    compiled = Softmax().loss(logits, targets)
     monkeypatch.setattr(native, "passes", lambda like: None)
-    assert distributions.loss(logits, targets).item() == pytest.approx(compiled.item(), rel=1e-6)
+    assert Softmax().loss(logits, targets).item() == pytest.approx(compiled.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -144,7 +145,7 @@ def test_without_kernels_the_loss_is_the_same(monkeypatch):
 def test_what_is_not_finite_shows(instruction_set, value, dtype):
     logits = torch.zeros(1, 4, 256, dtype=dtype)
     logits[0, 2, 7] = value
-    loss = distributions.loss(logits, torch.full((1, 4), 7))
+    loss = Softmax().loss(logits, torch.full((1, 4), 7))
     assert not loss.isfinite()
 
 

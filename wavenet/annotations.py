@@ -13,9 +13,9 @@ from torch import Tensor
 from wavenet import alignments, features, metadata
 from wavenet.conditioning import Companion, Range
 from wavenet.config import DataConfig, ModelConfig
+from wavenet.encodings import encoding_of
 from wavenet.errors import AudioError, ConfigError
 from wavenet.files import atomic
-from wavenet.mulaw import ZERO
 from wavenet.preparation import Prepared, Progress
 
 SEPARATOR = "|"
@@ -151,9 +151,10 @@ def clamped(rows: np.ndarray) -> Range:
 
 def after_silence(codes: np.ndarray) -> Range:
     """Reads codes, int64; before the start, silence."""
+    zero = encoding_of(codes).zero
 
     def read(start: int, stop: int) -> Tensor:
         inside = codes[max(start, 0) : max(stop, 0)].astype(np.int64)
-        return torch.from_numpy(np.pad(inside, (max(min(stop, 0) - start, 0), 0), constant_values=ZERO)[: stop - start])
+        return torch.from_numpy(np.pad(inside, (max(min(stop, 0) - start, 0), 0), constant_values=zero)[: stop - start])
 
     return read

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet import mulaw
 from wavenet.config import FeatureConfig, ModelConfig
+from wavenet.encodings import MULAW, SIXTEEN_BIT, Encoding
 from wavenet.layers import ResidualBlock
 
 Range = Callable[[int, int], Tensor]
@@ -50,11 +50,12 @@ class Conditioning(nn.Module):
         super().__init__()
         channels = config.condition_channels
         self.channels = channels
+        self.encoding = SIXTEEN_BIT if config.mixtures else MULAW
         self.names = [(label, value) for label, values in config.labels.items() for value in values]
         self.labels = nn.Parameter(torch.randn(len(self.names), channels) / 4) if self.names else None
         self.features = Upsample(config.features, channels) if config.features.kinds else None
         shape = (config.context.layers, config.context.channels, channels)
-        stacks = [ContextStack(pool, *shape) for pool in config.context.pools]
+        stacks = [ContextStack(pool, *shape, self.encoding) for pool in config.context.pools]
         self.context: Sequence[ContextStack] = nn.ModuleList(stacks)  # type: ignore[assignment] (told by what it holds)
 
     @property
@@ -160,8 +161,9 @@ class ContextStack(nn.Module):
     FLOOR = 1e-3
     """Magnitude, for a sound of full scale 1, below which the log spectrum is level: about a mu-law step."""
 
-    def __init__(self, pool: int, layers: int, channels: int, out_channels: int) -> None:
+    def __init__(self, pool: int, layers: int, channels: int, out_channels: int, encoding: Encoding) -> None:
         super().__init__()
+        self.encoding = encoding
         self.pool, self.window = pool, 4 * pool
         self.enter = nn.Linear(self.window // 2 + 1, channels)
         dilations = [2**i for i in range(layers)]
@@ -206,6 +208,6 @@ class ContextStack(nn.Module):
     def spectrum(self, codes: Tensor) -> Tensor:
         """Codes (n,) -> log magnitudes (1 + (n - window) / pool, window / 2 + 1)."""
         window = torch.hann_window(self.window, device=self.enter.weight.device)
-        sound = mulaw.decode(codes.to(window.device))
+        sound = self.encoding.decode(codes.to(window.device))
         bins = torch.stft(sound, self.window, self.pool, window=window, center=False, return_complex=True)
         return torch.log(bins.abs() * (2 / window.sum()) + self.FLOOR).t() / 4 + 1

@@ -168,6 +168,9 @@ class ModelConfig:
     """Width between the two last 1x1 layers."""
     input: str = "embedding"
     """How a code enters: `embedding` (a learned vector per code) or `scalar` (its companded amplitude in [-1, 1])."""
+    mixtures: int = 0
+    """0 ends in a softmax over the 256 mu-law codes. Above, in a mixture of so many logistics (10, say) over the 65,536
+    values of 16-bit sound, which takes `input=scalar`."""
     initial_filter: int = 1
     """Taps of the causal filter over the input codes that makes the first layer's input; 1 sees the newest alone."""
     bias: bool = True
@@ -202,6 +205,9 @@ class ModelConfig:
             _check_at_least(f"model.{name}", getattr(self, name), 1)
         _check("model.layers_per_stack", self.layers_per_stack, self.layers_per_stack <= 24, "at most 24")
         _check_choice("model.input", self.input, INPUTS)
+        _check("model.mixtures", self.mixtures, 0 <= self.mixtures <= 1000, "0 to 1000")
+        if self.mixtures:
+            _check("model.input", self.input, self.input == "scalar", "scalar where model.mixtures is above 0")
         if self.dilations is not None:
             _check(
                 "model.dilations",

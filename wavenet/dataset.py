@@ -21,8 +21,8 @@ from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
 from wavenet.config import DataConfig
 from wavenet.distributions import IGNORED
+from wavenet.encodings import encoding_of
 from wavenet.errors import AudioError
-from wavenet.mulaw import ZERO
 from wavenet.preparation import Prepared
 
 SPLIT_NAMES = {
@@ -143,6 +143,7 @@ class Windows:
     ) -> None:
         self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
         self.annotations, self.alignments = annotations, alignments
+        self._zero = encoding_of(codes).zero
         self._grain = min(GRAIN, crop)
         counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
         owner = np.repeat(np.arange(len(spans)), counts)
@@ -183,7 +184,7 @@ class Windows:
         for window in self._groups[index]:
             start, stop = self._start[window], self._stop[window]
             context = self.codes[max(self._origin[window], start - self.receptive_field) : start]
-            padding = np.full(self.receptive_field - len(context), ZERO, dtype=np.uint8)
+            padding = np.full(self.receptive_field - len(context), self._zero, dtype=self.codes.dtype)
             scored = self.codes[start:stop]
             codes += [padding, context, scored]
             targets += [np.full(self.receptive_field, IGNORED), scored]
@@ -220,7 +221,7 @@ class Windows:
         rows, targets = zip(*(self[index] for index in indices), strict=True)
         length = -(-max(map(len, targets)) // self._grain) * self._grain
         return Batch(
-            torch.stack([F.pad(row, (0, self.receptive_field + length - len(row)), value=ZERO) for row in rows]),
+            torch.stack([F.pad(row, (0, self.receptive_field + length - len(row)), value=self._zero) for row in rows]),
             torch.stack([F.pad(row, (0, length - len(row)), value=IGNORED) for row in targets]),
             [self.pieces(index) for index in indices],
             [self.frames(index) for index in indices],

@@ -1,7 +1,19 @@
-"""The output distribution: 256 mu-law codes by softmax (paper section 2.2), its loss and its sampling."""
+"""The two output distributions: how probable each code is, the loss that follows, and how a code is drawn.
+
+Softmax over the 256 mu-law codes (paper section 2.2). Or, for all 16 bits, a mixture of K logistics on the companded
+axis of `encodings`, each the share that falls between a code's two edges (PixelCNN++, Salimans et al. 2017,
+arXiv:1701.05517, there on a linear axis; Parallel WaveNet, arXiv:1711.10433):
+
+    P(c) = sum_k w_k (sigma((e_{c+1} - m_k) / s_k) - sigma((e_c - m_k) / s_k)),    e_c = g((c - 1/2 - 32768) / 32768)
+
+Bits per sample are always those of the mu-law code, 8 for one drawn blindly, so that models with either can be
+compared: a mixture's is the share between the edges of the code's mu-law bin.
+"""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -9,22 +21,97 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from wavenet import native
-from wavenet.mulaw import LEVELS
+from wavenet.encodings import FULL_SCALE, MULAW, SIXTEEN_BIT, Encoding, compand, expand
+from wavenet.errors import ConfigError
 
 IGNORED = -100
 """Target that is not scored: context, or padding."""
 
 
-def reference_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum of -ln p(target) over the targets that are scored, in nats: (..., 256) and (...) -> ()."""
-    return F.cross_entropy(logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+@dataclass(frozen=True)
+class Sampling:
+    """How a code is drawn. The default draws from the model's own distribution."""
+
+    temperature: float = 1.0
+    """Divides the logits, and widens a mixture's logistics; 0 takes the likeliest code, or component's mean."""
+    top_k: int = 0
+    """Keeps the k likeliest codes, of equal ones the lower; 0 keeps all."""
+    top_p: float = 1.0
+    """Keeps the fewest likeliest codes that hold this much probability; 1 keeps all."""
+    guidance: float = 1.0
+    """Leads the logits away from those of twin streams that are told less; 1 does without twins."""
 
 
-def loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """What `reference_loss` computes; on a CPU in one pass that finds the gradient too, kept in the logits' type."""
-    if native.passes(logits) is None:
-        return reference_loss(logits, targets)
-    return _CrossEntropy.apply(logits, targets)
+class Distribution(ABC):
+    """What a network's last layer means. `logits` stands for its outputs, (..., outputs)."""
+
+    encoding: Encoding
+    outputs: int
+
+    @abstractmethod
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Sum of -ln P(target) over the targets that are scored, in nats: (..., outputs) and (...) -> ()."""
+
+    @abstractmethod
+    def mulaw_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The same of the targets' mu-law codes."""
+
+    @abstractmethod
+    def bits(self, logits: Tensor, codes: Tensor) -> Tensor:
+        """-log2 P of the codes' mu-law codes, under the model's own distribution: (...) -> (...), float32."""
+
+    @abstractmethod
+    def sample(self, logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
+        """Draw codes by inverting the cumulative distribution, so that equal uniforms give equal codes.
+
+        logits (S, outputs), uniforms (S,) in [0, 1) -> codes (S,), int64. Float64 within, so that engines whose logits
+        differ in the last float32 bits agree on all but a vanishing share of draws.
+        """
+
+    @abstractmethod
+    def check(self, sampling: Sampling) -> None:
+        """Raises ConfigError for a setting that this distribution does not have."""
+
+
+class Softmax(Distribution):
+    """A probability for each mu-law code."""
+
+    encoding, outputs = MULAW, MULAW.levels
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """On a CPU in one pass that finds the gradient too, kept in the logits' type; else `reference_loss`."""
+        if native.passes(logits) is None:
+            return self.reference_loss(logits, targets)
+        return _CrossEntropy.apply(logits, targets)
+
+    mulaw_loss = loss
+
+    def reference_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """What `loss` computes, written plainly."""
+        return F.cross_entropy(logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+    def bits(self, logits: Tensor, codes: Tensor) -> Tensor:
+        log_p = torch.log_softmax(logits.float(), dim=-1)
+        return log_p.gather(-1, codes.long().unsqueeze(-1)).squeeze(-1) / -math.log(2)
+
+    def sample(self, logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
+        if sampling.temperature == 0:
+            return logits.argmax(dim=-1)
+        logits = logits.double() - logits.amax(
+            dim=-1, keepdim=True
+        )  # first, so that a tiny temperature cannot overflow
+        p = torch.softmax(logits / sampling.temperature, dim=-1)
+        if 0 < sampling.top_k < self.outputs or sampling.top_p < 1:
+            ranked, order = torch.sort(p, dim=-1, descending=True, stable=True)
+            if 0 < sampling.top_k < self.outputs:
+                ranked[:, sampling.top_k :] = 0
+                ranked = ranked / ranked.sum(dim=-1, keepdim=True)
+            ranked = ranked * (ranked.cumsum(dim=-1) - ranked < sampling.top_p)
+            p = torch.zeros_like(p).scatter_(1, order, ranked)
+        return _invert(p.cumsum(dim=-1), uniforms)[0]
+
+    def check(self, sampling: Sampling) -> None:
+        """It has every setting."""
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -45,17 +132,105 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How a code is drawn. The default draws from the model's own distribution."""
+class Mixture(Distribution):
+    """A mixture of logistics over the 16-bit codes.
 
-    temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest code."""
-    top_k: int = 0
-    """Keeps the k likeliest codes, of equal ones the lower; 0 keeps all."""
-    top_p: float = 1.0
-    """Keeps the fewest likeliest codes that hold this much probability; 1 keeps all."""
-    guidance: float = 1.0
-    """Leads the logits away from those of twin streams that are told less; 1 does without twins."""
+    Its outputs are `components` logits of the weights, as many means, as many logarithms of scales. The means count
+    from `components` points that are spread evenly, the scales from exp(`LOG_SCALE`), so that small outputs are a
+    sensible beginning.
+    """
+
+    components: int
+
+    encoding = SIXTEEN_BIT
+    LOG_SCALE = -3.0
+    LOWEST, HIGHEST = -9.0, 2.0
+    """Of a log scale. The companded axis is 2 long, a 16-bit step 0.000006 (loud) to 0.0014 (soft)."""
+    FAR = 1e3
+    """Stands for infinity, as the outer codes' edges."""
+
+    @property
+    def outputs(self) -> int:
+        return 3 * self.components
+
+    @cached_property
+    def edges(self) -> Tensor:
+        """(65537,), float64: the companded amplitudes between which each code lies."""
+        edges = compand((torch.arange(self.encoding.levels + 1, dtype=torch.float64) - 0.5 - FULL_SCALE) / FULL_SCALE)
+        edges[0], edges[-1] = -self.FAR, self.FAR
+        return edges
+
+    @cached_property
+    def mulaw_edges(self) -> Tensor:
+        """(257,), float64: the edges between which the 16-bit codes of each mu-law code lie."""
+        firsts = torch.searchsorted(self.encoding.mulaw.long(), torch.arange(MULAW.levels))
+        return torch.cat([self.edges[firsts], self.edges[-1:]])
+
+    def parts(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(..., 3 K) -> logits of the weights, means and log scales, each (..., K)."""
+        weights, means, scales = logits.chunk(3, dim=-1)
+        centres = torch.linspace(-0.5, 0.5, self.components, dtype=logits.dtype, device=logits.device)
+        return weights, means + centres, (scales + self.LOG_SCALE).clamp(self.LOWEST, self.HIGHEST)
+
+    def log_p(self, logits: Tensor, edges: Tensor, codes: Tensor) -> Tensor:
+        """ln of the share between edges[code] and edges[code + 1]: (..., 3 K) and (...) -> (...).
+
+        sigma(a) - sigma(b) = sigma(a) sigma(-b) (1 - exp(b - a)), which neither cancels nor overflows.
+        """
+        weights, means, log_scales = self.parts(logits if logits.dtype == torch.float64 else logits.float())
+        widths, edges = (table.to(means) for table in (edges.diff(), edges))  # float32 edges would cancel in their diff
+        codes = codes.long().unsqueeze(-1)
+        inverse = torch.exp(-log_scales)
+        a, b = (edges[codes + 1] - means) * inverse, (edges[codes] - means) * inverse
+        shares = F.logsigmoid(a) + F.logsigmoid(-b) + torch.log(-torch.expm1(-widths[codes] * inverse))
+        return torch.logsumexp(torch.log_softmax(weights, dim=-1) + shares, dim=-1)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self._sum(logits, self.edges, targets, targets)
+
+    def mulaw_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self._sum(logits, self.mulaw_edges, targets, self._mulaw(targets.clamp(min=0)))
+
+    def _sum(self, logits: Tensor, edges: Tensor, targets: Tensor, codes: Tensor) -> Tensor:
+        scored = targets != IGNORED
+        return -self.log_p(logits[scored], edges, codes[scored]).sum()
+
+    def bits(self, logits: Tensor, codes: Tensor) -> Tensor:
+        return self.log_p(logits, self.mulaw_edges, self._mulaw(codes)) / -math.log(2)
+
+    def _mulaw(self, codes: Tensor) -> Tensor:
+        return self.encoding.mulaw.to(codes.device)[codes.long()]
+
+    def sample(self, logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
+        """A component by the uniform's place among the weights, and a point of it by the place within that weight."""
+        weights, means, log_scales = self.parts(logits.double())
+        if sampling.temperature == 0:
+            point = means.gather(1, weights.argmax(dim=-1, keepdim=True)).squeeze(1)
+        else:
+            chosen, place = _invert(torch.softmax(weights / sampling.temperature, dim=-1).cumsum(dim=-1), uniforms)
+            place = place.clamp(2**-53, 1 - 2**-53)
+            mean, log_scale = (values.gather(1, chosen.unsqueeze(1)).squeeze(1) for values in (means, log_scales))
+            point = mean + sampling.temperature * log_scale.exp() * (place.log() - torch.log1p(-place))
+        return self.encoding.encode(expand(point.clamp(-2, 2))).long()
+
+    def check(self, sampling: Sampling) -> None:
+        for name, without in (("top_k", 0), ("top_p", 1), ("guidance", 1)):
+            value = getattr(sampling, name)
+            if value != without:
+                raise ConfigError(
+                    f"{name} is {value}, but this model ends in a mixture, which only temperature shapes: leave it out"
+                )
+
+
+def _invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """(S, n) and (S,) -> the entry in which each uniform's share of the total falls, and where within it, in [0, 1]."""
+    total = cumulative[:, -1:]
+    # strictly below the total, so that rounding never lands on an entry of no probability
+    target = torch.minimum(uniforms.to(total).unsqueeze(1) * total, torch.nextafter(total, torch.zeros_like(total)))
+    entry = torch.searchsorted(cumulative, target, right=True)
+    before = torch.where(entry > 0, cumulative.gather(1, (entry - 1).clamp(min=0)), 0.0)
+    place = (target - before) / (cumulative.gather(1, entry) - before)
+    return entry.squeeze(1), place.squeeze(1)
 
 
 def guided(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -69,31 +244,6 @@ def guided(logits: Tensor, sampling: Sampling) -> Tensor:
     return less + sampling.guidance * (told - less)
 
 
-def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
-    """Draw codes by inverting the cumulative distribution, so that equal uniforms give equal codes.
-
-    logits (S, 256), uniforms (S,) in [0, 1) -> codes (S,), int64. Float64 within, so that engines whose logits differ
-    in the last float32 bits agree on all but a vanishing share of draws.
-    """
-    if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
-    logits = logits.double() - logits.amax(dim=-1, keepdim=True)  # first, so that a tiny temperature cannot overflow
-    p = torch.softmax(logits / sampling.temperature, dim=-1)
-    if 0 < sampling.top_k < LEVELS or sampling.top_p < 1:
-        ranked, order = torch.sort(p, dim=-1, descending=True, stable=True)
-        if 0 < sampling.top_k < LEVELS:
-            ranked[:, sampling.top_k :] = 0
-            ranked = ranked / ranked.sum(dim=-1, keepdim=True)
-        ranked = ranked * (ranked.cumsum(dim=-1) - ranked < sampling.top_p)
-        p = torch.zeros_like(p).scatter_(1, order, ranked)
-    cumulative = p.cumsum(dim=-1)
-    total = cumulative[:, -1:]
-    # strictly below the total, so that rounding never lands on a code of no probability
-    target = torch.minimum(uniforms.to(p).unsqueeze(1) * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, target, right=True).squeeze(1)
-
-
-def bits(logits: Tensor, codes: Tensor) -> Tensor:
-    """-log2 p(code) under the model's own distribution: (..., 256) and (...) -> (...), float32."""
-    log_p = torch.log_softmax(logits.float(), dim=-1)
-    return log_p.gather(-1, codes.long().unsqueeze(-1)).squeeze(-1) / -math.log(2)
+def make_distribution(mixtures: int) -> Distribution:
+    """A mixture of so many logistics, or for 0 the softmax."""
+    return Mixture(mixtures) if mixtures else Softmax()

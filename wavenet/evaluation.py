@@ -8,20 +8,20 @@ code's bin. A network above the unigram has learned nothing; one above the linea
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchaudio.functional import lfilter
 
-from wavenet import distributions, mulaw
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Conditioning
 from wavenet.dataset import Span, Windows
 from wavenet.distributions import IGNORED
+from wavenet.encodings import MULAW, encoding_of
 from wavenet.generation import Conditions, Engine, generate
 from wavenet.model import WaveNet
-from wavenet.mulaw import AMPLITUDES, LEVELS
 
 ORDER = 32
 """Past amplitudes that the linear predictor uses."""
@@ -56,6 +56,16 @@ class Baselines:
         return f"{better}: expect the sound itself"
 
 
+class Score(NamedTuple):
+    """What recordings have in bits under a model, in all."""
+
+    bits: float
+    """Of their mu-law codes."""
+    samples: int
+    own_bits: float
+    """Of the model's own codes: more than `bits` where these are of 16 bits."""
+
+
 @torch.inference_mode()
 def score(
     model: WaveNet,
@@ -63,17 +73,20 @@ def score(
     device: torch.device | None = None,
     autocast: AbstractContextManager | None = None,
     items: range | None = None,
-) -> tuple[float, int]:
-    """Total bits of the windows (or of those in `items`) under the model, in parallel over time, and samples scored."""
-    bits, samples = 0.0, 0
+) -> Score:
+    """Measure the windows (or those in `items`), in parallel over time."""
+    scored = torch.zeros(3, dtype=torch.float64)
     for index in range(len(windows)) if items is None else items:
         batch = windows.batch([index])
         codes, targets = batch.codes.to(device), batch.targets.to(device)
         with autocast or nullcontext():
             logits = model(codes[:, :-1], model.rows(batch.pieces, codes.shape[1] - 1))
-        bits += float(distributions.loss(logits, targets)) / math.log(2)
-        samples += int((targets != IGNORED).sum())
-    return bits, samples
+        own = model.distribution.loss(logits, targets)
+        mulaw = model.distribution.mulaw_loss(logits, targets) if model.config.mixtures else own
+        nats = torch.stack([mulaw, own]).double().cpu()
+        scored += torch.cat([nats / math.log(2), (targets != IGNORED).sum().cpu()[None]])
+    bits, own_bits, samples = scored.tolist()
+    return Score(bits, int(samples), own_bits)
 
 
 @torch.inference_mode()
@@ -143,21 +156,22 @@ def resynthesise(engine: Engine, conditioning: Conditioning, annotations: Annota
     """A sound (n,) that is told what is known of a recording, as long as that is; to compare with it."""
     conditions = Conditions(conditioning, [annotations.companion(span.recording, span.start - span.origin)])
     made = [chunk[0] for chunk, _ in generate(engine, span.samples, [seed], conditions=conditions)]
-    return mulaw.decode(torch.cat(made))
+    return engine.distribution.encoding.decode(torch.cat(made))
 
 
 def _before(codes: np.ndarray, span: Span, length: int) -> Tensor:
     context = codes[max(span.origin, span.start - length) : span.start]
     return torch.nn.functional.pad(
-        torch.from_numpy(context.astype(np.int64)), (length - len(context), 0), value=LEVELS // 2
+        torch.from_numpy(context.astype(np.int64)), (length - len(context), 0), value=encoding_of(codes).zero
     )
 
 
 def baselines(codes: np.ndarray, train: list[Span], valid: list[Span], most_samples: int = 5_000_000) -> Baselines:
     """Fit both predictors on the training part, score them on the validation part; `most_samples` of each at most."""
-    fitted_on = [codes[span.start : span.stop] for span in _spread(train, most_samples)]
-    scored_on = [codes[span.start : span.stop] for span in _spread(valid, most_samples)]
-    counts = np.sum([np.bincount(part, minlength=LEVELS) for part in fitted_on], axis=0) + 1
+    mulaw = encoding_of(codes).mulaw.numpy()
+    fitted_on = [mulaw[codes[span.start : span.stop]] for span in _spread(train, most_samples)]
+    scored_on = [mulaw[codes[span.start : span.stop]] for span in _spread(valid, most_samples)]
+    counts = np.sum([np.bincount(part, minlength=MULAW.levels) for part in fitted_on], axis=0) + 1
     log_p = np.log2(counts / counts.sum())
     unigram = -sum(log_p[part].sum() for part in scored_on) / sum(map(len, scored_on))
     return Baselines(float(unigram), _linear_bits(fitted_on, scored_on))
@@ -185,7 +199,7 @@ def _linear_bits(fitted_on: list[np.ndarray], scored_on: list[np.ndarray]) -> fl
 
 
 def _amplitudes(codes: np.ndarray) -> Tensor:
-    return AMPLITUDES[torch.from_numpy(codes.astype(np.int64))]
+    return MULAW.amplitudes[torch.from_numpy(codes.astype(np.int64))]
 
 
 def _autocorrelation(signal: Tensor) -> Tensor:
@@ -196,9 +210,9 @@ def _autocorrelation(signal: Tensor) -> Tensor:
 
 def _laplace_bits(predictor: Tensor, decay: float, parts: list[np.ndarray]) -> float:
     """Average bits of codes whose amplitude is Laplace around the prediction, with a scale that trails the residual."""
-    halves = torch.arange(LEVELS - 1, dtype=torch.float64) + 0.5
-    magnitude = (halves / (LEVELS - 1) * 2 - 1) * math.log(LEVELS)
-    inner = torch.sign(magnitude) * torch.expm1(magnitude.abs()) / (LEVELS - 1)
+    halves = torch.arange(MULAW.levels - 1, dtype=torch.float64) + 0.5
+    magnitude = (halves / (MULAW.levels - 1) * 2 - 1) * math.log(MULAW.levels)
+    inner = torch.sign(magnitude) * torch.expm1(magnitude.abs()) / (MULAW.levels - 1)
     edges = torch.cat([torch.tensor([-math.inf]).double(), inner, torch.tensor([math.inf]).double()])
     whitener = torch.cat([torch.ones(1, dtype=torch.float64), -predictor])
     total, samples = 0.0, 0
@@ -210,7 +224,7 @@ def _laplace_bits(predictor: Tensor, decay: float, parts: list[np.ndarray]) -> f
         scale = lfilter(residual.abs(), torch.tensor([1.0, -decay]).double(), trailing, clamp=False) + 1e-4
         prediction = x - residual
         high, low = (edges[codes + 1] - prediction) / scale, (edges[codes] - prediction) / scale
-        p = (_laplace_cdf(high) - _laplace_cdf(low)) * (1 - FLOOR) + FLOOR / LEVELS
+        p = (_laplace_cdf(high) - _laplace_cdf(low)) * (1 - FLOOR) + FLOOR / MULAW.levels
         total -= float(p.log2().sum())
         samples += len(codes)
     return total / samples

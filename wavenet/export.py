@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from wavenet.config import MULAW_LEVELS
+from wavenet.encodings import MULAW
 from wavenet.errors import ConfigError
 from wavenet.layers import CausalConv1d, CausalEmbedding
 from wavenet.model import WaveNet
 
 MAGIC = b"WAVENET\n"
-VERSION = 1
+VERSION = 2
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 UNITY = (1 / 127, 128)
@@ -45,9 +45,9 @@ def pack(
     parts = [MAGIC, struct.pack("<I", VERSION)]
     shape = (config.initial_filter, config.kernel_size, config.residual_channels, config.gate_channels)
     widths = (config.skip_channels, config.head_channels, len(dilations))
-    numbers = (PRECISIONS.index(precision), sample_rate, MULAW_LEVELS - 1, *shape, *widths, *dilations)
+    numbers = (PRECISIONS.index(precision), sample_rate, MULAW.levels - 1, config.mixtures, *shape, *widths, *dilations)
     parts.append(struct.pack(f"<{len(numbers)}I", *numbers))
-    parts.append(_bytes(initial_table(model)))
+    parts.append(_bytes(_initial(model)))
     matrices = list(_matrices(model))
     scales = [UNITY] * len(matrices) if heard is None else list(_input_scales(model, heard, rows))
     for linear, scale in zip(matrices, scales, strict=True):
@@ -72,14 +72,19 @@ def fixed(model: WaveNet, row: Tensor) -> WaveNet:
 
 
 @torch.inference_mode()
-def initial_table(model: WaveNet) -> Tensor:
-    """What each of the last codes adds to the first layer's input: (taps, 256, residual), oldest first."""
+def _initial(model: WaveNet) -> Tensor:
+    """What each of the last mu-law codes adds to the first layer's input, (taps, 256, residual), oldest first.
+
+    With a mixture, what the companded amplitude 1 adds, and last the bias: (taps + 1, residual).
+    """
     if isinstance(model.initial, CausalEmbedding):
         return model.initial.weight
-    amplitudes = (torch.arange(MULAW_LEVELS) - (MULAW_LEVELS - 1) / 2) / ((MULAW_LEVELS - 1) / 2)
-    table = amplitudes[None, :, None] * model.initial.weight.t()[:, None, :]
-    if model.initial.bias is not None:
-        table[-1] += model.initial.bias
+    weight, bias = model.initial.weight.t(), model.initial.bias
+    bias = torch.zeros(weight.shape[1]) if bias is None else bias
+    if model.config.mixtures:
+        return torch.cat([weight, bias[None]])
+    table = MULAW.companded.float()[None, :, None] * weight[:, None, :]
+    table[-1] += bias
     return table
 
 

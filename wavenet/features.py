@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
-from wavenet import mulaw
 from wavenet.config import FeatureConfig
+from wavenet.encodings import encoding_of
 from wavenet.errors import AudioError
 
 FLOOR = 1e-4
@@ -55,7 +55,7 @@ def _around(codes: np.ndarray, begin: int, count: int, hop: int, window: int) ->
     """The sound under `count` windows from sample `begin` on, zero beyond the recording's ends."""
     end = begin + (count - 1) * hop + window
     inside = codes[max(begin, 0) : max(min(end, len(codes)), 0)]
-    sound = mulaw.decode(torch.from_numpy(inside.astype(np.int64)))
+    sound = encoding_of(codes).decode(torch.from_numpy(inside.astype(np.int64)))
     return F.pad(sound, (max(-begin, 0), max(end - max(len(codes), begin), 0)))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.config import MULAW_LEVELS
+from wavenet.encodings import Encoding
 
 
 class CausalConv1d(nn.Module):
@@ -61,14 +62,15 @@ class CausalEmbedding(nn.Module):
 
 
 class CausalScalar(CausalConv1d):
-    """Initial causal filter over companded amplitudes, codes mapped to [-1, 1]. (B, T) -> (B, T - taps + 1, C)."""
+    """Initial causal filter over companded amplitudes in [-1, 1]. (B, T) codes -> (B, T - taps + 1, C)."""
 
-    def __init__(self, channels: int, taps: int, bias: bool) -> None:
+    def __init__(self, channels: int, taps: int, bias: bool, encoding: Encoding) -> None:
         super().__init__(1, channels, taps, bias=bias)
+        self.encoding = encoding
 
     def forward(self, codes: Tensor) -> Tensor:
-        half = (MULAW_LEVELS - 1) / 2
-        return super().forward(codes.unsqueeze(-1).to(self.weight.dtype).sub(half).div(half))
+        x = self.taps(self.encoding.companded.to(codes.device)[codes.long()].unsqueeze(-1))
+        return full_linear(x, self.weight, self.bias).to(self.weight.dtype)
 
 
 class ResidualBlock(nn.Module):
@@ -101,6 +103,13 @@ class ResidualBlock(nn.Module):
         z = torch.tanh(filter_half) * torch.sigmoid(gate_half)
         x = x[:, self.conv.context :]
         return (x if self.residual is None else x + self.residual(z)), z
+
+
+def full_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x W^T + b in float32 or better, where bfloat16 would round 16 bits to 8."""
+    kind = torch.promote_types(weight.dtype, torch.float32)
+    with torch.autocast(x.device.type, enabled=False):
+        return F.linear(x.to(kind), weight.to(kind), None if bias is None else bias.to(kind))
 
 
 def cosines(channels: int, decay: float) -> Tensor:

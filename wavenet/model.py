@@ -4,7 +4,7 @@
     h_l     = sum_k W_l[k] x_l[t - k d_l] + V_l y_t + b_l    dilated convolution, filter and gate halves
     z_l     = tanh(filter half) * sigmoid(gate half)
     x_{l+1} = x_l + R_l z_l + r_l                        not computed for the last layer: no dead weights
-    logits  = A2 relu(A1 relu(sum_l S_l z_l + s) + a1) + a2
+    logits  = A2 relu(A1 relu(sum_l S_l z_l + s) + a1) + a2     what they mean: `distributions`
 
 y_t is the row of `conditioning` for the sample that is predicted: labels, features and context stacks, if there are.
 Frame classes, if there are, come from relu(sum_l S_l z_l + s) too: `recognition`.
@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from wavenet import stack
 from wavenet.conditioning import Conditioning, Piece
-from wavenet.config import MULAW_LEVELS, ModelConfig
-from wavenet.layers import CausalEmbedding, CausalScalar, ResidualBlock, cosines
+from wavenet.config import ModelConfig
+from wavenet.distributions import make_distribution
+from wavenet.layers import CausalEmbedding, CausalScalar, ResidualBlock, cosines, full_linear
 from wavenet.recognition import FrameHead
 
 
@@ -33,11 +34,14 @@ class WaveNet(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.distribution = make_distribution(config.mixtures)
         dilations = config.layer_dilations
         if config.input == "embedding":
             self.initial = CausalEmbedding(config.residual_channels, config.initial_filter)
         else:
-            self.initial = CausalScalar(config.residual_channels, config.initial_filter, config.bias)
+            self.initial = CausalScalar(
+                config.residual_channels, config.initial_filter, config.bias, self.distribution.encoding
+            )
         last = len(dilations) - 1
         widths = (config.residual_channels, config.gate_channels, config.kernel_size)
         condition = config.condition_channels if config.conditioned else 0
@@ -45,10 +49,12 @@ class WaveNet(nn.Module):
         self.blocks: Sequence[ResidualBlock] = nn.ModuleList(blocks)  # type: ignore[assignment] (told by what it holds)
         self.skip = nn.Linear(len(dilations) * config.gate_channels, config.skip_channels, config.bias)
         self.hidden = nn.Linear(config.skip_channels, config.head_channels, config.bias)
-        self.output = nn.Linear(config.head_channels, MULAW_LEVELS, config.bias)
-        with torch.no_grad():  # at the scale of torch's own initial weights
-            smooth = cosines(MULAW_LEVELS - 1, decay=1.0) @ torch.randn(MULAW_LEVELS - 1, config.head_channels)
-            self.output.weight.copy_(smooth * self.output.weight.std() / smooth.std())
+        levels = self.distribution.outputs
+        self.output = nn.Linear(config.head_channels, levels, config.bias)
+        if not config.mixtures:
+            with torch.no_grad():  # at the scale of torch's own initial weights
+                smooth = cosines(levels - 1, decay=1.0) @ torch.randn(levels - 1, config.head_channels)
+                self.output.weight.copy_(smooth * self.output.weight.std() / smooth.std())
         self.conditioning = Conditioning(config) if config.conditioned else None
         self.recognition = FrameHead(config.skip_channels, config.recognition) if config.recognition.classes else None
 
@@ -60,10 +66,11 @@ class WaveNet(nn.Module):
     def forward(self, codes: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits of the code that follows each fully seen position.
 
-        codes: (B, T) whole numbers 0..255, T at least the receptive field.
+        codes: (B, T) whole numbers of `distribution.encoding`, 0..255 for mu-law, T at least the receptive field.
         rows: (B, T, condition_channels) of `conditioning`, entry i for the sample after code i; left out,
             the model is told nothing.
-        Returns (B, T - receptive_field + 1, 256): entry i predicts the code after position i + receptive_field - 1.
+        Returns (B, T - receptive_field + 1, distribution.outputs): entry i predicts the code after position
+            i + receptive_field - 1.
         Raises ValueError where T is too short.
         """
         return self.predict(self.activations(codes, rows))
@@ -91,9 +98,12 @@ class WaveNet(nn.Module):
         return torch.cat(gated, dim=-1)
 
     def head(self, gated: Tensor) -> Tensor:
-        """Every layer's z side by side, (..., layers * gate) -> logits (..., 256)."""
+        """Every layer's z side by side, (..., layers * gate) -> logits (..., outputs)."""
         return self.predict(F.relu(self.skip(gated)))
 
     def predict(self, activations: Tensor) -> Tensor:
-        """The skip sum after its ReLU, (..., skip_channels) -> logits (..., 256)."""
-        return self.output(F.relu(self.hidden(activations)))
+        """The skip sum after its ReLU, (..., skip_channels) -> logits (..., outputs)."""
+        hidden = F.relu(self.hidden(activations))
+        if self.config.mixtures:
+            return full_linear(hidden, self.output.weight, self.output.bias)
+        return self.output(hidden)

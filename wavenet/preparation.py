@@ -1,4 +1,4 @@
-"""A folder of recordings -> one memory-mapped file of mu-law codes, decoded once and kept while nothing changes.
+"""A folder of recordings -> one memory-mapped file of codes, decoded once and kept while nothing changes.
 
 The cache is keyed by the recordings (name, size, time of change) and by the settings that shape the codes. It is built
 under a temporary name and renamed when it is whole, so runs that start at once cannot see each other's halves.
@@ -19,11 +19,12 @@ from typing import Any
 import joblib
 import numpy as np
 
-from wavenet import audio, mulaw
+from wavenet import audio
 from wavenet.config import DataConfig
+from wavenet.encodings import MULAW, Encoding
 from wavenet.errors import AudioError, ConfigError
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 SILENT_PEAK = 0.001
 """A recording whose peak stays below this (-60 dB) is silent: a handful of codes around zero."""
 
@@ -56,7 +57,7 @@ class Prepared:
     folder: Path
     sample_rate: int
     codes: np.ndarray
-    """All recordings end to end, uint8, on disk."""
+    """All recordings end to end, on disk, of the encoding's type."""
     recordings: list[Recording]
     skipped: list[Skipped]
     cache: Path
@@ -79,7 +80,7 @@ class Prepared:
         return lines
 
 
-def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
+def prepare(config: DataConfig, progress: Progress | None = None, encoding: Encoding = MULAW) -> Prepared:
     """Decode `config.dir`, or reuse what an earlier call decoded. Memory does not grow with the hours of audio.
 
     A recording that is unreadable, empty, silent, too short or not finite is left out, with the reason. Raises
@@ -96,12 +97,12 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
         readable = ", ".join(extension[1:] for extension in audio.EXTENSIONS)
         others = f"; {_of_other_kinds(ignored)}" if ignored else ""
         raise AudioError(f"data.dir: {folder} holds no recordings ({readable}), nor does any folder in it{others}")
-    cache = _cache_root(config) / _key(config, folder, files)
+    cache = _cache_root(config) / _key(config, folder, files, encoding)
     try:
         if not (cache / "index.json").is_file():
-            _build(config, folder, files, cache, progress)
+            _build(config, folder, files, cache, progress, encoding)
         index = json.loads((cache / "index.json").read_text())
-        size = (cache / "codes.u8").stat().st_size
+        size = (cache / "codes").stat().st_size // np.dtype(encoding.stored).itemsize
     except OSError as error:
         raise AudioError(f"cannot keep prepared audio in {cache.parent} ({error}); set data.cache_dir") from error
     recordings = [Recording(**entry) for entry in index["recordings"]]
@@ -113,7 +114,7 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
         raise AudioError(f"data.dir: no recording in {folder} can be used ({reasons}{more})")
     if size != sum(recording.samples for recording in recordings):
         raise AudioError(f"prepared audio in {cache} was altered; delete that folder and run again")
-    codes = np.memmap(cache / "codes.u8", dtype=np.uint8, mode="r")
+    codes = np.memmap(cache / "codes", dtype=encoding.stored, mode="r")
     return Prepared(folder, config.sample_rate, codes, recordings, skipped, cache, ignored)
 
 
@@ -157,8 +158,9 @@ def _cache_root(config: DataConfig) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavenet"
 
 
-def _key(config: DataConfig, folder: Path, files: list[Path]) -> str:
-    settings = [CACHE_VERSION, config.sample_rate, config.min_seconds, config.trim_silence_db, str(folder.resolve())]
+def _key(config: DataConfig, folder: Path, files: list[Path], encoding: Encoding) -> str:
+    settings = [CACHE_VERSION, encoding.levels, config.sample_rate, config.min_seconds, config.trim_silence_db]
+    settings.append(str(folder.resolve()))
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in files:
         status = path.stat()
@@ -166,17 +168,19 @@ def _key(config: DataConfig, folder: Path, files: list[Path]) -> str:
     return digest.hexdigest()[:24]
 
 
-def _build(config: DataConfig, folder: Path, files: list[Path], cache: Path, progress: Progress | None) -> None:
+def _build(
+    config: DataConfig, folder: Path, files: list[Path], cache: Path, progress: Progress | None, encoding: Encoding
+) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
     building = cache.with_name(f".{cache.name}.{secrets.token_hex(4)}")
     building.mkdir()
-    recordings, skipped, total = [], [], 0
+    recordings, skipped, total, size = [], [], 0, np.dtype(encoding.stored).itemsize
     # threads: decoding and resampling both leave the interpreter, so nothing is gained by processes
     jobs = joblib.Parallel(n_jobs=config.workers or -1, prefer="threads", return_as="generator")
-    parts = [building / f"{number}.u8" for number in range(len(files))]
-    results: Any = jobs(joblib.delayed(_decode)(*item, config) for item in zip(files, parts, strict=True))
+    parts = [building / f"{number}" for number in range(len(files))]
+    results: Any = jobs(joblib.delayed(_decode)(*item, config, encoding) for item in zip(files, parts, strict=True))
     try:
-        with open(building / "codes.u8", "wb") as codes:
+        with open(building / "codes", "wb") as codes:
             for done, (path, part, result) in enumerate(zip(files, parts, results, strict=True), start=1):
                 name = path.relative_to(folder).as_posix()
                 if isinstance(result, str):
@@ -184,8 +188,8 @@ def _build(config: DataConfig, folder: Path, files: list[Path], cache: Path, pro
                 else:
                     first, last = result
                     with open(part, "rb") as piece:
-                        piece.seek(first)
-                        _copy(piece, codes, last - first)
+                        piece.seek(first * size)
+                        _copy(piece, codes, (last - first) * size)
                     recordings.append(asdict(Recording(name, total, last - first)))
                     total += last - first
                 part.unlink(missing_ok=True)
@@ -210,24 +214,24 @@ def _copy(source: Any, target: Any, length: int, block: int = 1 << 20) -> None:
         length -= len(piece)
 
 
-def _decode(path: Path, part: Path, config: DataConfig) -> tuple[int, int] | str:
+def _decode(path: Path, part: Path, config: DataConfig, encoding: Encoding) -> tuple[int, int] | str:
     """Write a recording's codes to `part`; return the range of them to use, or why there is none."""
     try:
         with open(part, "wb") as file:
             for block in audio.blocks(path, config.sample_rate):
-                file.write(mulaw.encode(block).numpy().data)
-            samples = file.tell()
+                file.write(encoding.encode(block).numpy().astype(encoding.stored).data)
+            size = file.tell()
     except audio.UnusableAudioError as error:
         return error.reason
-    if not samples:
+    if not size:
         return "it holds no samples"
-    codes = np.memmap(part, dtype=np.uint8, mode="r")
+    codes = np.memmap(part, dtype=encoding.stored, mode="r")
     low, high = codes.min(), codes.max()
-    amplitudes = mulaw.AMPLITUDES.abs().numpy()
+    amplitudes = encoding.amplitudes.abs().numpy()
     peak = max(amplitudes[low], amplitudes[high])
     if peak < SILENT_PEAK:
         return "it is silent"
-    first, last = 0, samples
+    first, last = 0, len(codes)
     if config.trim_silence_db is not None:
         threshold = peak * 10 ** (-config.trim_silence_db / 20)
         (loud,) = np.nonzero((amplitudes >= threshold)[codes])

@@ -56,7 +56,7 @@ void bind_passes(nb::module_& module, const char* name) {
         }, release());
 }
 
-/// Streams of one length that lie one after another: states (streams, state_bytes), logits (streams, 256), codes and
+/// Streams of one length that lie one after another: states (streams, state_bytes), logits (streams, outputs), codes and
 /// the rest (streams, samples); rows say which of the conditions goes with each sample. Addresses again, 0 for none;
 /// compiled.py makes the arrays. `guided` streams are each followed, as many places later, by a twin that hears their codes.
 void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
@@ -69,14 +69,14 @@ void run(const Engine& engine, int streams, int64_t samples, Address states, Add
         std::vector<Stream> parts;
         auto add = [&](int64_t s, int64_t heard, bool draws, const float* without) {
             int64_t from = heard * samples + t;
-            parts.push_back({at<uint8_t>(states) + s * engine.state_bytes(), at<float>(logits) + s * CODES,
-                             at<uint8_t>(codes) + from, uniforms && draws ? at<double>(uniforms) + from : nullptr,
+            parts.push_back({at<uint8_t>(states) + s * engine.state_bytes(), at<float>(logits) + s * engine.outputs,
+                             at<uint16_t>(codes) + from, uniforms && draws ? at<double>(uniforms) + from : nullptr,
                              bits && draws ? at<float>(bits) + from : nullptr,
                              at<float>(conditions), std::min(slice, samples - t),
                              rows ? at<int32_t>(rows) + s * samples + t : nullptr, without});
         };
         for (int64_t s = 0; s < streams - guided; s++) {
-            add(s, s, true, s < guided ? at<float>(logits) + (s + guided) * CODES : nullptr);
+            add(s, s, true, s < guided ? at<float>(logits) + (s + guided) * engine.outputs : nullptr);
             if (s < guided) add(s + guided, s, false, nullptr);
         }
         {
@@ -99,6 +99,7 @@ NB_MODULE(_native, module) {
         .def_prop_ro("weight_bytes", &Engine::weight_bytes)
         .def_prop_ro("precision", [](const Engine& engine) { return int(engine.precision); })
         .def_ro("sample_rate", &Engine::sample_rate)
+        .def_ro("mixtures", &Engine::mixtures)
         .def_ro("receptive_field", &Engine::receptive_field)
         .def("start", [](const Engine& engine, Address state, Address logits, Address conditions) {
             engine.start(at<uint8_t>(state), at<float>(logits), at<float>(conditions));

@@ -83,4 +83,77 @@ inline int draw(const float* logits, double uniform, const Sampling& sampling, f
     return code;
 }
 
+// ---- 16-bit codes, by a mixture of logistics over companded amplitudes
+
+inline double compand(double x) { return std::copysign(std::log1p(255 * std::fabs(x)) / std::log(256.0), x); }
+
+/// The companded amplitude of a 16-bit code; of its lower edge, for half a step less.
+inline double companded(double code) { return compand((code - STEPS) / STEPS); }
+
+/// Which 16-bit codes fall on each mu-law code: where they begin, as companded amplitudes.
+struct MulawEdges {
+    double edge[CODES + 1];
+    static int of(int code) { return int(std::floor((companded(code) + 1) / 2 * (CODES - 1) + 0.5)); }
+    MulawEdges() {
+        for (int code = 2 * STEPS - 1; code > 0; code--) edge[of(code)] = companded(code - 0.5);
+        edge[0] = -1e3, edge[CODES] = 1e3;
+    }
+};
+
+/// What the outputs (3 count) mean: wavenet/distributions.py.
+struct Mixture {
+    const float* logits;
+    int64_t count;
+
+    double mean(int64_t k) const {
+        double step = count > 1 ? 1.0 / double(count - 1) : 0;
+        return double(logits[count + k]) - 0.5 + step * double(k);
+    }
+    double scale(int64_t k) const { return std::exp(std::clamp(double(logits[2 * count + k]) - 3, -9.0, 2.0)); }
+
+    /// exp of a weight's logit over the temperature, less the largest.
+    double weight(int64_t k, double top, double temperature) const {
+        return std::exp((double(logits[k]) - top) / temperature);
+    }
+    double top() const { return *std::max_element(logits, logits + count); }
+
+    double bits(int code) const {
+        static const MulawEdges mulaw;
+        int bin = MulawEdges::of(code);
+        double low = mulaw.edge[bin], high = mulaw.edge[bin + 1], highest = top(), total = 0, share = 0;
+        for (int64_t k = 0; k < count; k++) {
+            double w = weight(k, highest, 1), s = scale(k), a = (high - mean(k)) / s, b = (low - mean(k)) / s;
+            total += w;
+            // sigma(a) - sigma(b), which neither cancels nor overflows so
+            share += w * -std::expm1(b - a) / ((1 + std::exp(-a)) * (1 + std::exp(b)));
+        }
+        return std::log2(total) - std::log2(std::max(share, 1e-300));
+    }
+};
+
+/// A component by the uniform's place among the weights, and a point of it by the place within that weight.
+inline int draw(const Mixture& mixture, double uniform, const Sampling& sampling, float* bits) {
+    const int64_t count = mixture.count;
+    const double top = mixture.top(), temperature = sampling.temperature;
+    int64_t k = std::max_element(mixture.logits, mixture.logits + count) - mixture.logits;
+    double point = mixture.mean(k);
+    if (temperature > 0) {
+        double total = 0, passed = 0, weight = 0;
+        for (k = 0; k < count; k++) total += mixture.weight(k, top, temperature);
+        double target = std::min(uniform * total, std::nextafter(total, 0.0));
+        for (k = 0; k < count; k++) {
+            weight = mixture.weight(k, top, temperature);
+            if (k + 1 == count || passed + weight > target) break;
+            passed += weight;
+        }
+        double place = std::clamp((target - passed) / weight, 0x1p-53, 1 - 0x1p-53);
+        point = mixture.mean(k) + temperature * mixture.scale(k) * (std::log(place) - std::log1p(-place));
+    }
+    point = std::max(-2.0, std::min(2.0, point));  // damaged weights may make it no number: 2
+    double x = std::copysign(std::expm1(std::fabs(point) * std::log(256.0)) / 255, point);
+    int code = int(std::clamp(std::floor(x * STEPS + STEPS + 0.5), 0.0, 2.0 * STEPS - 1));
+    if (bits) *bits = float(mixture.bits(code));
+    return code;
+}
+
 }  // namespace wavenet::ISA

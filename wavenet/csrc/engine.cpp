@@ -1,6 +1,6 @@
 // WaveNet sample by sample. From a code to the logits of the next, per stream:
 //
-//     x     = sum over the last codes of a row of the initial table
+//     x     = sum over the last codes of a row of the initial table, or of a multiple of its one row
 //     h_l   = W_past x_l[t - d] + W_now x_l[t] + b          z_l = tanh(filter half) * sigmoid(gate half)
 //     x_l+1 = x_l + R z_l + r
 //     logits = A2 relu(A1 relu(S [z_1 ... z_L] + s) + a1) + a2
@@ -162,8 +162,8 @@ class Kernel final : public Engine {
         Work work(*this, 1);
         int32_t* slots = this->slots(state);
         std::fill(slots, slots + layers.size(), 0);
-        std::memset(heard(state), ZERO, taps);
-        uint8_t code = ZERO;
+        uint16_t code = mixtures ? STEPS : ZERO;
+        std::fill_n(heard(state), taps, code);
         Stream stream{state, logits, &code, nullptr, nullptr, nullptr, 1};
         work.states[0] = state;
         work.conditions[0] = conditions;
@@ -259,7 +259,7 @@ class Kernel final : public Engine {
     int64_t z_all() const { return int64_t(layers.size()) * z_length; }
 
     int32_t* slots(uint8_t* state) const { return reinterpret_cast<int32_t*>(state); }
-    uint8_t* heard(uint8_t* state) const { return state + heard_offset; }
+    uint16_t* heard(uint8_t* state) const { return reinterpret_cast<uint16_t*>(state + heard_offset); }
     In* ring(uint8_t* state, const PackedLayer& layer) const { return reinterpret_cast<In*>(state + layer.ring); }
 
     /// One sample of every stream.
@@ -287,9 +287,11 @@ class Kernel final : public Engine {
         if (stream.uniforms) {
             float guided[CODES];
             const float* logits = stream.without ? lead(stream, sampling, guided) : stream.logits;
-            stream.codes[t] = uint8_t(draw(logits, stream.uniforms[t], sampling, bits));
+            stream.codes[t] = uint16_t(mixtures ? draw(Mixture{logits, mixtures}, stream.uniforms[t], sampling, bits)
+                                                : draw(logits, stream.uniforms[t], sampling, bits));
         } else if (bits) {
-            *bits = float(Distribution(stream.logits, 1).bits(stream.logits, stream.codes[t]));
+            *bits = float(mixtures ? Mixture{stream.logits, mixtures}.bits(stream.codes[t])
+                                   : Distribution(stream.logits, 1).bits(stream.logits, stream.codes[t]));
         }
         work.conditions[s] = stream.conditions;
         if (stream.rows) work.conditions[s] += stream.rows[t] * int64_t(layers.size()) * h_length();
@@ -311,16 +313,32 @@ class Kernel final : public Engine {
     }
 
     /// x of the first layer: a row of the initial table for each of the last codes.
-    void embed(Work& work, int s, const uint8_t* code) const {
-        uint8_t* codes = heard(work.states[s]);
-        if (taps > 1) std::memmove(codes, codes + 1, taps - 1);
+    void embed(Work& work, int s, const uint16_t* code) const {
+        uint16_t* codes = heard(work.states[s]);
+        if (taps > 1) std::memmove(codes, codes + 1, (taps - 1) * sizeof *codes);
         codes[taps - 1] = *code;
+        if (mixtures) {
+            embed_amplitudes(work, s, codes);
+            return advance(work, 0, s);
+        }
         for (int64_t i = 0; i < padded; i += W) {
             F32 x = load(initial->data + codes[0] * padded + i);
             for (int64_t k = 1; k < taps; k++) x += load(initial->data + (k * CODES + codes[k]) * padded + i);
             enter(work, 0, s, i, x);
         }
         advance(work, 0, s);
+    }
+
+    /// The same where codes are too many for a table.
+    void embed_amplitudes(Work& work, int s, const uint16_t* codes) const {
+        float* x = work.x.data + s * padded;
+        std::copy_n(initial->data + taps * padded, padded, x);
+        for (int64_t k = 0; k < taps; k++) {
+            F32 amplitude = splat(float(companded(codes[k])));
+            for (int64_t i = 0; i < padded; i += W)
+                store(x + i, load(x + i) + amplitude * load(initial->data + k * padded + i));
+        }
+        for (int64_t i = 0; i < padded; i += W) enter(work, 0, s, i, load(x + i));
     }
 
     /// Channels i..i+W of x enter layer l: as its products read them now, and in the place of the oldest in its ring.
@@ -386,7 +404,7 @@ class Kernel final : public Engine {
         with_vectors(2 * gate_vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value, H = V > 1 ? V / 2 : 1;
             const uint32_t* weights = arena->data + layer.now.offset + block * W * layer.now.groups;
-            const Lanes outputs = this->lanes(layer.h, block);
+            const Lanes lanes = this->lanes(layer.h, block);
             with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
                 constexpr int N = decltype(n)::value;
                 Sums sums[N][V];
@@ -403,7 +421,7 @@ class Kernel final : public Engine {
                     In* z = work.z.data + (s + i) * z_all() + int64_t(l) * z_length + block / 2 * W;
                     F32 h[V];
 #pragma GCC unroll 8
-                    for (int j = 0; j < V; j++) h[j] = value(sums[i][j], outputs, j);
+                    for (int j = 0; j < V; j++) h[j] = value(sums[i][j], lanes, j);
                     if (const float* row = work.conditions[s + i])
                         add_row(row + int64_t(l) * h_length() + block * W, V, h);
 #pragma GCC unroll 4
@@ -451,7 +469,9 @@ class Kernel final : public Engine {
         else
             product(
                 output, output_outputs, count, [&](int s) { return work.hidden.data + s * head_length; },
-                [&](int s, int64_t i, F32 v) { store(streams[s].logits + i, v); }, share, shares);
+                [&](int s, int64_t i, F32 v) {
+                    std::memcpy(streams[s].logits + i, &v, size_t(std::min<int64_t>(W, outputs - i)) * sizeof(float));
+                }, share, shares);
     }
 
     /// take(s, i, outputs i..i+W of stream s) of a matrix, or of a share of its blocks.
@@ -522,7 +542,7 @@ class Kernel final : public Engine {
         // z lies in whole vectors, layer after layer
         place(skip_sum, int64_t(layers.size()) * z_length / GROUP<Weight>, skip_length / W);
         place(hidden, round_up(net.skip, GROUP<Weight>) / GROUP<Weight>, head_length / W);
-        place(output, round_up(net.head, GROUP<Weight>) / GROUP<Weight>, CODES / W);
+        place(output, round_up(net.head, GROUP<Weight>) / GROUP<Weight>, round_up(outputs, W) / W);
         z_scale = Scale(net.skip_sum);
         skip_scale = Scale(net.hidden);
         hidden_scale = Scale(net.output);
@@ -531,7 +551,7 @@ class Kernel final : public Engine {
     void fill(const Network& net) {
         arena = std::make_unique<Buffer<uint32_t>>(words);
         constants = std::make_unique<Buffer<float>>(
-            2 * (int64_t(layers.size()) * (h_length() + padded) + skip_length + head_length + CODES));
+            2 * (int64_t(layers.size()) * (h_length() + padded) + skip_length + head_length + round_up(outputs, W)));
         int64_t used = 0;
         const Order conv = filter_beside_gate(net.gate), x = in_order(net.residual);
         for (size_t l = 0; l < layers.size(); l++) {
@@ -539,21 +559,22 @@ class Kernel final : public Engine {
             int64_t past_columns = (net.kernel_size - 1) * net.residual;
             if (past_columns) layers[l].past.pack(m, conv, 0, past_columns, net.residual, arena->data);
             layers[l].now.pack(m, conv, past_columns, net.residual, net.residual, arena->data);
-            layers[l].h = outputs(m, conv, used);
+            layers[l].h = constants_of(m, conv, used);
             if (net.layers[l].residual.rows) {
                 layers[l].residual.pack(net.layers[l].residual, x, 0, net.gate, net.gate, arena->data);
-                layers[l].r = outputs(net.layers[l].residual, x, used);
+                layers[l].r = constants_of(net.layers[l].residual, x, used);
             }
         }
         auto dense = [&](const Packed<Weight>& packed, const Matrix& m, int64_t run) {
             packed.pack(m, in_order(m.rows), 0, m.columns, run, arena->data);
-            return outputs(m, in_order(m.rows), used);
+            return constants_of(m, in_order(m.rows), used);
         };
         skip_outputs = pack_skip(net, used);
         hidden_outputs = dense(hidden, net.hidden, net.skip);
         output_outputs = dense(output, net.output, net.head);
-        initial = std::make_unique<Buffer<float>>(taps * CODES * padded);
-        for (int64_t row = 0; row < taps * CODES; row++)
+        const int64_t rows = mixtures ? taps + 1 : taps * CODES;
+        initial = std::make_unique<Buffer<float>>(rows * padded);
+        for (int64_t row = 0; row < rows; row++)
             std::copy_n(net.initial + row * net.residual, net.residual, initial->data + row * padded);
     }
 
@@ -569,10 +590,10 @@ class Kernel final : public Engine {
         padded_matrix.columns = z_all();
         padded_matrix.weights = reinterpret_cast<const uint8_t*>(wide.data());
         skip_sum.pack(padded_matrix, in_order(m.rows), 0, z_all(), z_all(), arena->data);
-        return outputs(m, in_order(m.rows), used);
+        return constants_of(m, in_order(m.rows), used);
     }
 
-    Outputs outputs(const Matrix& m, const Order& order, int64_t& used) {
+    Outputs constants_of(const Matrix& m, const Order& order, int64_t& used) {
         Outputs at{used, used + int64_t(order.size())};
         for (size_t i = 0; i < order.size(); i++) {
             if (order[i] < 0) continue;
@@ -594,7 +615,7 @@ class Kernel final : public Engine {
 
     void lay_out_state() {
         heard_offset = int64_t(layers.size()) * 4;
-        bytes_of_state = round_up(heard_offset + taps, 64);
+        bytes_of_state = round_up(heard_offset + taps * int64_t(sizeof(uint16_t)), 64);
         for (PackedLayer& layer : layers) {
             layer.ring = bytes_of_state;
             bytes_of_state = round_up(bytes_of_state + layer.context * padded * sizeof(In), 64);

@@ -15,8 +15,8 @@ namespace wavenet {
 /// One stream's share of a run. Its state and logits are the caller's, so they can be copied, stored and taken up again.
 struct Stream {
     uint8_t* state;           // Engine::state_bytes() of them
-    float* logits;            // (256) of the next code
-    uint8_t* codes;           // (samples): read where codes are given, written where they are drawn
+    float* logits;            // (Engine::outputs) of the next code
+    uint16_t* codes;          // (samples): read where codes are given, written where they are drawn
     const double* uniforms;   // (samples) in [0, 1); null where codes are given
     float* bits;              // (samples) of each code under the model; may be null
     const float* conditions;  // rows that are added to each layer's h, in Engine::condition_order; may be null
@@ -29,11 +29,12 @@ struct Stream {
 class Engine {
   public:
     explicit Engine(const Network& net)
-        : precision(net.precision), sample_rate(net.sample_rate), receptive_field(net.receptive_field()) {}
+        : precision(net.precision), sample_rate(net.sample_rate), receptive_field(net.receptive_field()),
+          mixtures(net.mixtures), outputs(net.outputs()) {}
     virtual ~Engine() = default;
 
     const Precision precision;
-    const int64_t sample_rate, receptive_field;
+    const int64_t sample_rate, receptive_field, mixtures, outputs;
 
     virtual size_t state_bytes() const = 0;
 

@@ -79,19 +79,20 @@ struct Example {
 
     explicit Example(uint32_t precision) {
         put("WAVENET\n", 8);
-        put(1u);
+        put(2u);
         int taps = between(1, 3), kernel = between(1, 4), residual = between(1, 40), gate = between(1, 40);
         int skip = between(1, 50), head = between(1, 50), layers = between(1, 5);
-        for (int n : {int(precision), 16000, 255, taps, kernel, residual, gate, skip, head, layers}) put(uint32_t(n));
+        int mixtures = between(0, 1) * between(1, 12);
+        for (int n : {int(precision), 16000, 255, mixtures, taps, kernel, residual, gate, skip, head, layers}) put(uint32_t(n));
         for (int l = 0; l < layers; l++) dilations.push_back(between(1, 9)), put(uint32_t(dilations.back()));
-        for (int i = 0; i < taps * CODES * residual; i++) put(unit());
+        for (int i = 0; i < (mixtures ? taps + 1 : taps * CODES) * residual; i++) put(unit());
         for (int l = 0; l < layers; l++) {
             matrix(precision, 2 * gate, kernel * residual);
             matrix(precision, l + 1 < layers ? residual : 0, gate);
         }
         matrix(precision, skip, layers * gate);
         matrix(precision, head, skip);
-        matrix(precision, CODES, head);
+        matrix(precision, mixtures ? 3 * mixtures : CODES, head);
         seal();
     }
 
@@ -128,16 +129,23 @@ std::vector<double> times(const Network& net, const Matrix& m, const std::vector
 }
 
 /// Logits after `codes`, computed as the equations say, with nothing kept and nothing rounded.
-std::vector<double> plain(const Network& net, const std::vector<uint8_t>& codes, const std::vector<float>& conditions) {
+std::vector<double> plain(const Network& net, const std::vector<uint16_t>& codes, const std::vector<float>& conditions) {
     int64_t layers = int64_t(net.layers.size()), field = net.receptive_field(), n = int64_t(codes.size());
-    auto code = [&](int64_t t) { return t < 0 ? ZERO : int(codes[t]); };
+    auto code = [&](int64_t t) { return t >= 0 ? int(codes[t]) : net.mixtures ? STEPS : ZERO; };
     std::vector<std::vector<double>> x;
     int64_t first = n - field - net.initial_taps;
     for (int64_t t = first; t < n; t++) {
         x.emplace_back(net.residual);
         for (int64_t k = 0; k < net.initial_taps; k++)
-            for (int64_t c = 0; c < net.residual; c++)
-                x.back()[c] += double(net.initial[(k * CODES + code(t - net.initial_taps + 1 + k)) * net.residual + c]);
+            for (int64_t c = 0; c < net.residual; c++) {
+                int now = code(t - net.initial_taps + 1 + k);
+                double amplitude = double(now - STEPS) / STEPS;
+                double companded = std::copysign(std::log1p(255 * std::fabs(amplitude)) / std::log(256.0), amplitude);
+                x.back()[c] += net.mixtures ? companded * double(net.initial[k * net.residual + c])
+                                            : double(net.initial[(k * CODES + now) * net.residual + c]);
+            }
+        for (int64_t c = 0; c < net.residual && net.mixtures; c++)
+            x.back()[c] += double(net.initial[net.initial_taps * net.residual + c]);
     }
     std::vector<double> all_z;
     for (int64_t l = 0; l < layers; l++) {
@@ -175,10 +183,10 @@ struct Player {
     const Engine& engine;
     std::vector<uint64_t> state;
     std::vector<float> logits;
-    std::vector<uint8_t> codes;
+    std::vector<uint16_t> codes;
     std::vector<float> bits;
 
-    explicit Player(const Engine& engine) : engine(engine), state(engine.state_bytes() / 8 + 1), logits(CODES) {
+    explicit Player(const Engine& engine) : engine(engine), state(engine.state_bytes() / 8 + 1), logits(engine.outputs) {
         engine.start(reinterpret_cast<uint8_t*>(state.data()), logits.data(), nullptr);
     }
 
@@ -230,7 +238,7 @@ void check(const Code& code, uint32_t precision) {
     if (precision == 0) {
         std::vector<double> expected = plain(net, singles[0].codes, {});
         double worst = 0;
-        for (int i = 0; i < CODES; i++) worst = std::max(worst, std::fabs(expected[i] - double(singles[0].logits[i])));
+        for (int i = 0; i < net.outputs(); i++) worst = std::max(worst, std::fabs(expected[i] - double(singles[0].logits[i])));
         expect(worst < 1e-4, "logits equal the plain computation's", code.name);
 
         std::vector<float> conditions(size_t(n) * net.layers.size() * 2 * net.gate);
@@ -247,14 +255,14 @@ void check(const Code& code, uint32_t precision) {
         engine->run({conditioned.stream(uniforms[0], 0, n, ordered, rows)}, {}, 1);
         expected = plain(net, conditioned.codes, conditions);
         worst = 0;
-        for (int i = 0; i < CODES; i++) worst = std::max(worst, std::fabs(expected[i] - double(conditioned.logits[i])));
+        for (int i = 0; i < net.outputs(); i++) worst = std::max(worst, std::fabs(expected[i] - double(conditioned.logits[i])));
         expect(worst < 1e-4, "conditions are added", code.name);
     }
 
     // twins that are told the same lead nowhere, whatever the guidance, also where pairs end at different times
     std::vector<Player> told(streams, Player(*engine)), twins = told;
     std::vector<Stream> pairs;
-    for (int s = 0; s < streams; s++) {
+    for (int s = 0; s < streams && !net.mixtures; s++) {
         Stream stream = told[s].stream(uniforms[s], 0, s % 2 ? n : n / 2);
         stream.without = twins[s].logits.data();
         Stream twin = twins[s].stream(uniforms[s], 0, stream.samples);
@@ -262,7 +270,7 @@ void check(const Code& code, uint32_t precision) {
         pairs.push_back(stream), pairs.push_back(twin);
     }
     engine->run(pairs, {1, 0, 1, 1.5}, between(1, 3));
-    for (int s = 0; s < streams; s++) {
+    for (int s = 0; s < streams && !net.mixtures; s++) {
         expect(std::equal(told[s].codes.begin(), told[s].codes.end(), singles[s].codes.begin()), "guided", code.name);
         expect(told[s].logits == twins[s].logits, "twins hear the same", code.name);
     }
@@ -274,7 +282,7 @@ void check(const Code& code, uint32_t precision) {
     other.bits.resize(n);
     reference->run({{reinterpret_cast<uint8_t*>(other.state.data()), other.logits.data(), other.codes.data(), nullptr,
                      other.bits.data(), nullptr, n}}, {}, 1);
-    for (int i = 0; i < CODES; i++) {
+    for (int i = 0; i < net.outputs(); i++) {
         float off = std::fabs(other.logits[i] - singles[0].logits[i]);
         expect(off < (precision == 0 ? 1e-4f : 0.05f), "logits equal plain C++'s", code.name);
     }

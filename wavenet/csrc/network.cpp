@@ -9,8 +9,8 @@ namespace wavenet {
 namespace {
 
 constexpr char MAGIC[8] = {'W', 'A', 'V', 'E', 'N', 'E', 'T', '\n'};
-constexpr uint32_t VERSION = 1;
-constexpr uint32_t MOST_LAYERS = 4096, MOST_CHANNELS = 1 << 16, MOST_SAMPLES = 1 << 22;
+constexpr uint32_t VERSION = 2;
+constexpr uint32_t MOST_LAYERS = 4096, MOST_CHANNELS = 1 << 16, MOST_SAMPLES = 1 << 22, MOST_MIXTURES = 1000;
 
 uint32_t crc32(const uint8_t* bytes, size_t size) {
     static const auto table = [] {
@@ -99,6 +99,7 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
     net.precision = Precision(reader.number("precision", 0, 2));
     net.sample_rate = reader.number("sample_rate", 1, 10'000'000);
     reader.number("mu", CODES - 1, CODES - 1);
+    net.mixtures = reader.number("mixtures", 0, MOST_MIXTURES);
     net.initial_taps = reader.number("initial_taps", 1, MOST_SAMPLES);
     net.kernel_size = reader.number("kernel_size", 1, MOST_CHANNELS);
     net.residual = reader.number("residual_channels", 1, MOST_CHANNELS);
@@ -109,7 +110,7 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
     for (int64_t i = 0; i < count; i++) net.layers.push_back({reader.number("dilation", 1, MOST_SAMPLES), {}, {}});
     if (net.receptive_field() > MOST_SAMPLES)
         throw FormatError("the receptive field is longer than " + std::to_string(MOST_SAMPLES) + " samples");
-    net.initial = reader.floats(uint64_t(net.initial_taps) * CODES * net.residual);
+    net.initial = reader.floats(uint64_t(net.mixtures ? net.initial_taps + 1 : net.initial_taps * CODES) * net.residual);
     for (Layer& layer : net.layers) {
         bool last = &layer == &net.layers.back();
         layer.conv = reader.matrix(net.precision, 2 * net.gate, net.kernel_size * net.residual);
@@ -117,7 +118,7 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
     }
     net.skip_sum = reader.matrix(net.precision, net.skip, count * net.gate);
     net.hidden = reader.matrix(net.precision, net.head, net.skip);
-    net.output = reader.matrix(net.precision, CODES, net.head);
+    net.output = reader.matrix(net.precision, net.outputs(), net.head);
     if (reader.left) throw FormatError("the file is longer than its own header says: it was altered");
     return net;
 }

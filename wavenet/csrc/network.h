@@ -11,6 +11,7 @@ namespace wavenet {
 
 constexpr int CODES = 256;
 constexpr int ZERO = 128;  // the code of silence
+constexpr int STEPS = 32768;  // 16-bit steps to amplitude 1, and the 16-bit code of silence
 
 enum class Precision : uint32_t { float32, bfloat16, int8 };
 
@@ -39,11 +40,14 @@ struct Layer {
 struct Network {
     Precision precision;
     int64_t sample_rate, initial_taps, kernel_size, residual, gate, skip, head;
-    const float* initial;  // (initial_taps, 256, residual): what each of the last codes adds to the first layer's input
+    int64_t mixtures;      // logistics over 16-bit codes, or 0: a softmax over the mu-law codes
+    const float* initial;  // (initial_taps, 256, residual): what each of the last codes adds to the first layer's input;
+                           // with mixtures (initial_taps + 1, residual): what companded amplitude 1 adds, and the bias
     std::vector<Layer> layers;
     Matrix skip_sum, hidden, output;
 
     int64_t receptive_field() const;
+    int64_t outputs() const { return mixtures ? 3 * mixtures : CODES; }
 
     /// Checks everything before it is used. Raises FormatError.
     static Network parse(const uint8_t* bytes, size_t size);

@@ -198,11 +198,13 @@ void play(int count, char** arguments) {
                          std::to_string(int64_t(longest)) + " at " + std::to_string(engine->sample_rate) + " Hz");
 
     std::vector<uint64_t> state((engine->state_bytes() + 7) / 8);
-    std::vector<float> logits(CODES);
+    if (engine->mixtures && (sampling.top_k > 0 || sampling.top_p < 1))
+        throw UsageError(paths[0] + " ends in a mixture, which only temperature shapes: leave top_k and top_p out");
+    std::vector<float> logits(size_t(engine->outputs));
     Stream stream{reinterpret_cast<uint8_t*>(state.data()), logits.data(), nullptr, nullptr, nullptr, nullptr, 0};
     engine->start(stream.state, stream.logits, nullptr);
     constexpr int64_t chunk = 512;
-    std::vector<uint8_t> codes(chunk);
+    std::vector<uint16_t> codes(chunk);
     std::vector<double> uniforms(chunk);
     std::vector<int16_t> samples;
     stream.codes = codes.data(), stream.uniforms = uniforms.data();
@@ -215,7 +217,7 @@ void play(int count, char** arguments) {
         for (int64_t i = 0; i < stream.samples; i++) uniforms[i] = uniform(seed, uint64_t(made + i));
         engine->run({stream}, sampling, 1);
         samples.clear();
-        for (int64_t i = 0; i < stream.samples; i++) samples.push_back(table[codes[i]]);
+        for (int64_t i = 0; i < stream.samples; i++) samples.push_back(engine->mixtures ? int16_t(codes[i] - STEPS) : table[codes[i]]);
         wav.write(samples);
         made += stream.samples;
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wavenet import audio, mulaw, native
+from wavenet import audio, native
 from wavenet.distributions import Sampling
 from wavenet.errors import ConfigError
 from wavenet.export import PRECISIONS
@@ -83,14 +83,15 @@ def generate(
     chunk: int = CHUNK,
     conditions: Conditions | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield codes (streams, n) uint8 and their bits (streams, n), n <= `chunk`, `samples` per stream in all.
+    """Yield codes (streams, n) and their bits (streams, n), n <= `chunk`, `samples` per stream in all.
 
     One stream per seed; a stream depends on its own seed alone, neither on its neighbours nor on `chunk`. `prime` is
     codes (n,) that every stream continues from; left out, silence. `conditions`, one companion per seed, tell a model
-    that has conditioning what to make. Memory does not grow with `samples`. Raises ValueError for guidance without
-    conditions that are guided.
+    that has conditioning what to make. Memory does not grow with `samples`. Raises ConfigError for sampling that the
+    model's distribution does not have, ValueError for guidance without conditions that are guided.
     """
     sampling = sampling or Sampling()
+    engine.distribution.check(sampling)
     if (sampling.guidance != 1) != (conditions is not None and conditions.guided):
         raise ValueError(f"guidance {sampling.guidance} takes conditions made with guided=True, and these alone")
     for codes, bits, _ in stream(engine, samples, seeds, sampling, prime, chunk, conditions):
@@ -127,7 +128,7 @@ def render(
 
     `progress` is told how many samples a file has. Raises AudioError where a file cannot be written.
     """
-    watches = [Watch(sample_rate) for _ in seeds]
+    watches, encoding = [Watch(sample_rate) for _ in seeds], engine.distribution.encoding
     total_bits, made, finished = 0.0, 0, False
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
@@ -135,8 +136,8 @@ def render(
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         for codes, bits in generate(engine, samples, seeds, sampling, prime, conditions=conditions):
             for writer, watch, stream, stream_bits in zip(writers, watches, codes, bits, strict=True):
-                writer.write(mulaw.decode(stream))
-                watch.hear(stream.numpy(), stream_bits.numpy())
+                writer.write(encoding.decode(stream))
+                watch.hear(encoding.mulaw[stream.long()].numpy(), stream_bits.numpy())
             total_bits += float(bits.sum(dtype=torch.float64))
             made += codes.numel()
             if progress:

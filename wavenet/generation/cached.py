@@ -32,7 +32,7 @@ class CachedEngine(Engine):
         self.model = copy.deepcopy(model).eval().to(dtype)
         self.precision = str(dtype).removeprefix("torch.")
         self.receptive_field, self.sample_rate = model.receptive_field, sample_rate
-        self.device = next(model.parameters()).device
+        self.device, self.distribution = next(model.parameters()).device, model.distribution
         self.layers, self.moved = [], []
         moved = torch.zeros(model.config.residual_channels, device=self.device, dtype=dtype)
         for block in self.model.blocks:

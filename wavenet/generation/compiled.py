@@ -5,13 +5,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wavenet import export, native
-from wavenet.distributions import Sampling
+from wavenet.distributions import Sampling, make_distribution
 from wavenet.errors import CheckpointError
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine, State, projection
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.model import WaveNet
-from wavenet.mulaw import LEVELS, ZERO
 
 MEASURED_STREAMS, MEASURED_SAMPLES = 4, 4096
 """How much the model makes by itself for int8's scales to be measured on."""
@@ -42,7 +41,7 @@ class CompiledEngine(Engine):
         self.exported, self.instruction_set = exported, kernels.name
         self.precision = export.PRECISIONS[self.kernel.precision]
         self.receptive_field, self.sample_rate = self.kernel.receptive_field, self.kernel.sample_rate
-        self.device = torch.device("cpu")
+        self.device, self.distribution = torch.device("cpu"), make_distribution(self.kernel.mixtures)
         self.threads = threads
         low = torch.float32 if self.precision == "float32" else torch.bfloat16
         self.condition = None
@@ -53,7 +52,7 @@ class CompiledEngine(Engine):
 
     def _silent(self, rows: Tensor | None) -> State:
         memory = torch.empty(1 if rows is None else len(rows), self.kernel.state_bytes, dtype=torch.uint8)
-        logits = torch.empty(len(memory), LEVELS)
+        logits = torch.empty(len(memory), self.distribution.outputs)
         added = None if rows is None else self._project(rows[:, 0])
         for s in range(len(memory)):
             row = 0 if added is None else added[s].data_ptr()
@@ -92,9 +91,9 @@ class CompiledEngine(Engine):
     def generate(
         self, state: State, uniforms: Tensor, sampling: Sampling, rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        codes, bits = torch.empty(uniforms.shape, dtype=torch.uint8), torch.empty(uniforms.shape)
+        codes, bits = torch.empty(uniforms.shape, dtype=torch.uint16), torch.empty(uniforms.shape)
         self._run(state, codes, rows, uniforms.double().contiguous(), bits, sampling)
-        return codes, bits
+        return codes.to(self.distribution.encoding.dtype), bits
 
     @torch.inference_mode()
     def score(self, state: State, codes: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -112,7 +111,11 @@ class CompiledEngine(Engine):
         sampling: Sampling | None = None,
     ) -> None:
         """Hears codes (S, n), or writes them where there are uniforms."""
-        codes = codes.to("cpu", torch.uint8).contiguous()
+        if uniforms is None and codes.numel() and int(codes.max()) >= self.distribution.encoding.levels:
+            raise ValueError(
+                f"{int(codes.max())} is not a code of this engine, which has {self.distribution.encoding.levels}"
+            )
+        codes = codes.to("cpu", torch.uint16).contiguous()
         sampling = sampling or Sampling()
         guided = len(codes) if uniforms is not None and sampling.guidance != 1 else 0
         streams = len(codes) + guided
@@ -143,7 +146,7 @@ def exported(model: WaveNet, sample_rate: int, precision: str, conditions: Condi
         return export.pack(model, sample_rate, precision)
     engine = CompiledEngine(export.pack(model, sample_rate, "float32"), condition=projection(model))
     told = None if conditions is None else conditions.spread(MEASURED_STREAMS)
-    chunks = [torch.full((MEASURED_STREAMS, engine.receptive_field), ZERO)]
+    chunks = [torch.full((MEASURED_STREAMS, engine.receptive_field), model.distribution.encoding.zero)]
     rows = [] if told is None else [told.begin(torch.empty(0))[:, :1].expand(-1, engine.receptive_field, -1)]
     seeds = list(range(MEASURED_STREAMS))
     for codes, _, row in stream(engine, MEASURED_SAMPLES, seeds, Sampling(), None, CHUNK, told):

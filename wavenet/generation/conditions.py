@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from wavenet.conditioning import Companion, Conditioning, Range
-from wavenet.mulaw import ZERO
 
 AHEAD = 4096
 """Samples whose rows are worked out at once, where nothing that is still to be made decides them."""
@@ -73,7 +72,7 @@ class Conditions:
     def _heard(self, stream: int) -> Range:
         def read(start: int, stop: int) -> Tensor:
             inside = self._codes[stream, max(start - self._dropped, 0) : max(stop - self._dropped, 0)]
-            silence = torch.full((max(min(stop, 0) - start, 0),), ZERO)
+            silence = torch.full((max(min(stop, 0) - start, 0),), self.conditioning.encoding.zero)
             return torch.cat([silence, inside])
 
         return read

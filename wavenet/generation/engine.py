@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from wavenet import distributions
-from wavenet.distributions import Sampling
+from wavenet.distributions import Distribution, Sampling
 from wavenet.model import WaveNet
-from wavenet.mulaw import ZERO
 
 
 @dataclass
@@ -30,7 +29,7 @@ class State:
     position: int
     """Codes heard since the start."""
     logits: Tensor
-    """(S, 256)"""
+    """(S, outputs) of the model's distribution."""
 
     def select(self, streams: list[int]) -> "State":
         """A copy with these streams alone, in this order: to stop some early, or to follow one twice."""
@@ -59,6 +58,7 @@ class Engine(ABC):
     sample_rate: int
     """Hz, of the sound that the model was trained on."""
     device: torch.device
+    distribution: Distribution
 
     @abstractmethod
     def start(self, context: Tensor, rows: Tensor | None = None) -> State:
@@ -75,28 +75,28 @@ class Engine(ABC):
     def generate(
         self, state: State, uniforms: Tensor, sampling: Sampling, rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Make n codes per stream from uniforms (S, n): codes (S, n) uint8, and the bits of each (S, n)."""
+        """Make n codes per stream from uniforms (S, n): codes (S, n), and the bits of each (S, n)."""
         made, bits = [], []
         for t, uniform in enumerate(uniforms.to(self.device).unbind(dim=1)):
             logits = distributions.guided(state.logits, sampling)
-            codes = distributions.sample(logits, uniform, sampling)
+            codes = self.distribution.sample(logits, uniform, sampling)
             made.append(codes)
-            bits.append(distributions.bits(logits, codes))
+            bits.append(self.distribution.bits(logits, codes))
             self.step(state, codes.repeat(len(state.logits) // len(codes)), row(rows, t))
-        return _columns(made, uniforms, torch.uint8), _columns(bits, uniforms, torch.float32)
+        return _columns(made, uniforms, self.distribution.encoding.dtype), _columns(bits, uniforms, torch.float32)
 
     @torch.inference_mode()
     def score(self, state: State, codes: Tensor, rows: Tensor | None = None) -> Tensor:
         """Hear codes (S, n) that are given, and return the bits of each under the model: (S, n)."""
         bits = []
         for t, column in enumerate(codes.to(self.device).unbind(dim=1)):
-            bits.append(distributions.bits(state.logits, column))
+            bits.append(self.distribution.bits(state.logits, column))
             self.step(state, column.long(), row(rows, t))
         return _columns(bits, codes, torch.float32)
 
     def heard(self, context: Tensor) -> Tensor:
         """The last receptive field of what a stream has heard, silence in front: (S, n) -> (S, receptive field)."""
-        silence = torch.full((len(context), self.receptive_field), ZERO, dtype=torch.int64)
+        silence = torch.full((len(context), self.receptive_field), self.distribution.encoding.zero, dtype=torch.int64)
         return torch.cat([silence, context.long().cpu()], dim=1)[:, -self.receptive_field :].to(self.device)
 
 

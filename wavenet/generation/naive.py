@@ -18,7 +18,7 @@ class NaiveEngine(Engine):
         self.model = copy.deepcopy(model).eval().to(dtype)
         self.precision = str(dtype).removeprefix("torch.")
         self.receptive_field, self.sample_rate = model.receptive_field, sample_rate
-        self.device = next(model.parameters()).device
+        self.device, self.distribution = next(model.parameters()).device, model.distribution
 
     @torch.inference_mode()
     def start(self, context: Tensor, rows: Tensor | None = None) -> State:

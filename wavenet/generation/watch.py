@@ -17,7 +17,7 @@ NOISE_BITS = 7.0
 
 
 class Watch:
-    """Takes a stream's codes and their bits in chunks of any length; `warnings` holds one line per kind of trouble."""
+    """Takes a stream's mu-law codes and their bits, in chunks of any length; `warnings` has a line for each trouble."""
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate

@@ -21,13 +21,13 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet import alignments, annotations, checkpoint, distributions, evaluation, mulaw, plots, recognition
+from wavenet import alignments, annotations, checkpoint, evaluation, plots, recognition
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
 from wavenet.config import TrainConfig
 from wavenet.dataset import Batch, Frames, Span, Windows, shuffled, split
-from wavenet.distributions import IGNORED
+from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.evaluation import Baselines
 from wavenet.files import atomic
@@ -70,18 +70,23 @@ class Objective(nn.Module):
         self.model = model
 
     def forward(self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]], frames: list[list[Frames]]) -> Tensor:
-        """(B, T), (B, T - receptive_field), what conditions each of the B and what is said in it -> losses (2,).
+        """(B, T), (B, T - receptive_field), what conditions each of the B and what is said in it -> losses (3,).
 
-        Summed, in nats: of the samples, and of the frames.
+        Summed, in nats: of the samples, of the frames, and what is shown, of the samples' mu-law codes.
         """
         activations = self.model.activations(codes[:, :-1], self.model.rows(pieces, codes.shape[1] - 1))
-        losses = [distributions.loss(self.model.predict(activations), targets), torch.zeros((), device=codes.device)]
+        logits, distribution = self.model.predict(activations), self.model.distribution
+        losses = [distribution.loss(logits, targets), torch.zeros((), device=codes.device)]
         if self.model.recognition is not None:
             for row, windows in zip(activations, frames, strict=True):
                 for start, stop, classes in windows:
                     logits, classes = self.model.recognition(row[start:stop]).float(), classes.to(codes.device)
                     losses[1] = losses[1] + F.cross_entropy(logits, classes, ignore_index=IGNORED, reduction="sum")
-        return torch.stack(losses)
+        shown = losses[0].detach()
+        if self.model.config.mixtures:
+            with torch.no_grad():
+                shown = distribution.mulaw_loss(logits, targets)
+        return torch.stack([*losses, shown])
 
 
 def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
@@ -155,11 +160,11 @@ class Trainer:
 
     def _prepare(self) -> tuple[Prepared, Annotations]:
         """The recordings and what is known of them, which also completes the model's settings."""
-        data = self.config.data
+        data, encoding = self.config.data, make_distribution(self.config.model.mixtures).encoding
         if self.fabric.is_global_zero:
-            self._annotate(prepare(data, self.reporter.preparing))
+            self._annotate(prepare(data, self.reporter.preparing, encoding))
         self.fabric.barrier()
-        return self._annotate(prepare(data))
+        return self._annotate(prepare(data, encoding=encoding))
 
     def _annotate(self, prepared: Prepared) -> tuple[Prepared, Annotations]:
         model = annotations.describe(prepared, self.config.data, self.config.model)
@@ -224,8 +229,8 @@ class Trainer:
         samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
         frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for row in batch.frames for w in row)
         device, weight = self.fabric.device, config.model.recognition.weight
-        shares = torch.tensor([1 / samples, weight / max(frames, 1)], device=device)
-        totals = torch.zeros(2, device=device)
+        shares = torch.tensor([1 / samples, weight / max(frames, 1), 0], device=device)
+        totals = torch.zeros(3, device=device)
         for i, batch in enumerate(batches):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(batches) - 1):
                 losses = self.objective(batch.codes.to(device), batch.targets.to(device), batch.pieces, batch.frames)
@@ -249,7 +254,7 @@ class Trainer:
         # a young average would remember the first weights: 1 / (step + 1) is the plain mean until the decay takes over
         weight = max(1 - config.optim.ema_decay, 1 / (self.step + 1)) if config.optim.ema_decay else 1.0
         torch._foreach_lerp_(list(self.averaged.parameters()), [p.detach() for p in self.model.parameters()], weight)
-        return float(totals[0]) / samples / math.log(2), norm, samples
+        return float(totals[2]) / samples / math.log(2), norm, samples
 
     def _batch(self, number: int) -> Batch:
         """The batch of this rank: which items it holds, and which without labels, depends on seed and number alone."""
@@ -314,7 +319,7 @@ class Trainer:
         chosen = chosen[self.fabric.global_rank :: self.fabric.world_size]
         autocast = self.fabric.autocast()
         scored = evaluation.score(self.averaged, self.valid_windows, self.fabric.device, autocast, chosen)
-        bits, samples = self.fabric.all_reduce(torch.tensor(scored, dtype=torch.float64), reduce_op="sum")
+        bits, samples, _ = self.fabric.all_reduce(torch.tensor(scored, dtype=torch.float64), reduce_op="sum")
         return float(bits / samples)
 
     def _frame_accuracy(self, seconds: float) -> float | None:
@@ -362,7 +367,7 @@ class Trainer:
         for warning in made.warnings:
             self.reporter.say(f"step {self.step}: {warning}")
         recording = self.prepared.codes[span.start : span.stop][: max(made.samples, 1)].astype("int64")
-        self.log.sound(self.step, path, mulaw.decode(torch.from_numpy(recording)))
+        self.log.sound(self.step, path, self.model.distribution.encoding.decode(torch.from_numpy(recording)))
         self._draw_conditioning(span)
         if baselines:
             self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
@@ -379,7 +384,8 @@ class Trainer:
         if learned.features is not None and companion.frames is not None:
             stop = min(span.stop - span.origin, first + 2 * self.config.data.sample_rate)
             rows = learned.features(companion.frames, first, stop).cpu()
-            recording = mulaw.decode(torch.from_numpy(self.prepared.codes[span.origin + first : span.origin + stop]))
+            codes = self.prepared.codes[span.origin + first : span.origin + stop].astype("int64")
+            recording = self.model.distribution.encoding.decode(torch.from_numpy(codes))
             self.log.learned(self.step, "features", plots.upsampled(recording, rows, self.config.data.sample_rate))
 
     def _stop_sampling(self, _: int) -> None:

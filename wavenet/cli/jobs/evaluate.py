@@ -6,7 +6,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from rich.table import Table
 
-from wavenet import checkpoint, evaluation, fidelity, mulaw
+from wavenet import checkpoint, evaluation, fidelity
 from wavenet.annotations import Annotations
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
@@ -38,7 +38,7 @@ def job(config: EvaluateConfig) -> float:
         )
     config.data.sample_rate = loaded.sample_rate
     with Display() as display:
-        prepared = prepare(config.data, display.preparing)
+        prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
             display.say(line)
         sides = split(prepared, config.data)
@@ -53,7 +53,7 @@ def job(config: EvaluateConfig) -> float:
                 )
             mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
             windows = Windows(prepared.codes, spans, CROP, model.receptive_field, known)
-            bits, samples = evaluation.score(model, windows, device, mixed)
+            bits, samples, own_bits = evaluation.score(model, windows, device, mixed)
         else:
             conditions = None
             if model.conditioning is not None and known is not None:
@@ -61,6 +61,7 @@ def job(config: EvaluateConfig) -> float:
                 conditions = Conditions(model.conditioning, companions)
             how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
             engine = make_engine(config.engine, model, *how)
+            own_bits = None
             bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans, model.conditioning, known)
         # fitted on the folder's other part where there is one, else on what is scored: then they flatter themselves
         measured = evaluation.baselines(prepared.codes, sides.train or spans, spans)
@@ -72,6 +73,10 @@ def job(config: EvaluateConfig) -> float:
             (f"this model, step {loaded.step}", per_sample),
         ):
             table.add_row(name, f"{value:.3f}")
+        sixteen_bit = {}
+        if model.config.mixtures and own_bits is not None:
+            sixteen_bit = {"bits_per_16_bit_sample": own_bits / samples}
+            table.add_row("this model, all 16 bits", f"{own_bits / samples:.3f}")
         display.console.print(table)
         display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {measured.verdict(per_sample)}")
         nearness = {}
@@ -85,6 +90,7 @@ def job(config: EvaluateConfig) -> float:
         "bits_per_sample": per_sample,
         "unigram_bits": measured.unigram_bits,
         "linear_bits": measured.linear_bits,
+        **sixteen_bit,
         **nearness,
     }
     write_report(config.report, figures)
@@ -104,7 +110,8 @@ def _resynthesise(
     engine = make_engine(config.engine, model, *how)
     found = []
     for number, span in enumerate(chosen):
-        recording = mulaw.decode(torch.from_numpy(known.prepared.codes[span.start : span.stop].astype("int64")))
+        codes = torch.from_numpy(known.prepared.codes[span.start : span.stop].astype("int64"))
+        recording = model.distribution.encoding.decode(codes)
         made = evaluation.resynthesise(engine, model.conditioning, known, span, seed=number)
         found.append(fidelity.compare(recording, made, loaded.sample_rate))
     table = Table("made again from features", f"mean of {counted(len(chosen), 'recording')}")

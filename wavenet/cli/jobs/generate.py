@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavenet import annotations, audio, checkpoint, features, fidelity, mulaw, native
+from wavenet import annotations, audio, checkpoint, features, fidelity, native
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.conditioning import Companion
 from wavenet.config import FeatureConfig, GenerateConfig
 from wavenet.distributions import Sampling
+from wavenet.encodings import Encoding
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.export import is_exported
 from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, render
@@ -27,9 +28,11 @@ def job(config: GenerateConfig) -> None:
     paths = output_paths(Path(config.output).expanduser(), seeds)
     engine, where, conditions, length = load_engine(config)
     rate = engine.sample_rate
-    prime = read_prime(config.prime, rate, engine.receptive_field)
+    encoding = engine.distribution.encoding
+    prime = read_prime(config.prime, rate, engine.receptive_field, encoding)
     check_report(config.report)
     sampling = Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
+    engine.distribution.check(sampling)
     if config.seconds is not None:
         length = round(config.seconds * rate)
     samples = max(length or round(DEFAULT_SECONDS * rate), 1)
@@ -66,7 +69,7 @@ def job(config: GenerateConfig) -> None:
         )
         nearness = {}
         if config.features is not None and not config.features.endswith(".npy"):
-            nearness = _compare(config.features, made.files[0], rate, display)
+            nearness = _compare(config.features, made.files[0], rate, encoding, display)
         write_report(
             config.report,
             {
@@ -85,9 +88,11 @@ def job(config: GenerateConfig) -> None:
         raise KeyboardInterrupt
 
 
-def _compare(features: str, made: Path, sample_rate: int, display: Display) -> dict[str, float | None]:
+def _compare(
+    features: str, made: Path, sample_rate: int, encoding: Encoding, display: Display
+) -> dict[str, float | None]:
     """How near the first sound made is to the recording that it follows."""
-    recording = mulaw.decode(mulaw.encode(audio.read(Path(features).expanduser(), sample_rate)))
+    recording = encoding.decode(encoding.encode(audio.read(Path(features).expanduser(), sample_rate)))
     found = fidelity.compare(recording, audio.read(made, sample_rate), sample_rate)
     words = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in found.items() if value is not None]
     display.say(f"against {features}: {', '.join(words)}")
@@ -135,7 +140,8 @@ def steer(config: GenerateConfig, loaded: Checkpoint) -> tuple[Conditions | None
             raise ConfigError(f"features is given, but {loaded.path} was trained without: see model.features.kinds")
         if config.prime is not None:
             raise ConfigError("prime and features cannot be combined: the features begin where the sound begins")
-        rows = read_features(Path(config.features).expanduser(), known.features, loaded.sample_rate)
+        encoding = loaded.model.distribution.encoding
+        rows = read_features(Path(config.features).expanduser(), known.features, loaded.sample_rate, encoding)
         frames, length = annotations.clamped(rows), len(rows) * known.features.hop
     if conditioning is None:
         return None, None
@@ -156,15 +162,15 @@ def choose_labels(chosen: dict[str, Any], known: dict[str, list[str]]) -> torch.
     return torch.tensor(told, dtype=torch.float32)
 
 
-def read_features(path: Path, config: FeatureConfig, sample_rate: int) -> np.ndarray:
+def read_features(path: Path, config: FeatureConfig, sample_rate: int, encoding: Encoding) -> np.ndarray:
     """Frames (n, channels) of a recording, or of an array that holds them as they are."""
     if path.suffix == ".npy":
         rows = features.load(path)
         if rows.shape[1] != config.channels:
             raise ConfigError(f"features: {path} has {rows.shape[1]} numbers in a row, the model {config.channels}")
         return rows
-    codes = [mulaw.encode(block) for block in audio.blocks(path, sample_rate)]
-    return features.frames(torch.cat(codes).numpy(), config, sample_rate, path)
+    codes = [encoding.encode(block) for block in audio.blocks(path, sample_rate)]
+    return features.frames(torch.cat(codes).numpy().astype(encoding.stored), config, sample_rate, path)
 
 
 def output_paths(output: Path, seeds: list[int]) -> list[Path]:
@@ -195,13 +201,13 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"output: the folder {there} cannot be written to; choose another output")
 
 
-def read_prime(path: str | None, sample_rate: int, receptive_field: int) -> torch.Tensor | None:
+def read_prime(path: str | None, sample_rate: int, receptive_field: int, encoding: Encoding) -> torch.Tensor | None:
     """The last codes of a recording, as many as matter, however long it is."""
     if path is None:
         return None
     tail: deque[torch.Tensor] = deque()
     for block in audio.blocks(Path(path).expanduser(), sample_rate):
-        tail.append(mulaw.encode(block))
+        tail.append(encoding.encode(block))
         while sum(map(len, tail)) - len(tail[0]) >= receptive_field:
             tail.popleft()
     return torch.cat(list(tail)).long() if tail else None

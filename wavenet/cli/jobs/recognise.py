@@ -33,7 +33,7 @@ def job(config: RecogniseConfig) -> float | None:
     config.data.sample_rate = loaded.sample_rate
     counts, pairs, frames = [], [], 0
     with Display() as display:
-        prepared = prepare(config.data, display.preparing)
+        prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
             display.say(line)
         spans = spans_of(prepared, split(prepared, config.data), config.split)
