@@ -12,7 +12,6 @@ are shown. Close other programs first.
 
 import importlib
 import json
-import os
 import platform
 import resource
 import shutil
@@ -116,12 +115,18 @@ def commands(rounds: int) -> list[dict[str, Any]]:
 
 def whole_process(command: list[str]) -> tuple[float, float]:
     """Seconds from start to end, and peak MiB, of a command that must succeed."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    # from a small process: the peak that the system tells of a child is at least its parent's size when it began
+    watcher = (
+        "import resource, subprocess, sys, time\n"
+        "began = time.perf_counter()\n"
+        "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)\n"
+        "print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    watched = subprocess.run([sys.executable, "-S", "-c", watcher, *command], stdout=subprocess.PIPE, check=False)
+    if watched.returncode:
         sys.exit(f"{' '.join(command)} failed")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    seconds, memory = map(float, watched.stdout.split())
+    return seconds, memory
 
 
 def training(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -154,10 +154,12 @@ class ContextStack(nn.Module):
     """A small WaveNet over a long past at a low rate: `pool` samples to a frame, 2**layers frames.
 
     A frame is the log spectrum of the four pools that end with it. The samples of block b are told about the blocks up
-    to b - 2, so that generation knows a block's rows before it begins; the large network itself hears the two between.
+    to b - 3, so that generation knows the rows of two blocks before it begins them; the large network itself hears what
+    lies between.
     """
 
-    DELAY = 2
+    hann: Tensor
+    DELAY = 3
     FLOOR = 1e-3
     """Magnitude, for a sound of full scale 1, below which the log spectrum is level: about a mu-law step."""
 
@@ -165,6 +167,7 @@ class ContextStack(nn.Module):
         super().__init__()
         self.encoding = encoding
         self.pool, self.window = pool, 4 * pool
+        self.register_buffer("hann", torch.hann_window(self.window), persistent=False)
         self.enter = nn.Linear(self.window // 2 + 1, channels)
         dilations = [2**i for i in range(layers)]
         blocks = [ResidualBlock(channels, channels, 2, d, last=i == layers - 1) for i, d in enumerate(dilations)]
@@ -174,6 +177,8 @@ class ContextStack(nn.Module):
         """Frames."""
         self.span = (self.receptive_field + self.DELAY) * pool + self.window
         """Samples of the past that decide a row."""
+        self.recent = (self.DELAY + 2) * pool + self.window
+        """Samples of the past that are needed where `memory` holds the rest."""
 
     def forward(
         self, codes: Range, start: int, stop: int, memory: dict["ContextStack", Memory] | None = None
@@ -207,7 +212,6 @@ class ContextStack(nn.Module):
 
     def spectrum(self, codes: Tensor) -> Tensor:
         """Codes (n,) -> log magnitudes (1 + (n - window) / pool, window / 2 + 1)."""
-        window = torch.hann_window(self.window, device=self.enter.weight.device)
-        sound = self.encoding.decode(codes.to(window.device))
-        bins = torch.stft(sound, self.window, self.pool, window=window, center=False, return_complex=True)
-        return torch.log(bins.abs() * (2 / window.sum()) + self.FLOOR).t() / 4 + 1
+        sound = self.encoding.decode(codes.to(self.hann.device))
+        bins = torch.stft(sound, self.window, self.pool, window=self.hann, center=False, return_complex=True)
+        return torch.log(bins.abs() * (4 / self.window) + self.FLOOR).t() / 4 + 1  # the window adds up to its half

@@ -294,7 +294,7 @@ class OptimConfig:
     warmup_steps: int = 50
     """Steps over which the learning rate rises from zero."""
     final_lr_ratio: float = 0.0
-    """Learning rate at the last step, as a share of the peak."""
+    """Learning rate that the decay reaches after the last step, as a share of the peak."""
     clip_norm: float = 1.0
     """Largest allowed norm of the whole gradient; 0 turns clipping off."""
     ema_decay: float = 0.99

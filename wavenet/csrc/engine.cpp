@@ -399,6 +399,13 @@ class Kernel final : public Engine {
 
     /// z of one layer, among all the others'.
     void gate(Work& work, size_t l, int count) const {
+        bool conditioned = false;  // decided outside of the loops, where it would cost those that nothing conditions
+        for (int s = 0; s < count; s++) conditioned |= work.conditions[s] != nullptr;
+        conditioned ? gate<true>(work, l, count) : gate<false>(work, l, count);
+    }
+
+    template <bool CONDITIONED>
+    void gate(Work& work, size_t l, int count) const {
         const PackedLayer& layer = layers[l];
         const Scale scale = z_scale;
         with_vectors(2 * gate_vectors, [&](int64_t block, auto v) __attribute__((always_inline)) {
@@ -422,19 +429,17 @@ class Kernel final : public Engine {
                     F32 h[V];
 #pragma GCC unroll 8
                     for (int j = 0; j < V; j++) h[j] = value(sums[i][j], lanes, j);
-                    if (const float* row = work.conditions[s + i])
-                        add_row(row + int64_t(l) * h_length() + block * W, V, h);
+                    if (const float* row = CONDITIONED ? work.conditions[s + i] : nullptr) {
+                        row += int64_t(l) * h_length() + block * W;
+#pragma GCC unroll 8
+                        for (int j = 0; j < V; j++) h[j] += load(row + j * W);
+                    }
 #pragma GCC unroll 4
                     for (int j = 0; j < H; j++)
                         quantise(z + j * W, gated<Weight>(h[j], h[j + V / 2]), scale.inverse, scale.zero);
                 }
             });
         });
-    }
-
-    /// h += what conditions this sample. Inlined, it would cost those that nothing conditions a tenth of their speed.
-    [[gnu::noinline]] static void add_row(const float* row, int vectors, F32* h) {
-        for (int j = 0; j < vectors; j++) h[j] += load(row + j * W);
     }
 
     /// x += R z + r, which enters the layer above.

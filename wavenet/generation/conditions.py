@@ -42,8 +42,9 @@ class Conditions:
 
     def known(self) -> int:
         """How many samples can be made before `next` needs them."""
-        pools = [stack.pool for stack in self.conditioning.context]
-        return min(((self._position // pool + 2) * pool - 1 - self._position for pool in pools), default=1 << 62)
+        heard = self._position
+        stacks = self.conditioning.context
+        return min(((heard // s.pool + s.DELAY) * s.pool - 1 - heard for s in stacks), default=1 << 62)
 
     @torch.inference_mode()
     def next(self, count: int) -> Tensor:
@@ -62,7 +63,7 @@ class Conditions:
         if len(self.conditioning.context):
             twice = codes.long().repeat(len(self.companions) // len(codes), 1)
             self._codes = torch.cat([self._codes, twice], dim=1)
-            longest = max(stack.span for stack in self.conditioning.context)
+            longest = max(stack.recent for stack in self.conditioning.context)
             spare = max(self._codes.shape[1] - longest, 0)
             self._codes, self._dropped = self._codes[:, spare:], self._dropped + spare
 

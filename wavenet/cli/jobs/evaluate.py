@@ -11,7 +11,7 @@ from wavenet.annotations import Annotations
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.jobs.generate import device_of
-from wavenet.config import EvaluateConfig
+from wavenet.config import DataConfig, EvaluateConfig
 from wavenet.dataset import Span, Split, Windows, split
 from wavenet.errors import AudioError, ConfigError
 from wavenet.generation import Conditions, make_engine
@@ -30,13 +30,7 @@ def job(config: EvaluateConfig) -> float:
     check_report(config.report)
     device = device_of(config.device)
     model = loaded.model.to(device)
-    asked = [override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task]
-    if "data.sample_rate" in asked and config.data.sample_rate != loaded.sample_rate:
-        raise ConfigError(
-            f"data.sample_rate is {config.data.sample_rate}, but {loaded.path} was trained at {loaded.sample_rate} Hz, "
-            "and that decides: leave data.sample_rate out"
-        )
-    config.data.sample_rate = loaded.sample_rate
+    take_rate(config.data, loaded)
     with Display() as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
@@ -122,6 +116,17 @@ def _resynthesise(
         table.add_row(name.replace("_", " "), "not measured" if means[name] is None else f"{means[name]:.3f}")
     display.console.print(table)
     return means
+
+
+def take_rate(data: DataConfig, loaded: Checkpoint) -> None:
+    """Read recordings at the model's own rate. Raises ConfigError where another is asked for."""
+    asked = [override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task]
+    if "data.sample_rate" in asked and data.sample_rate != loaded.sample_rate:
+        raise ConfigError(
+            f"data.sample_rate is {data.sample_rate}, but {loaded.path} was trained at {loaded.sample_rate} Hz, "
+            "and that decides: leave data.sample_rate out"
+        )
+    data.sample_rate = loaded.sample_rate
 
 
 def spans_of(prepared: Prepared, sides: Split, part: str) -> list[Span]:

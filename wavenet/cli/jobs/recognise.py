@@ -11,7 +11,7 @@ from wavenet import alignments, audio, checkpoint, evaluation, recognition
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.jobs.evaluate import spans_of
+from wavenet.cli.jobs.evaluate import spans_of, take_rate
 from wavenet.cli.jobs.generate import device_of
 from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.dataset import Span, split
@@ -30,7 +30,7 @@ def job(config: RecogniseConfig) -> float | None:
         raise CheckpointError(f"{loaded.path} recognises nothing: it was trained without data.frames")
     check_report(config.report)
     output = Path(config.output).expanduser()
-    config.data.sample_rate = loaded.sample_rate
+    take_rate(config.data, loaded)
     counts, pairs, frames = [], [], 0
     with Display() as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
