@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet import checkpoint, features, mulaw
+from wavenet import checkpoint, features
 from wavenet.annotations import Annotations
 from wavenet.config import DataConfig, FeatureConfig
 from wavenet.dataset import Span, split
@@ -38,12 +38,13 @@ def main() -> None:
     loaded = checkpoint.load(Path(options["checkpoint"]).expanduser())
     assert loaded.model.conditioning is not None, "this model was trained without labels"
     data = DataConfig(dir=options["data.dir"], sample_rate=loaded.sample_rate)
-    prepared = prepare(data)
+    encoding = loaded.model.distribution.encoding
+    prepared = prepare(data, encoding=encoding)
     known, sides = Annotations(prepared, loaded.model.config), split(prepared, data)
     columns = [i for i, (label, _) in enumerate(loaded.model.conditioning.names) if label == options["label"]]
 
     def example(codes: Tensor) -> Tensor:
-        return spectrum(codes, loaded.sample_rate)
+        return spectrum(encoding.decode(codes), loaded.sample_rate)
 
     def recorded(spans: list[Span]) -> tuple[Tensor, Tensor]:
         sounds = [torch.from_numpy(prepared.codes[span.start : span.stop].copy()) for span in spans]
@@ -73,11 +74,11 @@ def main() -> None:
         Path(options["report"]).write_text(json.dumps(figures) + "\n")
 
 
-def spectrum(codes: Tensor, sample_rate: int) -> Tensor:
+def spectrum(sound: Tensor, sample_rate: int) -> Tensor:
     """Log-mel spectrum (40, frames) of a second, cut or filled with silence, 10 ms a frame."""
     length = int(SECONDS * sample_rate)
     config = FeatureConfig(kinds=["mel"], hop=sample_rate // 100, window=sample_rate // 32, mels=40)
-    sound = F.pad(mulaw.decode(codes)[:length], (0, max(length - len(codes), 0)))
+    sound = F.pad(sound[:length], (0, max(length - len(sound), 0)))
     return features.log_mel(sound / sound.abs().max().clamp(min=1e-3), config, sample_rate).t()
 
 
