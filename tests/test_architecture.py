@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "native": {"errors"},
     "stack": {"native"},
     "layers": {"config", "encodings"},
-    "conditioning": {"config", "encodings", "layers"},
+    "conditioning": {"config", "distributions", "encodings", "layers"},
     "recognition": {"config", "distributions"},
     "model": {"conditioning", "config", "distributions", "layers", "recognition", "stack"},
     "distributions": {"encodings", "errors", "native"},

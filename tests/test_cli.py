@@ -86,7 +86,7 @@ def test_help_tells_every_setting(call, command):
     status, out, _ = call(command, "--help")
     assert status == 0
     assert out.count("(required)") == (0 if command == "train" else 1)
-    expected = {"train": "optim.lr (0.", "generate": "top_p (1.0)", "evaluate": "data.dir (none)", "export": "(int8)"}
+    expected = {"train": "optim.lr (0.", "generate": "top_p (1.0)", "evaluate": "data.dir (none)", "export": "(auto)"}
     expected["recognise"] = "data.frames (none)"
     assert expected[command] in out
 

@@ -5,12 +5,13 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import mulaw, native
+from wavenet import native
 from wavenet.annotations import Annotations, after_silence, clamped, describe
 from wavenet.conditioning import Companion, Conditioning, Upsample, linear_upsampling
 from wavenet.config import ContextConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig
 from wavenet.dataset import Windows, split
 from wavenet.distributions import Sampling, Softmax
+from wavenet.encodings import MULAW
 from wavenet.evaluation import score
 from wavenet.export import fixed
 from wavenet.generation import (
@@ -107,7 +108,7 @@ def test_what_is_made_is_scored_by_one_parallel_forward(kind):
     made = [(c[0], b[0]) for c, b in generate(CachedEngine(model), 150, [3], chunk=47, conditions=conditions)]
     codes, bits = torch.cat([c for c, _ in made]).long(), torch.cat([b for _, b in made])
     field = model.receptive_field
-    known = Companion(companion.labels, companion.frames, after_silence(codes.numpy()))
+    known = Companion(companion.labels, companion.frames, after_silence(codes.numpy().astype(np.uint8)))
     heard = torch.cat([torch.full((field,), 128), codes])[None]
     rows = model.rows([[(known, -field + 1, 151)]], field + 149)
     logits = model(heard[:, :-1], rows)[0]
@@ -118,7 +119,7 @@ def test_what_is_made_is_scored_by_one_parallel_forward(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_sixteen_bits_under_every_kind_of_conditioning(kind):
     """Loud codes of 16 bits may differ by one between engines, so each is held to the parallel forward's bits."""
-    model = model_of(kind, input="scalar", mixtures=3)
+    model = model_of(kind, mixtures=3)
     companion, field = companion_of(model), model.receptive_field
     engines = [NaiveEngine(model), CachedEngine(model)]
     for name in native.instruction_sets():
@@ -139,7 +140,9 @@ def test_gradients_reach_every_weight(kind):
     model = model_of(kind).train()
     companion = companion_of(model)
     codes = torch.randint(0, 256, (1, 200))
-    known = Companion(torch.ones_like(companion.labels), companion.frames, after_silence(codes[0].numpy()))
+    known = Companion(
+        torch.ones_like(companion.labels), companion.frames, after_silence(codes[0].numpy().astype(np.uint8))
+    )
     rows = model.rows([[(known, 0, 200)]], 200)
     assert rows is not None
     assert rows.shape == (1, 200, 5)
@@ -189,7 +192,7 @@ def test_context_hears_the_past_alone_and_a_long_way_back():
     model = model_of("context")
     assert model.conditioning is not None
     stack = model.conditioning.context[1]
-    codes = np.random.default_rng(0).integers(0, 256, 900)
+    codes = np.random.default_rng(0).integers(0, 256, 900, dtype=np.uint8)
     rows = stack(after_silence(codes), 0, 900)
     for changed in (100, 400, 600):
         altered = codes.copy()
@@ -202,7 +205,7 @@ def test_context_hears_the_past_alone_and_a_long_way_back():
 
 def test_windows_of_context_are_parts_of_the_whole():
     stack = model_of("context").conditioning.context[0]  # type: ignore[union-attr] (it has one)
-    codes = after_silence(np.random.default_rng(0).integers(0, 256, 300))
+    codes = after_silence(np.random.default_rng(0).integers(0, 256, 300, dtype=np.uint8))
     whole = stack(codes, 0, 300)
     for start, stop in ((0, 1), (7, 9), (8, 16), (131, 260), (299, 300)):
         torch.testing.assert_close(stack(codes, start, stop), whole[start:stop])
@@ -211,7 +214,7 @@ def test_windows_of_context_are_parts_of_the_whole():
 def test_rows_before_a_recording_are_its_first():
     model = model_of("all")
     companion = companion_of(model)
-    known = Companion(companion.labels, companion.frames, after_silence(np.arange(256)))
+    known = Companion(companion.labels, companion.frames, after_silence(np.arange(256, dtype=np.uint8)))
     assert isinstance(model.conditioning, Conditioning)
     rows = model.conditioning(known, -20, 30)
     torch.testing.assert_close(rows[:20], rows[20:21].expand(20, -1))
@@ -298,7 +301,7 @@ def test_each_label_has_its_own_sound(tmp_path):
     )
     told = Conditions(model.conditioning, companions)
     chunks = [c for c, _ in generate(engine, 3000, [0, 1, 2], Sampling(temperature=0.5), conditions=told)]
-    sounds = mulaw.decode(torch.cat(chunks, dim=1)).numpy()[:, 1000:]
+    sounds = MULAW.decode(torch.cat(chunks, dim=1)).numpy()[:, 1000:]
     powers = (
         np.abs(
             [
@@ -315,7 +318,7 @@ def test_each_label_has_its_own_sound(tmp_path):
 @pytest.mark.parametrize("chunk", [1, 7, 8, 31])
 def test_a_stack_that_remembers_gives_the_rows_of_one_that_does_not(chunk):
     for stack in model_of("context").conditioning.context:  # type: ignore[union-attr] (it has one)
-        codes = after_silence(np.random.default_rng(0).integers(0, 256, 300))
+        codes = after_silence(np.random.default_rng(0).integers(0, 256, 300, dtype=np.uint8))
         whole, memory = stack(codes, 0, 300), {}
         for start in range(0, 300, chunk):
             stop = min(start + chunk, 300)

@@ -90,7 +90,7 @@ def test_player_makes_pythons_samples(call, exported, player, tmp_path):
 @pytest.mark.slow
 def test_player_plays_mixtures(call, player, tmp_path):
     torch.manual_seed(0)
-    shape = ModelConfig(stacks=1, layers_per_stack=5, residual_channels=20, input="scalar", mixtures=7)
+    shape = ModelConfig(stacks=1, layers_per_stack=5, residual_channels=20, mixtures=7)
     checkpoint.save(tmp_path / "mixture.safetensors", WaveNet(shape), 8000, 7, 5.0)
     status, _, error = call("export", "checkpoint=mixture.safetensors", "precision=bfloat16")
     assert status == 0, error

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wavenet import mulaw
 from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling, Softmax
+from wavenet.encodings import MULAW
 from wavenet.errors import ConfigError
 from wavenet.generation import CachedEngine, NaiveEngine, State, generate, make_engine, render
 from wavenet.generation.splitmix import uniforms
@@ -188,7 +189,7 @@ def test_rendering_writes_what_is_generated(tmp_path):
     for path, stream in zip(paths, expected, strict=True):
         sound, rate = soundfile.read(path, dtype="float32")
         assert rate == 8000
-        torch.testing.assert_close(torch.from_numpy(sound), mulaw.decode(stream), atol=1.6 / 32768, rtol=0)
+        torch.testing.assert_close(torch.from_numpy(sound), MULAW.decode(stream), atol=1.6 / 32768, rtol=0)
     assert (made.samples, made.finished, heard[-1]) == (2400, True, 1200)
     assert 4 < made.bits_per_sample < 12
 
@@ -390,7 +391,7 @@ def test_a_chord_is_learned_and_played_on():
     assert losses[0] == pytest.approx(math.log(256), abs=0.2)
     assert losses[-1] < 0.05  # nats a sample: 1% of the start
     (played,) = (made for made, _ in generate(CachedEngine(model), 400, [0], prime=chord[:500]))
-    power = torch.fft.rfft(mulaw.decode(played[0]).double()).abs().square()
+    power = torch.fft.rfft(MULAW.decode(played[0]).double()).abs().square()
     hertz = torch.fft.rfftfreq(400, 1 / rate)
     nearest = [int((hertz - tone).abs().argmin()) for tone in tones]
     assert power[nearest].sum() > 0.7 * power[hertz <= 500].sum()  # the chord itself: 0.8

@@ -13,7 +13,7 @@ from wavenet.config import DataConfig, ModelConfig
 from wavenet.distributions import IGNORED, Mixture, Sampling
 from wavenet.encodings import MULAW, SIXTEEN_BIT, compand, expand
 from wavenet.errors import ConfigError
-from wavenet.generation import CachedEngine, CompiledEngine, NaiveEngine, compiled, exported, generate
+from wavenet.generation import CachedEngine, CompiledEngine, NaiveEngine, compiled, exported, make_engine
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
 
@@ -34,7 +34,7 @@ def logits():
 def make(**settings):
     torch.manual_seed(0)
     shape = {"stacks": 1, "layers_per_stack": 4, "residual_channels": 20, "gate_channels": 12, "skip_channels": 24}
-    model = WaveNet(ModelConfig(**{"input": "scalar", "mixtures": 4, "head_channels": 18, **shape, **settings}))
+    model = WaveNet(ModelConfig(**{"mixtures": 4, "head_channels": 18, **shape, **settings}))
     with torch.no_grad():
         model.output.weight *= 8
     return model
@@ -52,10 +52,11 @@ def test_sixteen_bits_come_back_as_they_were(tmp_path):
 
 
 def test_tables_of_encodings():
-    assert torch.equal(MULAW.mulaw.long(), torch.arange(256))
-    assert torch.equal(SIXTEEN_BIT.mulaw, mulaw.encode(SIXTEEN_BIT.decode(CODES)))
-    assert len(SIXTEEN_BIT.mulaw.unique()) == 256
-    torch.testing.assert_close(MULAW.companded, (torch.arange(256).double() - 127.5) / 127.5, atol=1e-12, rtol=0)
+    assert torch.equal(MULAW.mulaw(torch.arange(256)), torch.arange(256))
+    assert torch.equal(SIXTEEN_BIT.mulaw(CODES), mulaw.encode(SIXTEEN_BIT.decode(CODES)).long())
+    assert len(SIXTEEN_BIT.mulaw(CODES).unique()) == 256
+    codes = torch.arange(256)
+    torch.testing.assert_close(MULAW.companded(codes), (codes.double() - 127.5) / 127.5, atol=1e-12, rtol=0)
     x = torch.linspace(-1, 1, 1001, dtype=torch.float64)
     torch.testing.assert_close(expand(compand(x)), x, atol=1e-15, rtol=1e-12)
 
@@ -73,25 +74,25 @@ def test_the_loss_is_the_integral_of_the_density(logits):
     for code in (1, 700, 16000, 32767, 32768, 32769, 40000, 65534):
         low, high = compand((torch.tensor([code, code + 1.0]).double() - 32768.5) / 32768)
         area = (density(logits, (low + high) / 2 + nodes * (high - low) / 2) * shares).sum(dim=1) * (high - low) / 2
-        log_p = FIVE.log_p(logits, FIVE.edges, torch.full((4,), code))
+        log_p = FIVE.log_p(logits, torch.full((4,), code))
         torch.testing.assert_close(log_p, area.log(), atol=1e-9, rtol=1e-9)
         assert FIVE.loss(logits, torch.full((4,), code)).item() == pytest.approx(-area.log().sum().item())
-        single = FIVE.log_p(logits.float(), FIVE.edges, torch.full((4,), code))
+        single = FIVE.log_p(logits.float(), torch.full((4,), code))
         torch.testing.assert_close(single.double(), log_p, atol=2e-4, rtol=1e-4)
 
 
 def test_probabilities_add_up_to_one(logits):
-    log_p = FIVE.log_p(logits[:, None], FIVE.edges, CODES.expand(4, -1))
+    log_p = FIVE.log_p(logits[:, None], CODES.expand(4, -1))
     torch.testing.assert_close(log_p.logsumexp(dim=1), torch.zeros(4).double(), atol=1e-9, rtol=0)
-    by_mulaw = FIVE.log_p(logits[:, None], FIVE.mulaw_edges, torch.arange(256).expand(4, -1))
+    by_mulaw = FIVE.log_p(logits[:, None], torch.arange(256).expand(4, -1), mulaw=True)
     torch.testing.assert_close(by_mulaw.logsumexp(dim=1), torch.zeros(4).double(), atol=1e-9, rtol=0)
 
 
 def test_bits_are_those_of_all_codes_in_the_mulaw_bin(logits):
-    p = FIVE.log_p(logits[:, None], FIVE.edges, CODES.expand(4, -1)).exp()
-    bins = torch.zeros(4, 256, dtype=torch.float64).index_add(1, SIXTEEN_BIT.mulaw.long(), p)
+    p = FIVE.log_p(logits[:, None], CODES.expand(4, -1)).exp()
+    bins = torch.zeros(4, 256, dtype=torch.float64).index_add(1, SIXTEEN_BIT.mulaw(CODES), p)
     codes = torch.tensor([[3, 32000, 32768, 65535]]).expand(4, -1)
-    expected = -bins.gather(1, SIXTEEN_BIT.mulaw[codes].long()).log2()
+    expected = -bins.gather(1, SIXTEEN_BIT.mulaw(codes)).log2()
     torch.testing.assert_close(FIVE.bits(logits[:, None], codes), expected, atol=1e-9, rtol=1e-9)
     nats = FIVE.mulaw_loss(logits[:, None].expand(-1, 4, -1), codes)
     assert nats.item() == pytest.approx(expected.sum().item() * math.log(2))
@@ -116,7 +117,7 @@ def test_what_is_drawn_has_the_likelihood_it_says(logits, row):
     n = 20_000
     uniforms = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(row))
     drawn = FIVE.sample(logits[row].expand(n, -1), uniforms, Sampling())
-    cumulative = FIVE.log_p(logits[row].expand(65536, -1), FIVE.edges, CODES).exp().cumsum(0)
+    cumulative = FIVE.log_p(logits[row].expand(65536, -1), CODES).exp().cumsum(0)
     share = drawn.bincount(minlength=65536).double().cumsum(0) / n
     assert (share - cumulative).abs().max() < 1.63 / math.sqrt(n)
 
@@ -134,14 +135,20 @@ def test_temperature_narrows_and_other_settings_are_refused(logits):
     ]
     assert spreads == sorted(spreads)
     model = make()
+    engines = [CachedEngine(model)]
+    engines += [CompiledEngine(exported(model, 16000, "float32"))] if native.code() else []
     for sampling in (Sampling(top_k=4), Sampling(top_p=0.5), Sampling(guidance=2)):
-        with pytest.raises(ConfigError, match="ends in a mixture"):
-            next(generate(CachedEngine(model), 1, [0], sampling))
+        for engine in engines:
+            with pytest.raises(ConfigError, match="ends in a mixture"):
+                engine.generate(engine.start(torch.empty(2, 0)), uniforms[None], sampling)
+    for temperature in (1e-310, 1e-5):
+        cold, coldest = (FIVE.sample(logits, uniforms, Sampling(t)) for t in (temperature, 0.0))
+        assert (cold - coldest).abs().max() <= 1
 
 
-@pytest.mark.parametrize("taps", [1, 3])
-def test_torchs_engines_agree(taps):
-    model = make(initial_filter=taps)
+@pytest.mark.parametrize("settings", [{}, {"initial_filter": 3}, {"initial_filter": 2, "input": "scalar"}])
+def test_torchs_engines_agree(settings):
+    model = make(**settings)
     uniforms = torch.rand(2, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     context = torch.randint(0, 65536, (2, 9), generator=torch.Generator().manual_seed(2))
     made = []
@@ -158,11 +165,15 @@ def test_torchs_engines_agree(taps):
 
 @pytest.mark.skipif(native.code() is None, reason="the kernels are not built")
 @pytest.mark.parametrize("instruction_set", native.instruction_sets())
-@pytest.mark.parametrize(("precision", "off"), [("float32", 1e-4), ("bfloat16", 0.3), ("int8", 0.6)])
-@pytest.mark.parametrize("settings", [{}, {"initial_filter": 3, "mixtures": 11}, {"bias": False, "mixtures": 1}])
+@pytest.mark.parametrize(("precision", "off"), [("float32", 1e-4), ("bfloat16", 0.3), ("int8", 3.0)])
+@pytest.mark.parametrize(
+    "settings", [{}, {"initial_filter": 3, "mixtures": 11}, {"bias": False, "mixtures": 1, "input": "scalar"}]
+)
 def test_the_compiled_engine_scores_as_the_oracle_does(monkeypatch, instruction_set, precision, off, settings):
     monkeypatch.setattr(compiled, "MEASURED_SAMPLES", 512)
     model = make(**settings)
+    with torch.no_grad():
+        model.output.weight /= 4  # components as wide as a quiet sound's, which int8 can tell apart
     time = torch.arange(200) / 7
     sound = 0.4 * torch.sin(time) * torch.sin(time / 30) + 0.002 * torch.randn(3, 200)
     codes = SIXTEEN_BIT.encode(sound)
@@ -170,6 +181,27 @@ def test_the_compiled_engine_scores_as_the_oracle_does(monkeypatch, instruction_
     bits, expected = (engine.score(engine.start(codes[:, :30]), codes[:, 30:]) for engine in (ours, oracle))
     torch.testing.assert_close(bits, expected, rtol=0, atol=off)
     assert abs(bits.mean() - expected.mean()) < off / 5
+    assert make_engine("compiled", model).precision == "bfloat16"
+
+
+@pytest.mark.skipif(native.code() is None, reason="the kernels are not built")
+def test_what_nobody_expects_has_its_many_bits_in_every_engine():
+    model = make()
+    with torch.no_grad():
+        model.output.weight.zero_()
+        model.output.bias.copy_(torch.tensor([0.0, -50, -50, -50] + [0.0] * 4 + [-9.0] * 4))
+    codes = torch.tensor([[0, 20000, 33000, 65535]])
+    engines = [
+        NaiveEngine(model),
+        *(CompiledEngine(exported(model, 16000, "float32"), s) for s in native.instruction_sets()),
+    ]
+    bits = [engine.score(engine.start(torch.empty(1, 0)), codes) for engine in engines]
+    assert bits[0].max() > 2000
+    for other in bits[1:]:
+        torch.testing.assert_close(other, bits[0], rtol=1e-4, atol=1e-3)
+    for code in (-1, 65536):
+        with pytest.raises(ValueError, match="are not within 0"):
+            engines[1].score(engines[1].start(torch.empty(1, 0)), torch.tensor([[code]]))
 
 
 @pytest.mark.skipif(native.code() is None, reason="the kernels are not built")
@@ -213,7 +245,7 @@ def test_from_recordings_to_sounds(call, tmp_path):
         tone = 0.3 * np.sin(time / 9 + phase) + 1e-3 * np.random.default_rng(0).standard_normal(16000)
         soundfile.write(tmp_path / f"{name}.wav", tone, 16000, subtype="PCM_16")
     shape = ["stacks=1", "layers_per_stack=5", "residual_channels=16", "gate_channels=16", "skip_channels=32"]
-    settings = [f"model.{setting}" for setting in [*shape, "head_channels=32", "mixtures=3", "input=scalar"]]
+    settings = [f"model.{setting}" for setting in [*shape, "head_channels=32", "mixtures=3"]]
     run = ["steps=150", "crop=2048", "sample_every=0", "threads=2", "run.dir=run", "precision=float32"]
     status, _, error = call("train", f"data.dir={tmp_path}", *settings, *run, "optim.warmup_steps=10")
     assert status == 0, error
@@ -229,10 +261,25 @@ def test_from_recordings_to_sounds(call, tmp_path):
         assert status == 0, error
         sound, _ = soundfile.read(f"{engine}.wav", dtype="int16")
         assert len(np.unique(sound)) > 400
+    status, _, error = call(
+        "evaluate",
+        "checkpoint=run",
+        f"data.dir={tmp_path}",
+        "engine=compiled",
+        "precision=float32",
+        "split=valid",
+        "report=c.json",
+    )
+    assert status == 0, error
+    stepped = json.loads((tmp_path / "c.json").read_text())["bits_per_sample"]
+    assert stepped == pytest.approx(report["bits_per_sample"], abs=1e-3)
+    status, out, error = call("train", "resume=run", "steps=152", "sample_every=0")
+    assert status == 0, error
+    assert "resuming at step 150" in out
+    status, _, error = call("train", "resume=run", "steps=152", "model.mixtures=5")
+    assert status == 1
+    assert "model.mixtures is 3 there, 5 here" in error
     status, _, error = call("generate", "checkpoint=run", "seconds=0.1", "top_k=3")
     assert status == 1
     assert "only temperature shapes" in error
     assert error.count("\n") == 1
-    status, _, error = call("train", f"data.dir={tmp_path}", "model.mixtures=3", *run)
-    assert status == 1
-    assert "model.input is 'embedding', but it must be scalar where model.mixtures is above 0" in error

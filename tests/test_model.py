@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from wavenet.config import ModelConfig
+from wavenet.encodings import MULAW
 from wavenet.layers import CausalConv1d
 from wavenet.model import WaveNet
 
@@ -88,11 +89,19 @@ def test_one_receptive_field_gives_one_prediction(stacks, layers, kernel, taps):
         model(torch.zeros(2, field - 1, dtype=torch.long))
 
 
+def between(codes: torch.Tensor) -> torch.Tensor:
+    """16-bit codes as two-hot vectors over the mu-law codes, (B, T) -> (B, T, 256)."""
+    sound = (codes.double() - 32768) / 32768
+    place = (sound.sign() * torch.log(1 + 255 * sound.abs()) / np.log(256) + 1) * 127.5
+    return (1 - (place.unsqueeze(-1) - torch.arange(256)).abs()).clamp(min=0)
+
+
 def plain(model: WaveNet, codes: torch.Tensor) -> torch.Tensor:
     """The paper's equations with torch's own convolutions, channels first, one skip projection per layer."""
     config = model.config
     if config.input == "embedding":
-        one_hot = F.one_hot(codes, 256).to(model.output.weight.dtype).transpose(1, 2)
+        weights = F.one_hot(codes, 256) if not config.mixtures else between(codes)
+        one_hot = weights.to(model.output.weight.dtype).transpose(1, 2)
         x = F.conv1d(one_hot, model.initial.weight.permute(2, 1, 0))
     else:
         scalar = (codes.unsqueeze(1).to(model.output.weight.dtype) - 127.5) / 127.5
@@ -122,6 +131,7 @@ CONFIGS = [
     {"input": "scalar", "initial_filter": 3},
     {"input": "scalar", "bias": False, "dilations": [1, 5, 2]},
     {"input": "scalar", "mixtures": 3, "initial_filter": 2},
+    {"mixtures": 3, "initial_filter": 2},
 ]
 
 
@@ -180,7 +190,7 @@ def test_no_dead_weights(small, changes):
     model = WaveNet(small)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)  # decay would move dead weights too
-    codes = torch.randint(0, model.distribution.encoding.levels, (1, 4000))
+    codes = model.distribution.encoding.encode(MULAW.decode(torch.randint(0, 256, (1, 4000)))).long()
     loss = model.distribution.loss(model(codes[:, :-1]), codes[:, model.receptive_field :])
     (loss / codes.numel()).backward()
     optimizer.step()

@@ -372,6 +372,10 @@ def test_it_goes_with_labels_and_with_making_sound(call, settings, folder, tmp_p
         arguments = ["checkpoint=run", f"data.dir={folder}", f"use_labels={told}", f"output={told}.csv"]
         status, _, err = call("recognise", *arguments)
         assert (status, err) == (0, "")
+    config.run.dir, config.model.mixtures = None, 2  # and with 16 bits
+    train(config, tmp_path / "sixteen")
+    status, _, err = call("recognise", "checkpoint=sixteen", f"data.dir={folder}", "output=s.csv")
+    assert (status, err) == (0, "")
     status, _, err = call("recognise", "checkpoint=run", f"data.dir={folder}", "data.sample_rate=11025")
     assert status == 1
     assert "data.sample_rate is 11025" in err

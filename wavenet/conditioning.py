@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.config import FeatureConfig, ModelConfig
-from wavenet.encodings import MULAW, SIXTEEN_BIT, Encoding
+from wavenet.distributions import make_distribution
+from wavenet.encodings import Encoding
 from wavenet.layers import ResidualBlock
 
 Range = Callable[[int, int], Tensor]
@@ -50,7 +51,7 @@ class Conditioning(nn.Module):
         super().__init__()
         channels = config.condition_channels
         self.channels = channels
-        self.encoding = SIXTEEN_BIT if config.mixtures else MULAW
+        self.encoding = make_distribution(config.mixtures).encoding
         self.names = [(label, value) for label, values in config.labels.items() for value in values]
         self.labels = nn.Parameter(torch.randn(len(self.names), channels) / 4) if self.names else None
         self.features = Upsample(config.features, channels) if config.features.kinds else None

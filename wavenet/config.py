@@ -167,10 +167,11 @@ class ModelConfig:
     head_channels: int = 256
     """Width between the two last 1x1 layers."""
     input: str = "embedding"
-    """How a code enters: `embedding` (a learned vector per code) or `scalar` (its companded amplitude in [-1, 1])."""
+    """How a code enters: `embedding` (a learned vector per mu-law code, 16-bit codes between two of them) or `scalar`
+    (its companded amplitude in [-1, 1])."""
     mixtures: int = 0
-    """0 ends in a softmax over the 256 mu-law codes. Above, in a mixture of so many logistics (10, say) over the 65,536
-    values of 16-bit sound, which takes `input=scalar`."""
+    """0: mu-law codes in, and a softmax over them out. Above: 16-bit sound in, and a mixture of so many logistics (10,
+    say) over its 65,536 values out."""
     initial_filter: int = 1
     """Taps of the causal filter over the input codes that makes the first layer's input; 1 sees the newest alone."""
     bias: bool = True
@@ -206,8 +207,6 @@ class ModelConfig:
         _check("model.layers_per_stack", self.layers_per_stack, self.layers_per_stack <= 24, "at most 24")
         _check_choice("model.input", self.input, INPUTS)
         _check("model.mixtures", self.mixtures, 0 <= self.mixtures <= 1000, "0 to 1000")
-        if self.mixtures:
-            _check("model.input", self.input, self.input == "scalar", "scalar where model.mixtures is above 0")
         if self.dilations is not None:
             _check(
                 "model.dilations",
@@ -414,11 +413,12 @@ class GenerateConfig:
     seed: int = 0
     """Seed of the first recording; the others count up from it."""
     temperature: float = 1.0
-    """Divides the logits: below 1 is tamer, above 1 wilder; 0 always takes the likeliest code."""
+    """Divides the logits: below 1 is tamer, above 1 wilder; 0 always takes the likeliest code, of a mixture the mean of
+    its likeliest component."""
     top_k: int = 0
-    """Draw from the k likeliest codes alone; 0 draws from all."""
+    """Draw from the k likeliest codes alone; 0 draws from all, as mixtures must."""
     top_p: float = 1.0
-    """Draw from the smallest set of codes that holds this probability; 1 draws from all."""
+    """Draw from the smallest set of codes that holds this probability; 1 draws from all, as mixtures must."""
     prime: str | None = None
     """Audio file to continue from. Left out: silence."""
     label: dict[str, Any] = field(default_factory=dict)
@@ -430,7 +430,8 @@ class GenerateConfig:
     engine: str = "auto"
     """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, to compare with), or `auto`: the fastest."""
     precision: str = "auto"
-    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: int8 for `compiled`, else float32."""
+    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: for `compiled` int8, or bfloat16 with mixtures, else
+    float32."""
     instruction_set: str = "auto"
     """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
     device: str = "auto"
@@ -471,7 +472,8 @@ class EvaluateConfig:
     engine: str = "auto"
     """`auto` scores whole windows in parallel; `compiled`, `cached` and `naive` step sample by sample."""
     precision: str = "auto"
-    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: int8 for `compiled`, else float32."""
+    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: for `compiled` int8, or bfloat16 with mixtures, else
+    float32."""
     instruction_set: str = "auto"
     """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
     device: str = "auto"
@@ -522,8 +524,9 @@ class ExportConfig:
 
     checkpoint: str = "???"
     """Run folder, or checkpoint file."""
-    precision: str = "int8"
-    """Of the weights: `int8` (smallest and fastest), `bfloat16`, or `float32` (exact)."""
+    precision: str = "auto"
+    """Of the weights: `int8` (smallest and fastest), `bfloat16`, `float32` (exact), or `auto`: int8, or bfloat16 with
+    mixtures."""
     label: dict[str, Any] = field(default_factory=dict)
     """What the file is to make for good, for a model that was trained with labels: `label.speaker=june`."""
     output: str = "model.wavenet"
@@ -532,4 +535,4 @@ class ExportConfig:
     """File that the figures are written to as JSON."""
 
     def __post_init__(self) -> None:
-        _check_choice("precision", self.precision, ENGINE_PRECISIONS[1:])
+        _check_choice("precision", self.precision, ENGINE_PRECISIONS)

@@ -13,7 +13,7 @@ compared: a mixture's is the share between the edges of the code's mu-law bin.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from wavenet import native
 from wavenet.encodings import FULL_SCALE, MULAW, SIXTEEN_BIT, Encoding, compand, expand
 from wavenet.errors import ConfigError
 
+FAR = 1e3
+"""Stands for infinity on the companded axis."""
 IGNORED = -100
 """Target that is not scored: context, or padding."""
 
@@ -58,7 +60,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def bits(self, logits: Tensor, codes: Tensor) -> Tensor:
-        """-log2 P of the codes' mu-law codes, under the model's own distribution: (...) -> (...), float32."""
+        """-log2 P of the codes' mu-law codes, under the model's own distribution: (..., outputs) and (...) -> (...)."""
 
     @abstractmethod
     def sample(self, logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
@@ -97,9 +99,8 @@ class Softmax(Distribution):
     def sample(self, logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
         if sampling.temperature == 0:
             return logits.argmax(dim=-1)
-        logits = logits.double() - logits.amax(
-            dim=-1, keepdim=True
-        )  # first, so that a tiny temperature cannot overflow
+        logits = logits.double()
+        logits = logits - logits.amax(dim=-1, keepdim=True)  # first, so that a tiny temperature cannot overflow
         p = torch.softmax(logits / sampling.temperature, dim=-1)
         if 0 < sampling.top_k < self.outputs or sampling.top_p < 1:
             ranked, order = torch.sort(p, dim=-1, descending=True, stable=True)
@@ -146,60 +147,43 @@ class Mixture(Distribution):
     LOG_SCALE = -3.0
     LOWEST, HIGHEST = -9.0, 2.0
     """Of a log scale. The companded axis is 2 long, a 16-bit step 0.000006 (loud) to 0.0014 (soft)."""
-    FAR = 1e3
-    """Stands for infinity, as the outer codes' edges."""
 
     @property
     def outputs(self) -> int:
         return 3 * self.components
 
-    @cached_property
-    def edges(self) -> Tensor:
-        """(65537,), float64: the companded amplitudes between which each code lies."""
-        edges = compand((torch.arange(self.encoding.levels + 1, dtype=torch.float64) - 0.5 - FULL_SCALE) / FULL_SCALE)
-        edges[0], edges[-1] = -self.FAR, self.FAR
-        return edges
-
-    @cached_property
-    def mulaw_edges(self) -> Tensor:
-        """(257,), float64: the edges between which the 16-bit codes of each mu-law code lie."""
-        firsts = torch.searchsorted(self.encoding.mulaw.long(), torch.arange(MULAW.levels))
-        return torch.cat([self.edges[firsts], self.edges[-1:]])
-
     def parts(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., 3 K) -> logits of the weights, means and log scales, each (..., K)."""
         weights, means, scales = logits.chunk(3, dim=-1)
-        centres = torch.linspace(-0.5, 0.5, self.components, dtype=logits.dtype, device=logits.device)
-        return weights, means + centres, (scales + self.LOG_SCALE).clamp(self.LOWEST, self.HIGHEST)
+        parts = torch.arange(self.components, dtype=logits.dtype, device=logits.device)
+        return (
+            weights,
+            means + (parts + 0.5) / self.components - 0.5,
+            (scales + self.LOG_SCALE).clamp(self.LOWEST, self.HIGHEST),
+        )
 
-    def log_p(self, logits: Tensor, edges: Tensor, codes: Tensor) -> Tensor:
-        """ln of the share between edges[code] and edges[code + 1]: (..., 3 K) and (...) -> (...).
+    def log_p(self, logits: Tensor, codes: Tensor, mulaw: bool = False) -> Tensor:
+        """ln P of 16-bit codes, or of mu-law codes: (..., 3 K) and (...) -> (...), float32 for all but float64 logits.
 
         sigma(a) - sigma(b) = sigma(a) sigma(-b) (1 - exp(b - a)), which neither cancels nor overflows.
         """
         weights, means, log_scales = self.parts(logits if logits.dtype == torch.float64 else logits.float())
-        widths, edges = (table.to(means) for table in (edges.diff(), edges))  # float32 edges would cancel in their diff
-        codes = codes.long().unsqueeze(-1)
+        low, high, width = _bins(mulaw, means.dtype, means.device)[:, codes.long().unsqueeze(-1)]
         inverse = torch.exp(-log_scales)
-        a, b = (edges[codes + 1] - means) * inverse, (edges[codes] - means) * inverse
-        shares = F.logsigmoid(a) + F.logsigmoid(-b) + torch.log(-torch.expm1(-widths[codes] * inverse))
+        a, b = (high - means) * inverse, (low - means) * inverse
+        shares = F.logsigmoid(a) + F.logsigmoid(-b) + torch.log(-torch.expm1(-width * inverse))
         return torch.logsumexp(torch.log_softmax(weights, dim=-1) + shares, dim=-1)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return self._sum(logits, self.edges, targets, targets)
+        scored = targets != IGNORED
+        return -self.log_p(logits[scored], targets[scored]).sum()
 
     def mulaw_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return self._sum(logits, self.mulaw_edges, targets, self._mulaw(targets.clamp(min=0)))
-
-    def _sum(self, logits: Tensor, edges: Tensor, targets: Tensor, codes: Tensor) -> Tensor:
         scored = targets != IGNORED
-        return -self.log_p(logits[scored], edges, codes[scored]).sum()
+        return -self.log_p(logits[scored], self.encoding.mulaw(targets[scored]), mulaw=True).sum()
 
     def bits(self, logits: Tensor, codes: Tensor) -> Tensor:
-        return self.log_p(logits, self.mulaw_edges, self._mulaw(codes)) / -math.log(2)
-
-    def _mulaw(self, codes: Tensor) -> Tensor:
-        return self.encoding.mulaw.to(codes.device)[codes.long()]
+        return self.log_p(logits, self.encoding.mulaw(codes), mulaw=True) / -math.log(2)
 
     def sample(self, logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
         """A component by the uniform's place among the weights, and a point of it by the place within that weight."""
@@ -207,6 +191,7 @@ class Mixture(Distribution):
         if sampling.temperature == 0:
             point = means.gather(1, weights.argmax(dim=-1, keepdim=True)).squeeze(1)
         else:
+            weights = weights - weights.amax(dim=-1, keepdim=True)  # first, so that a tiny temperature cannot overflow
             chosen, place = _invert(torch.softmax(weights / sampling.temperature, dim=-1).cumsum(dim=-1), uniforms)
             place = place.clamp(2**-53, 1 - 2**-53)
             mean, log_scale = (values.gather(1, chosen.unsqueeze(1)).squeeze(1) for values in (means, log_scales))
@@ -222,6 +207,22 @@ class Mixture(Distribution):
                 )
 
 
+@cache
+def _bins(mulaw: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(3, levels): lower edge, upper edge and width of each 16-bit code on the companded axis, or of each mu-law code.
+
+    A mu-law code's edges are those of the 16-bit codes that fall on it. The outer edges are far away.
+    """
+    codes = torch.arange(SIXTEEN_BIT.levels)
+    edges = compand((torch.arange(SIXTEEN_BIT.levels + 1, dtype=torch.float64) - 0.5 - FULL_SCALE) / FULL_SCALE)
+    edges[0], edges[-1] = -FAR, FAR
+    if mulaw:
+        firsts = torch.searchsorted(SIXTEEN_BIT.mulaw(codes), torch.arange(MULAW.levels))
+        edges = torch.cat([edges[firsts], edges[-1:]])
+    # widths in float64 first: float32 edges would cancel
+    return torch.stack([edges[:-1], edges[1:], edges.diff()]).to(device, dtype)
+
+
 def _invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """(S, n) and (S,) -> the entry in which each uniform's share of the total falls, and where within it, in [0, 1]."""
     total = cumulative[:, -1:]
@@ -234,7 +235,7 @@ def _invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def guided(logits: Tensor, sampling: Sampling) -> Tensor:
-    """(2 S, 256), the second half of twins, -> without + guidance (with - without), (S, 256); all as it is for 1.
+    """(2 S, outputs), the second half of twins, -> without + guidance (with - without), (S, outputs); 1 is none.
 
     Classifier-free guidance (Ho and Salimans 2022), on an autoregressive model's logits.
     """

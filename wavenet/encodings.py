@@ -8,7 +8,7 @@ Both are steps on one axis, the companded amplitude, on which steps of equal wid
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 import torch
@@ -53,23 +53,26 @@ class Encoding:
         """Code of zero amplitude."""
         return self.levels // 2
 
-    @cached_property
-    def companded(self) -> Tensor:
-        """(levels,), float64: each code's amplitude on the companded axis."""
-        return compand(self.amplitudes)
-
-    @cached_property
-    def mulaw(self) -> Tensor:
-        """(levels,), uint8: the mu-law code that each code's amplitude falls on."""
-        return mulaw.encode(self.amplitudes)
-
     def decode(self, codes: Tensor) -> Tensor:
         """Codes of any shape and whole-number type -> float32 amplitudes."""
-        return self._single.to(codes.device)[codes.long()]
+        return self._table("amplitudes", torch.float32, codes.device)[codes.long()]
 
-    @cached_property
-    def _single(self) -> Tensor:
-        return self.amplitudes.float()
+    def companded(self, codes: Tensor) -> Tensor:
+        """Codes of any shape and whole-number type -> float64 amplitudes on the companded axis."""
+        return self._table("companded", torch.float64, codes.device)[codes.long()]
+
+    def mulaw(self, codes: Tensor) -> Tensor:
+        """Codes of any shape and whole-number type -> int64 mu-law codes that the amplitudes fall on."""
+        return self._table("mulaw", torch.int64, codes.device)[codes.long()]
+
+    @cache  # noqa: B019 (there are two encodings, which live as long as the program)
+    def _table(self, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """(levels,) entries, one per code."""
+        made = {"amplitudes": lambda x: x, "companded": compand, "mulaw": mulaw.encode}[name](self.amplitudes)
+        return made.to(device, dtype)
+
+    def __deepcopy__(self, memo: dict) -> "Encoding":
+        return self
 
 
 def _steps(audio: Tensor) -> Tensor:
@@ -84,5 +87,8 @@ SIXTEEN_BIT = Encoding(
 
 
 def encoding_of(codes: np.ndarray) -> Encoding:
-    """Which encoding stored codes are in: their type tells."""
-    return SIXTEEN_BIT if codes.dtype == SIXTEEN_BIT.stored else MULAW
+    """Which encoding stored codes are in: their type tells. Raises ValueError for any other."""
+    for encoding in (MULAW, SIXTEEN_BIT):
+        if codes.dtype == encoding.stored:
+            return encoding
+    raise ValueError(f"codes are of type {codes.dtype}, but stored ones are uint8 or uint16")

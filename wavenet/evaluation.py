@@ -19,7 +19,7 @@ from wavenet.annotations import Annotations
 from wavenet.conditioning import Conditioning
 from wavenet.dataset import Span, Windows
 from wavenet.distributions import IGNORED
-from wavenet.encodings import MULAW, encoding_of
+from wavenet.encodings import MULAW, encoding_of, expand
 from wavenet.generation import Conditions, Engine, generate
 from wavenet.model import WaveNet
 
@@ -168,9 +168,13 @@ def _before(codes: np.ndarray, span: Span, length: int) -> Tensor:
 
 def baselines(codes: np.ndarray, train: list[Span], valid: list[Span], most_samples: int = 5_000_000) -> Baselines:
     """Fit both predictors on the training part, score them on the validation part; `most_samples` of each at most."""
-    mulaw = encoding_of(codes).mulaw.numpy()
-    fitted_on = [mulaw[codes[span.start : span.stop]] for span in _spread(train, most_samples)]
-    scored_on = [mulaw[codes[span.start : span.stop]] for span in _spread(valid, most_samples)]
+    encoding = encoding_of(codes)
+
+    def mulaw(span: Span) -> np.ndarray:
+        return encoding.mulaw(torch.from_numpy(codes[span.start : span.stop].astype(np.int64))).numpy()
+
+    fitted_on = [mulaw(span) for span in _spread(train, most_samples)]
+    scored_on = [mulaw(span) for span in _spread(valid, most_samples)]
     counts = np.sum([np.bincount(part, minlength=MULAW.levels) for part in fitted_on], axis=0) + 1
     log_p = np.log2(counts / counts.sum())
     unigram = -sum(log_p[part].sum() for part in scored_on) / sum(map(len, scored_on))
@@ -211,8 +215,7 @@ def _autocorrelation(signal: Tensor) -> Tensor:
 def _laplace_bits(predictor: Tensor, decay: float, parts: list[np.ndarray]) -> float:
     """Average bits of codes whose amplitude is Laplace around the prediction, with a scale that trails the residual."""
     halves = torch.arange(MULAW.levels - 1, dtype=torch.float64) + 0.5
-    magnitude = (halves / (MULAW.levels - 1) * 2 - 1) * math.log(MULAW.levels)
-    inner = torch.sign(magnitude) * torch.expm1(magnitude.abs()) / (MULAW.levels - 1)
+    inner = expand(halves / (MULAW.levels - 1) * 2 - 1)
     edges = torch.cat([torch.tensor([-math.inf]).double(), inner, torch.tensor([math.inf]).double()])
     whitener = torch.cat([torch.ones(1, dtype=torch.float64), -predictor])
     total, samples = 0.0, 0

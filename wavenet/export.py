@@ -47,7 +47,7 @@ def pack(
     widths = (config.skip_channels, config.head_channels, len(dilations))
     numbers = (PRECISIONS.index(precision), sample_rate, MULAW.levels - 1, config.mixtures, *shape, *widths, *dilations)
     parts.append(struct.pack(f"<{len(numbers)}I", *numbers))
-    parts.append(_bytes(_initial(model)))
+    parts.append(_bytes(initial_table(model)))
     matrices = list(_matrices(model))
     scales = [UNITY] * len(matrices) if heard is None else list(_input_scales(model, heard, rows))
     for linear, scale in zip(matrices, scales, strict=True):
@@ -72,19 +72,16 @@ def fixed(model: WaveNet, row: Tensor) -> WaveNet:
 
 
 @torch.inference_mode()
-def _initial(model: WaveNet) -> Tensor:
-    """What each of the last mu-law codes adds to the first layer's input, (taps, 256, residual), oldest first.
+def initial_table(model: WaveNet) -> Tensor:
+    """What each of the last codes adds to the first layer's input: (taps, 256, residual), oldest first.
 
-    With a mixture, what the companded amplitude 1 adds, and last the bias: (taps + 1, residual).
+    A 16-bit code adds what lies between its two mu-law neighbours' rows, which for a scalar input is exact.
     """
     if isinstance(model.initial, CausalEmbedding):
         return model.initial.weight
-    weight, bias = model.initial.weight.t(), model.initial.bias
-    bias = torch.zeros(weight.shape[1]) if bias is None else bias
-    if model.config.mixtures:
-        return torch.cat([weight, bias[None]])
-    table = MULAW.companded.float()[None, :, None] * weight[:, None, :]
-    table[-1] += bias
+    table = MULAW.companded(torch.arange(MULAW.levels)).float()[None, :, None] * model.initial.weight.t()[:, None, :]
+    if model.initial.bias is not None:
+        table[-1] += model.initial.bias
     return table
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.config import MULAW_LEVELS
-from wavenet.encodings import Encoding
+from wavenet.encodings import MULAW, Encoding
 
 
 class CausalConv1d(nn.Module):
@@ -44,10 +44,14 @@ class CausalConv1d(nn.Module):
 
 
 class CausalEmbedding(nn.Module):
-    """Initial causal filter over one-hot codes: a table per tap, oldest first. (B, T) -> (B, T - taps + 1, C)."""
+    """Initial causal filter over one-hot codes: a table per tap, oldest first. (B, T) -> (B, T - taps + 1, C).
 
-    def __init__(self, channels: int, taps: int) -> None:
+    16-bit codes lie between two mu-law codes on the companded axis, and so do their vectors.
+    """
+
+    def __init__(self, channels: int, taps: int, bias: bool, encoding: Encoding) -> None:
         super().__init__()
+        self.encoding = encoding
         self.weight = nn.Parameter(cosines(channels, decay=0.5).expand(taps, -1, -1) / taps**0.5)
 
     @property
@@ -57,7 +61,16 @@ class CausalEmbedding(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         steps = codes.shape[1] - len(self.weight) + 1
-        taps = [F.embedding(codes[:, k:][:, :steps], table) for k, table in enumerate(self.weight.unbind())]
+        looked_up = [codes]
+        if self.encoding is not MULAW:
+            place = ((self.encoding.companded(codes) + 1) / 2 * (MULAW_LEVELS - 1)).unsqueeze(-1)
+            below = place.floor().clamp(max=MULAW_LEVELS - 2)
+            share = (place - below).to(self.weight.dtype)
+            looked_up = [below.long().squeeze(-1), below.long().squeeze(-1) + 1]
+        taps = []
+        for k, table in enumerate(self.weight.unbind()):
+            rows = [F.embedding(code[:, k:][:, :steps], table) for code in looked_up]
+            taps.append(rows[0] if len(rows) == 1 else torch.lerp(rows[0], rows[1], share[:, k:][:, :steps]))
         return taps[0] if len(taps) == 1 else torch.stack(taps).sum(dim=0)
 
 
@@ -69,7 +82,7 @@ class CausalScalar(CausalConv1d):
         self.encoding = encoding
 
     def forward(self, codes: Tensor) -> Tensor:
-        x = self.taps(self.encoding.companded.to(codes.device)[codes.long()].unsqueeze(-1))
+        x = self.taps(self.encoding.companded(codes).unsqueeze(-1))
         return full_linear(x, self.weight, self.bias).to(self.weight.dtype)
 
 

@@ -1,4 +1,4 @@
-"""WaveNet: causal dilated gated residual blocks over mu-law codes (van den Oord et al. 2016, arXiv:1609.03499).
+"""WaveNet: causal dilated gated residual blocks over codes of sound (van den Oord et al. 2016, arXiv:1609.03499).
 
     e_t     = sum_k E_k[c_{t-k}]                         initial filter, 1 tap unless asked for
     h_l     = sum_k W_l[k] x_l[t - k d_l] + V_l y_t + b_l    dilated convolution, filter and gate halves
@@ -36,12 +36,8 @@ class WaveNet(nn.Module):
         self.config = config
         self.distribution = make_distribution(config.mixtures)
         dilations = config.layer_dilations
-        if config.input == "embedding":
-            self.initial = CausalEmbedding(config.residual_channels, config.initial_filter)
-        else:
-            self.initial = CausalScalar(
-                config.residual_channels, config.initial_filter, config.bias, self.distribution.encoding
-            )
+        filters = CausalEmbedding if config.input == "embedding" else CausalScalar
+        self.initial = filters(config.residual_channels, config.initial_filter, config.bias, self.distribution.encoding)
         last = len(dilations) - 1
         widths = (config.residual_channels, config.gate_channels, config.kernel_size)
         condition = config.condition_channels if config.conditioned else 0
@@ -49,11 +45,11 @@ class WaveNet(nn.Module):
         self.blocks: Sequence[ResidualBlock] = nn.ModuleList(blocks)  # type: ignore[assignment] (told by what it holds)
         self.skip = nn.Linear(len(dilations) * config.gate_channels, config.skip_channels, config.bias)
         self.hidden = nn.Linear(config.skip_channels, config.head_channels, config.bias)
-        levels = self.distribution.outputs
-        self.output = nn.Linear(config.head_channels, levels, config.bias)
+        outputs = self.distribution.outputs
+        self.output = nn.Linear(config.head_channels, outputs, config.bias)
         if not config.mixtures:
             with torch.no_grad():  # at the scale of torch's own initial weights
-                smooth = cosines(levels - 1, decay=1.0) @ torch.randn(levels - 1, config.head_channels)
+                smooth = cosines(outputs - 1, decay=1.0) @ torch.randn(outputs - 1, config.head_channels)
                 self.output.weight.copy_(smooth * self.output.weight.std() / smooth.std())
         self.conditioning = Conditioning(config) if config.conditioned else None
         self.recognition = FrameHead(config.skip_channels, config.recognition) if config.recognition.classes else None

@@ -1,4 +1,4 @@
-"""Mu-law companding and quantising: audio in [-1, 1] to codes 0..255 and back (ITU-T G.711's curve, mu = 255).
+"""Mu-law companding and quantising: audio in [-1, 1] to codes 0..255 (ITU-T G.711's curve, mu = 255).
 
     code = floor((sign(x) ln(1 + 255 |x|) / ln(256) + 1) / 2 * 255 + 1/2)
 
@@ -16,14 +16,7 @@ ZERO = LEVELS // 2
 AMPLITUDES = mu_law_decoding(torch.arange(LEVELS, dtype=torch.float64), LEVELS)
 """Amplitude of every code in float64, rising from exactly -1 to exactly 1."""
 
-_AMPLITUDES = AMPLITUDES.float()
-
 
 def encode(audio: Tensor) -> Tensor:
     """Floating-point audio of any shape -> uint8 codes; what lies beyond [-1, 1], as resampling leaves, is clamped."""
     return mu_law_encoding(audio.clamp(-1, 1), LEVELS).to(torch.uint8)
-
-
-def decode(codes: Tensor) -> Tensor:
-    """Codes of any shape and whole-number type -> float32 amplitudes."""
-    return _AMPLITUDES.to(codes.device)[codes.long()]

@@ -102,7 +102,7 @@ def prepare(config: DataConfig, progress: Progress | None = None, encoding: Enco
         if not (cache / "index.json").is_file():
             _build(config, folder, files, cache, progress, encoding)
         index = json.loads((cache / "index.json").read_text())
-        size = (cache / "codes").stat().st_size // np.dtype(encoding.stored).itemsize
+        size = (cache / "codes").stat().st_size
     except OSError as error:
         raise AudioError(f"cannot keep prepared audio in {cache.parent} ({error}); set data.cache_dir") from error
     recordings = [Recording(**entry) for entry in index["recordings"]]
@@ -112,7 +112,7 @@ def prepare(config: DataConfig, progress: Progress | None = None, encoding: Enco
         reasons = "; ".join(f"{printable(skip.name)}: {skip.reason}" for skip in skipped[:3])
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         raise AudioError(f"data.dir: no recording in {folder} can be used ({reasons}{more})")
-    if size != sum(recording.samples for recording in recordings):
+    if size != sum(recording.samples for recording in recordings) * np.dtype(encoding.stored).itemsize:
         raise AudioError(f"prepared audio in {cache} was altered; delete that folder and run again")
     codes = np.memmap(cache / "codes", dtype=encoding.stored, mode="r")
     return Prepared(folder, config.sample_rate, codes, recordings, skipped, cache, ignored)

@@ -12,13 +12,13 @@
 namespace wavenet::ISA {
 
 /// Exponentials of logits over a temperature, less the largest.
-struct Distribution {
+struct Softmax {
     float p[CODES];
     float top;
     double parts[CODES / W];  // sums of W neighbours
     double total = 0;
 
-    Distribution(const float* logits, float temperature) {
+    Softmax(const float* logits, float temperature) {
         F32 tops = load(logits);
         for (int i = W; i < CODES; i += W) tops = max(tops, load(logits + i));
         top = largest(tops);
@@ -47,7 +47,7 @@ struct Distribution {
 };
 
 /// Sets all but what top_k and top_p keep to no probability. For the few who ask: it sorts.
-inline void keep_likeliest(Distribution& d, const Sampling& sampling) {
+inline void keep_likeliest(Softmax& d, const Sampling& sampling) {
     int order[CODES];
     for (int i = 0; i < CODES; i++) order[i] = i;
     std::sort(order, order + CODES, [&](int a, int b) { return d.p[a] != d.p[b] ? d.p[a] > d.p[b] : a < b; });
@@ -70,7 +70,7 @@ inline int draw(const float* logits, double uniform, const Sampling& sampling, f
     if (sampling.temperature == 0) {
         code = int(std::max_element(logits, logits + CODES) - logits);
     } else {
-        Distribution d(logits, float(sampling.temperature));
+        Softmax d(logits, float(sampling.temperature));
         bool all = sampling.top_p >= 1 && (sampling.top_k <= 0 || sampling.top_k >= CODES);
         if (!all) keep_likeliest(d, sampling);
         code = d.at(uniform);
@@ -79,7 +79,7 @@ inline int draw(const float* logits, double uniform, const Sampling& sampling, f
             return code;
         }
     }
-    if (bits) *bits = float(Distribution(logits, 1).bits(logits, code));
+    if (bits) *bits = float(Softmax(logits, 1).bits(logits, code));
     return code;
 }
 
@@ -106,8 +106,7 @@ struct Mixture {
     int64_t count;
 
     double mean(int64_t k) const {
-        double step = count > 1 ? 1.0 / double(count - 1) : 0;
-        return double(logits[count + k]) - 0.5 + step * double(k);
+        return double(logits[count + k]) + (double(k) + 0.5) / double(count) - 0.5;
     }
     double scale(int64_t k) const { return std::exp(std::clamp(double(logits[2 * count + k]) - 3, -9.0, 2.0)); }
 
@@ -120,15 +119,17 @@ struct Mixture {
     double bits(int code) const {
         static const MulawEdges mulaw;
         int bin = MulawEdges::of(code);
-        double low = mulaw.edge[bin], high = mulaw.edge[bin + 1], highest = top(), total = 0, share = 0;
-        for (int64_t k = 0; k < count; k++) {
-            double w = weight(k, highest, 1), s = scale(k), a = (high - mean(k)) / s, b = (low - mean(k)) / s;
-            total += w;
-            // sigma(a) - sigma(b), which neither cancels nor overflows so
-            share += w * -std::expm1(b - a) / ((1 + std::exp(-a)) * (1 + std::exp(b)));
-        }
-        return std::log2(total) - std::log2(std::max(share, 1e-300));
+        double low = mulaw.edge[bin], high = mulaw.edge[bin + 1], highest = top(), total = 0, most = -1e300, sum = 0;
+        auto log_share = [&](int64_t k) {  // ln (sigma(a) - sigma(b)), which neither cancels nor overflows so
+            double s = scale(k), a = (high - mean(k)) / s, b = (low - mean(k)) / s;
+            return double(logits[k]) - highest - softplus(-a) - softplus(b) + std::log(-std::expm1(b - a));
+        };
+        for (int64_t k = 0; k < count; k++) total += weight(k, highest, 1), most = std::max(most, log_share(k));
+        for (int64_t k = 0; k < count; k++) sum += std::exp(log_share(k) - most);
+        return (std::log(total) - most - std::log(sum)) / std::log(2.0);
     }
+
+    static double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
 };
 
 /// A component by the uniform's place among the weights, and a point of it by the place within that weight.

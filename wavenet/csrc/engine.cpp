@@ -1,6 +1,6 @@
 // WaveNet sample by sample. From a code to the logits of the next, per stream:
 //
-//     x     = sum over the last codes of a row of the initial table, or of a multiple of its one row
+//     x     = sum over the last codes of a row of the initial table, or for 16-bit codes of what lies between two rows
 //     h_l   = W_past x_l[t - d] + W_now x_l[t] + b          z_l = tanh(filter half) * sigmoid(gate half)
 //     x_l+1 = x_l + R z_l + r
 //     logits = A2 relu(A1 relu(S [z_1 ... z_L] + s) + a1) + a2
@@ -291,7 +291,7 @@ class Kernel final : public Engine {
                                                 : draw(logits, stream.uniforms[t], sampling, bits));
         } else if (bits) {
             *bits = float(mixtures ? Mixture{stream.logits, mixtures}.bits(stream.codes[t])
-                                   : Distribution(stream.logits, 1).bits(stream.logits, stream.codes[t]));
+                                   : Softmax(stream.logits, 1).bits(stream.logits, stream.codes[t]));
         }
         work.conditions[s] = stream.conditions;
         if (stream.rows) work.conditions[s] += stream.rows[t] * int64_t(layers.size()) * h_length();
@@ -318,7 +318,7 @@ class Kernel final : public Engine {
         if (taps > 1) std::memmove(codes, codes + 1, (taps - 1) * sizeof *codes);
         codes[taps - 1] = *code;
         if (mixtures) {
-            embed_amplitudes(work, s, codes);
+            embed_between(work, s, codes);
             return advance(work, 0, s);
         }
         for (int64_t i = 0; i < padded; i += W) {
@@ -329,14 +329,19 @@ class Kernel final : public Engine {
         advance(work, 0, s);
     }
 
-    /// The same where codes are too many for a table.
-    void embed_amplitudes(Work& work, int s, const uint16_t* codes) const {
+    /// The same for 16-bit codes, each of which lies between two mu-law codes.
+    void embed_between(Work& work, int s, const uint16_t* codes) const {
         float* x = work.x.data + s * padded;
-        std::copy_n(initial->data + taps * padded, padded, x);
+        std::fill_n(x, padded, 0.0f);
         for (int64_t k = 0; k < taps; k++) {
-            F32 amplitude = splat(float(companded(codes[k])));
-            for (int64_t i = 0; i < padded; i += W)
-                store(x + i, load(x + i) + amplitude * load(initial->data + k * padded + i));
+            double place = (companded(codes[k]) + 1) / 2 * (CODES - 1);
+            int64_t below = std::min(int64_t(place), int64_t(CODES - 2));
+            F32 share = splat(float(place - double(below)));
+            const float* row = initial->data + (k * CODES + below) * padded;
+            for (int64_t i = 0; i < padded; i += W) {
+                F32 low = load(row + i), high = load(row + padded + i);
+                store(x + i, load(x + i) + low + share * (high - low));
+            }
         }
         for (int64_t i = 0; i < padded; i += W) enter(work, 0, s, i, load(x + i));
     }
@@ -577,9 +582,8 @@ class Kernel final : public Engine {
         skip_outputs = pack_skip(net, used);
         hidden_outputs = dense(hidden, net.hidden, net.skip);
         output_outputs = dense(output, net.output, net.head);
-        const int64_t rows = mixtures ? taps + 1 : taps * CODES;
-        initial = std::make_unique<Buffer<float>>(rows * padded);
-        for (int64_t row = 0; row < rows; row++)
+        initial = std::make_unique<Buffer<float>>(taps * CODES * padded);
+        for (int64_t row = 0; row < taps * CODES; row++)
             std::copy_n(net.initial + row * net.residual, net.residual, initial->data + row * padded);
     }
 

@@ -85,7 +85,7 @@ struct Example {
         int mixtures = between(0, 1) * between(1, 12);
         for (int n : {int(precision), 16000, 255, mixtures, taps, kernel, residual, gate, skip, head, layers}) put(uint32_t(n));
         for (int l = 0; l < layers; l++) dilations.push_back(between(1, 9)), put(uint32_t(dilations.back()));
-        for (int i = 0; i < (mixtures ? taps + 1 : taps * CODES) * residual; i++) put(unit());
+        for (int i = 0; i < taps * CODES * residual; i++) put(unit());
         for (int l = 0; l < layers; l++) {
             matrix(precision, 2 * gate, kernel * residual);
             matrix(precision, l + 1 < layers ? residual : 0, gate);
@@ -138,14 +138,15 @@ std::vector<double> plain(const Network& net, const std::vector<uint16_t>& codes
         x.emplace_back(net.residual);
         for (int64_t k = 0; k < net.initial_taps; k++)
             for (int64_t c = 0; c < net.residual; c++) {
-                int now = code(t - net.initial_taps + 1 + k);
-                double amplitude = double(now - STEPS) / STEPS;
-                double companded = std::copysign(std::log1p(255 * std::fabs(amplitude)) / std::log(256.0), amplitude);
-                x.back()[c] += net.mixtures ? companded * double(net.initial[k * net.residual + c])
-                                            : double(net.initial[(k * CODES + now) * net.residual + c]);
+                double place = code(t - net.initial_taps + 1 + k), share = 0;
+                if (net.mixtures) {
+                    double x = (place - STEPS) / STEPS;
+                    place = (std::copysign(std::log1p(255 * std::fabs(x)) / std::log(256.0), x) + 1) * 127.5;
+                    share = place - std::floor(place), place = std::floor(place);
+                }
+                const float* row = net.initial + (k * CODES + int64_t(place)) * net.residual + c;
+                x.back()[c] += double(row[0]) * (1 - share) + (share > 0 ? double(row[net.residual]) * share : 0);
             }
-        for (int64_t c = 0; c < net.residual && net.mixtures; c++)
-            x.back()[c] += double(net.initial[net.initial_taps * net.residual + c]);
     }
     std::vector<double> all_z;
     for (int64_t l = 0; l < layers; l++) {

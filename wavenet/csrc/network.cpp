@@ -110,7 +110,7 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
     for (int64_t i = 0; i < count; i++) net.layers.push_back({reader.number("dilation", 1, MOST_SAMPLES), {}, {}});
     if (net.receptive_field() > MOST_SAMPLES)
         throw FormatError("the receptive field is longer than " + std::to_string(MOST_SAMPLES) + " samples");
-    net.initial = reader.floats(uint64_t(net.mixtures ? net.initial_taps + 1 : net.initial_taps * CODES) * net.residual);
+    net.initial = reader.floats(uint64_t(net.initial_taps) * CODES * net.residual);
     for (Layer& layer : net.layers) {
         bool last = &layer == &net.layers.back();
         layer.conv = reader.matrix(net.precision, 2 * net.gate, net.kernel_size * net.residual);

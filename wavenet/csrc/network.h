@@ -41,8 +41,7 @@ struct Network {
     Precision precision;
     int64_t sample_rate, initial_taps, kernel_size, residual, gate, skip, head;
     int64_t mixtures;      // logistics over 16-bit codes, or 0: a softmax over the mu-law codes
-    const float* initial;  // (initial_taps, 256, residual): what each of the last codes adds to the first layer's input;
-                           // with mixtures (initial_taps + 1, residual): what companded amplitude 1 adds, and the bias
+    const float* initial;  // (initial_taps, 256, residual): what each of the last codes adds to the first layer's input
     std::vector<Layer> layers;
     Matrix skip_sum, hidden, output;
 

@@ -53,7 +53,7 @@ def make_engine(
     """The engine called `name`, or the fastest for this model and machine if that is `auto`.
 
     `compiled` runs on the CPU, the others on the model's device. precision: one of PRECISIONS, int8 for `compiled`
-    alone; `auto` is int8 for `compiled` (within 0.002 bits per sample of float32) and float32 for the others.
+    alone; `auto` is `exported`'s choice for `compiled` and float32 for the others.
     instruction_set and threads are `compiled`'s; conditions are what int8's scales are measured under, for a model that
     has conditioning. Raises ConfigError for what there is not.
     """
@@ -64,7 +64,7 @@ def make_engine(
     if precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"precision is {precision!r}, but it must be one of auto, {', '.join(PRECISIONS)}")
     if name == "compiled":
-        packed = exported(model, sample_rate, "int8" if precision == "auto" else precision, conditions)
+        packed = exported(model, sample_rate, precision, conditions)
         return CompiledEngine(packed, instruction_set, threads, projection(model))
     if instruction_set != "auto":
         raise ConfigError(f"instruction_set is {instruction_set!r}, which engine={name} does not have: leave it out")
@@ -91,7 +91,6 @@ def generate(
     model's distribution does not have, ValueError for guidance without conditions that are guided.
     """
     sampling = sampling or Sampling()
-    engine.distribution.check(sampling)
     if (sampling.guidance != 1) != (conditions is not None and conditions.guided):
         raise ValueError(f"guidance {sampling.guidance} takes conditions made with guided=True, and these alone")
     for codes, bits, _ in stream(engine, samples, seeds, sampling, prime, chunk, conditions):
@@ -137,7 +136,7 @@ def render(
         for codes, bits in generate(engine, samples, seeds, sampling, prime, conditions=conditions):
             for writer, watch, stream, stream_bits in zip(writers, watches, codes, bits, strict=True):
                 writer.write(encoding.decode(stream))
-                watch.hear(encoding.mulaw[stream.long()].numpy(), stream_bits.numpy())
+                watch.hear(encoding.mulaw(stream).numpy(), stream_bits.numpy())
             total_bits += float(bits.sum(dtype=torch.float64))
             made += codes.numel()
             if progress:

@@ -91,6 +91,7 @@ class CompiledEngine(Engine):
     def generate(
         self, state: State, uniforms: Tensor, sampling: Sampling, rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        self.distribution.check(sampling)
         codes, bits = torch.empty(uniforms.shape, dtype=torch.uint16), torch.empty(uniforms.shape)
         self._run(state, codes, rows, uniforms.double().contiguous(), bits, sampling)
         return codes.to(self.distribution.encoding.dtype), bits
@@ -111,10 +112,9 @@ class CompiledEngine(Engine):
         sampling: Sampling | None = None,
     ) -> None:
         """Hears codes (S, n), or writes them where there are uniforms."""
-        if uniforms is None and codes.numel() and int(codes.max()) >= self.distribution.encoding.levels:
-            raise ValueError(
-                f"{int(codes.max())} is not a code of this engine, which has {self.distribution.encoding.levels}"
-            )
+        levels = self.distribution.encoding.levels
+        if uniforms is None and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < levels:
+            raise ValueError(f"codes {int(codes.min())}..{int(codes.max())} are not within 0..{levels - 1}")
         codes = codes.to("cpu", torch.uint16).contiguous()
         sampling = sampling or Sampling()
         guided = len(codes) if uniforms is not None and sampling.guidance != 1 else 0
@@ -140,8 +140,11 @@ class CompiledEngine(Engine):
 def exported(model: WaveNet, sample_rate: int, precision: str, conditions: Conditions | None = None) -> bytes:
     """The model as the kernels load it; int8's scales are measured on sound that it makes by itself after silence.
 
+    precision: `auto` is int8, within 0.002 bits per sample of float32; with mixtures, which it costs 0.01, bfloat16.
     conditions: what that sound is told, as what is made later will be; left out, nothing.
     """
+    if precision == "auto":
+        precision = "bfloat16" if model.config.mixtures else "int8"
     if precision != "int8":
         return export.pack(model, sample_rate, precision)
     engine = CompiledEngine(export.pack(model, sample_rate, "float32"), condition=projection(model))

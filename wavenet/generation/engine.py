@@ -75,7 +75,11 @@ class Engine(ABC):
     def generate(
         self, state: State, uniforms: Tensor, sampling: Sampling, rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Make n codes per stream from uniforms (S, n): codes (S, n), and the bits of each (S, n)."""
+        """Make n codes per stream from uniforms (S, n): codes (S, n), and the bits of each (S, n).
+
+        Raises ConfigError for sampling that the distribution does not have.
+        """
+        self.distribution.check(sampling)
         made, bits = [], []
         for t, uniform in enumerate(uniforms.to(self.device).unbind(dim=1)):
             logits = distributions.guided(state.logits, sampling)

@@ -25,7 +25,7 @@ from wavenet import alignments, annotations, checkpoint, evaluation, plots, reco
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
-from wavenet.config import TrainConfig
+from wavenet.config import ModelConfig, TrainConfig
 from wavenet.dataset import Batch, Frames, Span, Windows, shuffled, split
 from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
@@ -80,8 +80,10 @@ class Objective(nn.Module):
         if self.model.recognition is not None:
             for row, windows in zip(activations, frames, strict=True):
                 for start, stop, classes in windows:
-                    logits, classes = self.model.recognition(row[start:stop]).float(), classes.to(codes.device)
-                    losses[1] = losses[1] + F.cross_entropy(logits, classes, ignore_index=IGNORED, reduction="sum")
+                    frame_logits = self.model.recognition(row[start:stop]).float()
+                    classes = classes.to(codes.device)
+                    summed = F.cross_entropy(frame_logits, classes, ignore_index=IGNORED, reduction="sum")
+                    losses[1] = losses[1] + summed
         shown = losses[0].detach()
         if self.model.config.mixtures:
             with torch.no_grad():
@@ -446,6 +448,7 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         theirs, ours = state["config"]["model"], dataclasses.asdict(self.config.model)
+        theirs = dataclasses.asdict(ModelConfig.from_dict(theirs))  # older ones lack what came later
         for name, value in theirs.items():
             if ours[name] != value:
                 raise CheckpointError(
