@@ -137,8 +137,8 @@ class Mixture(Distribution):
     """A mixture of logistics over the 16-bit codes.
 
     Its outputs are `components` logits of the weights, as many means, as many logarithms of scales. The means count
-    from `components` points that are spread evenly, the scales from exp(`LOG_SCALE`), so that small outputs are a
-    sensible beginning.
+    from the middles of `components` equal parts of -1/2 .. 1/2, the scales from exp(`LOG_SCALE`), so that small outputs
+    are a sensible beginning.
     """
 
     components: int
