@@ -61,17 +61,16 @@ class CausalEmbedding(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         steps = codes.shape[1] - len(self.weight) + 1
-        looked_up = [codes]
-        if self.encoding is not MULAW:
-            place = ((self.encoding.companded(codes) + 1) / 2 * (MULAW_LEVELS - 1)).unsqueeze(-1)
-            below = place.floor().clamp(max=MULAW_LEVELS - 2)
-            share = (place - below).to(self.weight.dtype)
-            looked_up = [below.long().squeeze(-1), below.long().squeeze(-1) + 1]
-        taps = []
-        for k, table in enumerate(self.weight.unbind()):
-            rows = [F.embedding(code[:, k:][:, :steps], table) for code in looked_up]
-            taps.append(rows[0] if len(rows) == 1 else torch.lerp(rows[0], rows[1], share[:, k:][:, :steps]))
+        taps = [self._vectors(codes[:, k:][:, :steps], table) for k, table in enumerate(self.weight.unbind())]
         return taps[0] if len(taps) == 1 else torch.stack(taps).sum(dim=0)
+
+    def _vectors(self, codes: Tensor, table: Tensor) -> Tensor:
+        if self.encoding is MULAW:
+            return F.embedding(codes, table)
+        place = (self.encoding.companded(codes) + 1) / 2 * (MULAW_LEVELS - 1)
+        below = place.floor().clamp(max=MULAW_LEVELS - 2)
+        low, high = (F.embedding(below.long() + i, table) for i in (0, 1))
+        return torch.lerp(low, high, (place - below).to(table).unsqueeze(-1))
 
 
 class CausalScalar(CausalConv1d):
