@@ -155,12 +155,12 @@ class ContextStack(nn.Module):
     """A small WaveNet over a long past at a low rate: `pool` samples to a frame, 2**layers frames.
 
     A frame is the log spectrum of the four pools that end with it. The samples of block b are told about the blocks up
-    to b - 3, so that generation knows the rows of two blocks before it begins them; the large network itself hears what
+    to b - 4, so that generation knows the rows of three blocks before it begins them; the large network itself hears what
     lies between.
     """
 
     hann: Tensor
-    DELAY = 3
+    DELAY = 4
     FLOOR = 1e-3
     """Magnitude, for a sound of full scale 1, below which the log spectrum is level: about a mu-law step."""
 

@@ -43,11 +43,10 @@ class CompiledEngine(Engine):
         self.receptive_field, self.sample_rate = self.kernel.receptive_field, self.kernel.sample_rate
         self.device, self.distribution = torch.device("cpu"), make_distribution(self.kernel.mixtures)
         self.threads = threads
-        low = torch.float32 if self.precision == "float32" else torch.bfloat16
         self.condition = None
         if condition is not None:  # its outputs in the kernel's order
             order = torch.tensor(self.kernel.condition_order)
-            self.condition = F.pad(condition.detach().cpu(), (0, 0, 0, 1))[order].to(low).t().contiguous()
+            self.condition = F.pad(condition.detach().float().cpu(), (0, 0, 0, 1))[order].t().contiguous()
         self._silence = self._silent(None)
 
     def _silent(self, rows: Tensor | None) -> State:
@@ -62,7 +61,7 @@ class CompiledEngine(Engine):
     def _project(self, rows: Tensor) -> Tensor:
         """Rows (n, C) -> what they add to each layer's h, in the kernel's order."""
         assert self.condition is not None, "an exported network is not told anything"
-        return (rows.to(self.condition) @ self.condition).float()
+        return rows.to(self.condition) @ self.condition
 
     def _added(self, rows: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Rows (S, n | 1, C) -> projected rows, and which of them goes with each sample, (S, samples) int32.
