@@ -33,6 +33,7 @@ benchmark: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e '.[dev,benchmark]'
 	$(BIN)/python scripts/benchmark.py training
 	$(BIN)/python scripts/benchmark.py generation
+	$(BIN)/python scripts/benchmark.py conditioning
 	$(BIN)/python scripts/benchmark.py commands
 
 clean:

@@ -154,7 +154,7 @@ def training(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str,
         adam.step()
         adam.zero_grad()
 
-    matrix = torch.randn(4096, 4096, dtype=torch.bfloat16)
+    matrices = {kind: torch.randn(4096, 4096, dtype=kind) for kind in (torch.float32, torch.bfloat16)}
     # a multiply-add is two operations, and the backward costs twice the forward
     operations = 6 * multiply_adds(model)
     seconds = take_turns(
@@ -162,18 +162,17 @@ def training(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str,
             "theirs": theirs,
             "float32": lambda: ours(torch.float32),
             "bfloat16": lambda: ours(torch.bfloat16),
-            "matrix": lambda: torch.mm(matrix, matrix),
+            **{f"{kind} products": lambda m=matrix: torch.mm(m, m) for kind, matrix in matrices.items()},
         },
         rounds,
     )
-    limit = 2 * 4096**3 / seconds["matrix"] / operations
-    speeds = {name: CROP / seconds[name] for name in ("theirs", "float32", "bfloat16")}
-    return [
-        row(PEER, "base", None, "float32", 1, threads, speeds["theirs"], speeds["theirs"], None),
-        row("wavenet, training", "base", None, "float32", 1, threads, speeds["float32"], speeds["theirs"], None),
-        row("wavenet, training", "base", None, "bfloat16", 1, threads, speeds["bfloat16"], speeds["theirs"], limit),
-        row("bfloat16 matrix products alone", "base", None, "bfloat16", 1, threads, limit, speeds["theirs"], limit),
-    ], {}
+    peer_speed = CROP / seconds["theirs"]
+    rows = [row(PEER, "base", None, "float32", 1, threads, peer_speed, peer_speed, None)]
+    for kind in matrices:
+        precision, limit = str(kind).removeprefix("torch."), 2 * 4096**3 / seconds[f"{kind} products"] / operations
+        for name, speed in (("wavenet, training", CROP / seconds[precision]), ("matrix products alone", limit)):
+            rows.append(row(name, "base", None, precision, 1, threads, speed, peer_speed, limit))
+    return rows, {}
 
 
 def generation(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:

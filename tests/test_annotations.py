@@ -1,11 +1,13 @@
 """Labels from sub-folders and metadata.csv, frames kept on disk, and what a model of other labels makes of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from wavenet.annotations import Annotations, after_silence, clamped, describe
+from wavenet.annotations import Annotations, after_silence, clamped, describe, misfits
 from wavenet.config import DataConfig, FeatureConfig, ModelConfig
 from wavenet.errors import AudioError, ConfigError
 from wavenet.preparation import prepare
@@ -46,6 +48,24 @@ def test_a_label_that_is_no_column(folder):
         ConfigError, match=r"'speakr' is not a column of .*metadata.csv; there are speaker, tags, folder"
     ):
         describe(prepare(folder), folder, ModelConfig())
+
+
+def test_a_label_without_a_table(folder):
+    folder.labels = ["mood"]
+    Path(folder.dir, "metadata.csv").unlink()
+    with pytest.raises(ConfigError, match=r"'mood' would be a column of .*metadata.csv, which does not exist; without"):
+        describe(prepare(folder), folder, ModelConfig())
+
+
+def test_what_a_table_does_not_fit_is_told(folder):
+    with open(folder.dir + "/metadata.csv", "a") as file:
+        file.write("x/e.wav,june,,train\n")
+    prepared = prepare(folder)
+    assert misfits(prepared, []) == ["metadata.csv names what is not used: 1 (x/e.wav)"]
+    assert misfits(prepared, ["speaker", "tags"])[1:] == [
+        "without a value for speaker, and so learned without: 1 (d.wav)",
+        "without a value for tags, and so learned without: 2 (d.wav, x/b.wav)",
+    ]
 
 
 def test_a_label_that_nothing_has(folder):

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "mulaw": set(),
     "encodings": {"mulaw"},
     "config": {"errors"},
-    "audio": {"errors"},
+    "audio": {"errors", "files"},
     "native": {"errors"},
     "stack": {"native"},
     "layers": {"config", "encodings"},

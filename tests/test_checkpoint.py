@@ -114,7 +114,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         (b"RIFF\x24\0\0\0WAVEfmt ", "is a recording: give a run folder or a .safetensors file"),
         (b"fLaC\0\0\0\x22", "is a recording: give a run folder or a .safetensors file"),
         (b"PK\x03\x04\0\0\x08\x08", "is a training state: give a run folder or a .safetensors file"),
-        (b"text", "is not a readable checkpoint: it is cut short or altered"),
+        (b"text", "is no checkpoint: give a run folder or a .safetensors file"),
     ],
 )
 def test_a_file_of_another_kind_is_told_from_a_damaged_one(tmp_path, start, said):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,8 @@ def folder(tmp_path_factory):
         ("+steps=0", "steps is 0, but it must be at least 1"),
         ("data.dir=", "data.dir is empty: give a path, as in data.dir=..."),
         ("hydra.rundir=x", "hydra.rundir: Key 'rundir' not in 'HydraConf'"),
+        ("data.labels=folder", "data.labels is 'folder', but it is written data.labels=[folder]"),
+        ("model.context.pools=256", "model.context.pools is 256, but it is written model.context.pools=[256]"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_1(call, override, said):
@@ -187,6 +190,34 @@ def test_more_minutes_and_the_way_on_are_said(call, folder):
     assert json.loads(Path("r.json").read_text())["steps"] > 3
 
 
+def test_steps_on_the_command_line_win_over_a_presets_minutes(call, folder):
+    began = time.monotonic()
+    status, out, err = call("train", f"data.dir={folder}", "run.dir=run", "experiment=demo", *QUICK)
+    assert (status, err) == (0, "")
+    assert time.monotonic() - began < 60, "a preset of two and a half minutes"
+    assert "done: 3 steps" in out
+    assert "warning: the learning rate rises for optim.warmup_steps=" in out
+    status, _, err = call("train", f"data.dir={folder}", "run.dir=other", "minutes=1", *QUICK)
+    assert (status, err) == (1, "error: steps=3 and minutes=1 are both given: leave one out\n")
+
+
+def test_a_run_that_saved_nothing_is_to_be_deleted(call, folder):
+    Path("run").mkdir()
+    Path("run/metrics.jsonl").write_text("")
+    status, _, err = call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    assert status == 1
+    assert err == (
+        "error: run.dir: run already holds a run: it saved no state, so delete it, or choose another run.dir\n"
+    )
+
+
+def test_resynthesis_is_refused_before_the_long_part(call, folder):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    status, out, err = call("evaluate", "checkpoint=run", f"data.dir={folder}", "resynthesise=2")
+    assert (status, out) == (1, "")
+    assert err.startswith("error: resynthesise: run/checkpoints/best.safetensors was trained without features")
+
+
 def test_a_preset_of_ones_own_starts_from_a_shipped_one(call, tmp_path):
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "model" / "mine.yaml").write_text("defaults: [tiny]\nresidual_channels: 48\n")
@@ -213,7 +244,9 @@ def test_a_sweep_goes_on_past_a_failed_job(call, folder):
         (["output=x.wav", "count=2"], "output is one file, x.wav, but count is 2"),
         (["engine=fast"], "engine is 'fast', but it must be one of auto, compiled, cached, naive"),
         (["top_p=0"], "top_p is 0.0, but it must be greater than 0 and at most 1"),
-        (["prime=missing.wav"], "missing.wav cannot be used: it cannot be opened"),
+        (["prime=missing.wav"], "prime: missing.wav cannot be used: it cannot be opened"),
+        (["label=wind"], "label is 'wind', but it is written label.NAME=wind"),
+        (["checkpoint=run/config.yaml"], "run/config.yaml is no checkpoint: give a run folder or a .safetensors file"),
         (["seconds=4e6"], "seconds is 4000000.0, but it must be greater than 0 and at most 3600000 (1,000 hours)"),
         (["seconds=3e5"], "300000 seconds are asked for, but a WAV file holds at most 268435 at 8000 Hz: name a .flac"),
         (["checkpoint="], "checkpoint is empty"),

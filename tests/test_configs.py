@@ -59,5 +59,5 @@ def test_promised_setting_names_exist():
         "recognise": "checkpoint data.dir split output report",
     }
     for command, names in promised.items():
-        assert set(names.split()) <= set(app.setting_names(SCHEMAS[command]))
+        assert set(names.split()) <= set(app.setting_types(SCHEMAS[command]))
     assert {"tiny", "base", "paper", "large"} <= set(GROUPS["model"])

@@ -15,6 +15,7 @@ from wavenet.encodings import MULAW
 from wavenet.errors import ConfigError
 from wavenet.generation import CachedEngine, NaiveEngine, State, generate, make_engine, render
 from wavenet.generation.splitmix import uniforms
+from wavenet.generation.streams import CHUNK
 from wavenet.generation.watch import Watch
 from wavenet.model import WaveNet
 
@@ -196,12 +197,12 @@ def test_rendering_writes_what_is_generated(tmp_path):
 
 def test_ctrl_c_leaves_valid_files(tmp_path):
     def stop(done):
-        if done >= 512:
+        if done >= CHUNK:
             raise KeyboardInterrupt
 
     made = render(CachedEngine(make()), 8000, [tmp_path / "a.wav"], 10**9, [1], progress=stop)
     assert not made.finished
-    assert soundfile.info(tmp_path / "a.wav").frames == made.samples == 512
+    assert soundfile.info(tmp_path / "a.wav").frames == made.samples == CHUNK
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def test_a_context_stack_from_training_to_a_sound(call, folder):
         (["label.speakr=june"], "label.speakr is not a label of this model; it knows label.speaker"),
         (["features=a.wav"], "was trained without: see model.features.kinds"),
         (["guidance=-1"], "guidance is -1.0, but it must be at least 0"),
+        (["guidance=2"], "guidance is 2, but no label is chosen: give label.speaker=..."),
     ],
 )
 def test_what_a_model_does_not_know(call, folder, settings, said):
@@ -123,7 +124,7 @@ def test_what_a_model_does_not_know(call, folder, settings, said):
     ("settings", "said"),
     [
         ([], "run/checkpoints/best.safetensors follows mel: give features=recording.wav"),
-        (["features=gone.wav"], "gone.wav"),
+        (["features=gone.wav"], "features: gone.wav cannot be used"),
         (["features=wrong.npy"], "wrong.npy has 3 numbers in a row, the model 10"),
         (["features=sounds/june/a.wav", "prime=sounds/june/a.wav"], "prime and features cannot be combined"),
         (["features=sounds/june/a.wav", "label.speaker=x"], "it was trained without labels"),

@@ -16,7 +16,7 @@ import torch
 from wavenet import checkpoint
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
-from wavenet.training import Reporter, train, trainer
+from wavenet.training import Reporter, machine, train, trainer
 
 RATE = 4000
 
@@ -83,6 +83,18 @@ def test_resuming_equals_never_stopping_bit_for_bit(settings, tmp_path, optim, s
     assert parts["best_bits"] == whole["best_bits"]
 
 
+@pytest.mark.parametrize("faster", [True, False])
+def test_a_run_keeps_the_precision_that_it_began_in(settings, tmp_path, monkeypatch, faster):
+    """`auto` asks the machine once: a resumed run goes on in the same precision wherever it is resumed."""
+    monkeypatch.setattr(machine, "bfloat16_is_faster", lambda: faster)
+    train(settings(steps=2, precision="auto"), tmp_path / "run")
+    kept = checkpoint.load_state(tmp_path / "run")["config"]["precision"]
+    assert kept == ("bfloat16" if faster else "float32")
+    said = Stop()
+    train(settings(steps=3, precision=kept, resume=str(tmp_path / "run")), tmp_path / "run", said)
+    assert any(line.endswith(f"cpu, {kept}") for line in said.lines)
+
+
 def test_averaged_weights_are_what_is_shared(settings, tmp_path):
     result = train(settings(optim=OptimConfig(ema_decay=0.5)), tmp_path / "run")
     state, shared = checkpoint.load_state(tmp_path / "run"), checkpoint.load(result.checkpoint)
@@ -126,7 +138,7 @@ def test_a_run_is_never_trained_over(settings, tmp_path):
     with pytest.raises(ConfigError, match=re.escape(said)):
         train(settings(steps=1), tmp_path / "a run")
     shutil.rmtree(tmp_path / "a run" / "checkpoints")
-    with pytest.raises(ConfigError, match=re.escape(said)):
+    with pytest.raises(ConfigError, match="a run already holds a run: it saved no state, so delete it, or choose"):
         train(settings(steps=1), tmp_path / "a run")
 
 

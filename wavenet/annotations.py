@@ -16,7 +16,7 @@ from wavenet.config import DataConfig, ModelConfig
 from wavenet.encodings import encoding_of
 from wavenet.errors import AudioError, ConfigError
 from wavenet.files import atomic
-from wavenet.preparation import Prepared, Progress
+from wavenet.preparation import Prepared, Progress, some
 
 SEPARATOR = "|"
 """Between several values of one label in one cell."""
@@ -51,9 +51,13 @@ def _cells(prepared: Prepared, labels: list[str]) -> dict[str, dict[str, list[st
     columns = [column for column in next(iter(rows.values()), {}) if column not in ("file_name", "split")]
     for label in labels:
         if label != "folder" and label not in columns:
+            table = prepared.folder / metadata.NAME
             raise ConfigError(
-                f"data.labels: {label!r} is not a column of {prepared.folder / metadata.NAME}; "
-                f"there are {', '.join([*columns, 'folder'])}"
+                f"data.labels: {label!r} is not a column of {table}; there are {', '.join([*columns, 'folder'])}"
+                if rows
+                else f"data.labels: {label!r} would be a column of {table}, which "
+                f"{'has no rows' if table.exists() else 'does not exist'}; without it there is folder, the "
+                "sub-folder's name"
             )
     told = {}
     for recording in prepared.recordings:
@@ -64,6 +68,18 @@ def _cells(prepared: Prepared, labels: list[str]) -> dict[str, dict[str, list[st
             label: [value.strip() for value in row.get(label, "").split(SEPARATOR) if value.strip()] for label in labels
         }
     return told
+
+
+def misfits(prepared: Prepared, labels: list[str]) -> list[str]:
+    """Rows of metadata.csv that name no recording in use, and recordings that lack a label, in lines of words."""
+    used = {recording.name for recording in prepared.recordings}
+    strangers = [name for name in metadata.read(prepared.folder) if name not in used]
+    lines = [f"{metadata.NAME} names what is not used: {some(strangers)}"] if strangers else []
+    told = _cells(prepared, labels)
+    for label in labels:
+        without = [name for name, values in told.items() if not values[label]]
+        lines += [f"without a value for {label}, and so learned without: {some(without)}"] if without else []
+    return lines
 
 
 class Annotations:

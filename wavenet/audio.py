@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torchaudio.transforms import Resample
 
 from wavenet.errors import AudioError
+from wavenet.files import remedy
 
 OPUS = (".opus",) if "OPUS" in soundfile.available_subtypes("OGG") else ()
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", *OPUS, ".mp3", ".aiff", ".aif")
@@ -176,7 +177,7 @@ class Writer:
         with contextlib.suppress(OSError):
             self._temporary.unlink()
         reason = getattr(error, "strerror", None) or str(error) or "the disk may be full"
-        raise AudioError(f"cannot write {self.path}: {reason}; free space or choose another place") from error
+        raise AudioError(f"cannot write {self.path}: {reason}; {remedy(error)} another place") from error
 
 
 def write(path: str | Path, audio: Tensor | np.ndarray, sample_rate: int) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from wavenet.config import MULAW_LEVELS, ModelConfig
 from wavenet.errors import CheckpointError, ConfigError
-from wavenet.files import atomic
+from wavenet.files import atomic, remedy
 from wavenet.model import WaveNet
 
 FORMAT_VERSION = 1
@@ -72,8 +72,8 @@ def load(path: str | Path) -> Checkpoint:
     """
     path = find(path)
     kind = _kind(path)
-    if kind not in ("a checkpoint", None):
-        raise CheckpointError(f"{path} is {kind}: {GIVE}")
+    if kind != "a checkpoint" and (kind or path.suffix != ".safetensors"):
+        raise CheckpointError(f"{path} is {kind or 'no checkpoint'}: {GIVE}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -176,4 +176,4 @@ def _kind(path: Path) -> str | None:
 
 
 def _cannot_write(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"cannot write {path} ({error}); free space or choose another run.dir, then resume")
+    return CheckpointError(f"cannot write {path} ({error}); {remedy(error)} another run.dir, then resume")

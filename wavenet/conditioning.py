@@ -155,8 +155,8 @@ class ContextStack(nn.Module):
     """A small WaveNet over a long past at a low rate: `pool` samples to a frame, 2**layers frames.
 
     A frame is the log spectrum of the four pools that end with it. The samples of block b are told about the blocks up
-    to b - 4, so that generation knows the rows of three blocks before it begins them; the large network itself hears what
-    lies between.
+    to b - 4, so that generation knows the rows of three blocks before it begins them; what lies between the large
+    network hears for itself.
     """
 
     hann: Tensor

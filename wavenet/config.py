@@ -348,7 +348,7 @@ class TrainConfig:
     seed: int = 0
     """Seed of the initial weights, the data order and the samples drawn during training."""
     precision: str = "auto"
-    """`float32`, `bfloat16` (mixed), or `auto`: bfloat16 where the processor computes in it."""
+    """`float32`, `bfloat16` (mixed), or `auto`: what this machine is faster in; a resumed run keeps it."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     devices: int = 1

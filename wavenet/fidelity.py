@@ -19,6 +19,14 @@ FLOOR = 10 ** (-80 / 20)
 """Magnitude, for a sound of full scale 1, below which spectra are not told apart."""
 
 
+UNITS = {"log_spectral_distance": "dB", "f0_error": "cents"}
+
+
+def words(name: str) -> str:
+    """A measure's name as it is shown, with its unit."""
+    return name.replace("_", " ") + (f", {UNITS[name]}" if name in UNITS else "")
+
+
 def compare(recording: Tensor, made: Tensor, sample_rate: int) -> dict[str, float | None]:
     """All measures, None for what cannot be had.
 

@@ -1,9 +1,18 @@
 """Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+NOT_FULL = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says where a place cannot be written to for another reason than its size."""
+
+
+def remedy(error: BaseException) -> str:
+    """What helps where writing failed, up to the name of the other place."""
+    return "choose" if getattr(error, "errno", None) in NOT_FULL else "free space or choose"
 
 
 @contextlib.contextmanager

@@ -142,6 +142,12 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
+def some(names: list[str], limit: int = 3) -> str:
+    """2 (a.wav, b.wav), 9 (a.wav, b.wav, c.wav, ...)."""
+    shown = ", ".join([printable(name) for name in names[:limit]] + ["..."] * (len(names) > limit))
+    return f"{len(names)} ({shown})"
+
+
 def _of_other_kinds(ignored: dict[str, int]) -> str:
     kinds = ", ".join(f"{kind} ({number})" for kind, number in ignored.items())
     files = counted(sum(ignored.values()), "file")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_origin
 
 from wavenet.cli.help import describe
 from wavenet.errors import ConfigError, WaveNetError
@@ -72,7 +72,7 @@ def _run(command: str, schema: type, job: Job) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, and `run` decides what is shown
     multirun = bool({"-m", "--multirun"} & set(sys.argv))
     sys.argv[1:] = [argument if multirun else quote_path(argument) for argument in map(expand_home, sys.argv[1:])]
-    arguments = parse_flags(setting_names(schema))
+    arguments = parse_flags(list(setting_types(schema)))
     folders = [config_folder()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
     check_overrides(arguments.overrides, schema, *folders)
     # Hydra wants a plus before an entry that is not there yet, and none before one that is
@@ -143,20 +143,27 @@ def groups(*folders: Path) -> dict[str, list[str]]:
     return found
 
 
-def setting_names(schema: type, prefix: str = "") -> list[str]:
-    """Dotted names of all settings of a schema."""
-    names = []
+def setting_types(schema: type, prefix: str = "") -> dict[str, Any]:
+    """Dotted names of all settings of a schema, and what each holds."""
+    types: dict[str, Any] = {}
     for field in dataclasses.fields(schema):
         if isinstance(field.default_factory, type) and dataclasses.is_dataclass(field.default_factory):
-            names += setting_names(field.default_factory, f"{prefix}{field.name}.")
+            types |= setting_types(field.default_factory, f"{prefix}{field.name}.")
         else:
-            names.append(prefix + field.name)
-    return names
+            types[prefix + field.name] = get_origin(field.type) or field.type
+    return types
 
 
 def open_settings(schema: type) -> list[str]:
     """Settings of a schema whose entries the model names, `label` say: label.speaker=..."""
-    return [field.name for field in dataclasses.fields(schema) if field.default_factory is dict]
+    return [name for name, kind in setting_types(schema).items() if kind is dict]
+
+
+def overridden() -> list[str]:
+    """Within a job: the settings that its command line names."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return [override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task]
 
 
 def expand_home(argument: str) -> str:
@@ -186,7 +193,7 @@ def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    names, options = setting_names(schema), groups(*folders)
+    types, options = setting_types(schema), groups(*folders)
     for override in overrides:
         try:
             parsed = OverridesParser.create().parse_override(override)
@@ -204,8 +211,11 @@ def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
                     raise ConfigError(f"{key}={value} does not exist{_nearest(value, options[key], key + '=')}")
         elif key.split(".")[0] in open_settings(schema) and key.count(".") == 1:
             continue  # the command holds it against the model
-        elif key not in names and not any(name.startswith(key + ".") for name in names):
-            raise ConfigError(f"unknown setting {key}{_nearest(key, names + list(options))}")
+        elif key not in types and not any(name.startswith(key + ".") for name in types):
+            raise ConfigError(f"unknown setting {key}{_nearest(key, [*types, *options])}")
+        elif types.get(key) in (list, dict) and isinstance(value := parsed.value(), str | int | float):
+            better = f"{key}=[{value}]" if types[key] is list else f"{key}.NAME={value}"
+            raise ConfigError(f"{key} is {value!r}, but it is written {better}")
 
 
 def _nearest(word: str, choices: list[str], prefix: str = "") -> str:

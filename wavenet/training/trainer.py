@@ -30,7 +30,7 @@ from wavenet.dataset import Batch, Frames, Span, Windows, shuffled, split
 from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.evaluation import Baselines
-from wavenet.files import atomic
+from wavenet.files import atomic, remedy
 from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
 from wavenet.preparation import Prepared, prepare
@@ -41,8 +41,9 @@ from wavenet.training.reporter import Reporter
 from wavenet.training.schedule import learning_rate_factor
 
 WARM_STEPS = 10
-"""Steps before `minutes` becomes a number of steps. That number follows the speed of the last thirty for four tenths of
-the time, since kernels are compiled at first, and then stays, so that the learning rate falls steadily to its end."""
+"""Steps at least before `minutes` becomes a number of steps for good. That number follows the speed of the last thirty
+for four tenths of the time, since kernels are compiled at first, and then stays, so that the learning rate falls
+steadily to its end."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Result:
     linear_bits: float | None
     stopped_by: int | None
     """The signal that ended it early, None where it ran to its end."""
+    best_step: int
+    """Step whose weights `checkpoint` holds, 0 where none was validated."""
 
 
 class Objective(nn.Module):
@@ -100,10 +103,9 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     memory runs out, or the run folder cannot be written.
     """
     if config.resume is None and ((run_dir / "checkpoints").exists() or (run_dir / "metrics.jsonl").exists()):
-        raise ConfigError(
-            f"run.dir: {run_dir} already holds a run: go on with it by resume={shlex.quote(str(run_dir))}, "
-            "or choose another run.dir"
-        )
+        saved = (run_dir / "checkpoints" / "last.state").exists()
+        go_on = f"go on with it by resume={shlex.quote(str(run_dir))}" if saved else "it saved no state, so delete it"
+        raise ConfigError(f"run.dir: {run_dir} already holds a run: {go_on}, or choose another run.dir")
     keep_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -118,10 +120,9 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
             raise _out_of_memory(config) from error
         raise
     except OSError as error:
-        raise TrainingError(
-            f"cannot write to {run_dir} ({error}); free space or choose another run.dir. "
-            f"The last checkpoint is whole: resume={shlex.quote(str(run_dir))}"
-        ) from error
+        whole = f"The last checkpoint is whole: resume={shlex.quote(str(run_dir))}"
+        kept = whole if (run_dir / "checkpoints" / "last.state").exists() else "No checkpoint was written yet"
+        raise TrainingError(f"cannot write to {run_dir} ({error}); {remedy(error)} another run.dir. {kept}") from error
     finally:
         trainer.close()
 
@@ -130,10 +131,11 @@ class Trainer:
     """One run: what it learns from, what it learns, and where it is."""
 
     def __init__(self, config: TrainConfig, run_dir: Path, reporter: Reporter) -> None:
-        self.config, self.run_dir, self.reporter = config, run_dir, reporter
+        self.run_dir, self.reporter = run_dir, reporter
         self.log: RunLog | None = None
         self.stopped_by: int | None = None
-        self.fabric, self.precision = make_fabric(config)
+        self.fabric, precision = make_fabric(config)
+        self.config = dataclasses.replace(config, precision=precision)  # as it is kept: resumed, it stays the same
         self.prepared, self.annotations = self._prepare()
         self.sides = split(self.prepared, config.data)
         self._make_model()
@@ -284,8 +286,9 @@ class Trainer:
         self.seconds += seconds
         self.steps_here += 1
         self.per_step += (seconds - self.per_step) / min(self.steps_here, 30)
-        if not self.steps_fixed and self.steps_here > WARM_STEPS:
-            self.steps_fixed = self._steps_by_time() < 0.6 * self.given
+        if not self.steps_fixed:
+            left = self._steps_by_time()
+            self.steps_fixed = self.steps_here > WARM_STEPS and left < 0.6 * self.given
 
     def _steps_by_time(self) -> float:
         """Sets the number of steps by what is left of `minutes`, in seconds, which it returns."""
@@ -300,7 +303,7 @@ class Trainer:
         if not len(self.valid_windows):
             return
         self.valid_bits = self._score(self.config.validate_seconds)
-        self._tell(baselines, self._frame_accuracy(self.config.validate_seconds))
+        self._tell(baselines, self.config.validate_seconds)
         if self.valid_bits < self.best_bits:
             self.best_bits, self.best_step = self.valid_bits, self.step
             self._share("best")
@@ -310,7 +313,7 @@ class Trainer:
         self.validate(baselines)
         if self.config.validate_seconds * self.config.data.sample_rate < self.valid_windows.samples:
             self.valid_bits = self._score(math.inf)
-            self._tell(baselines, self._frame_accuracy(math.inf))
+            self._tell(baselines, math.inf)
             if self.best_step == self.step:
                 self._share("best")
 
@@ -338,8 +341,8 @@ class Trainer:
         right, frames = self.fabric.all_reduce(torch.tensor(counts).sum(dim=0), reduce_op="sum")
         return float(right / frames) if frames else None
 
-    def _tell(self, baselines: Baselines | None, frame_accuracy: float | None) -> None:
-        bits = self.valid_bits
+    def _tell(self, baselines: Baselines | None, seconds: float) -> None:
+        bits, frame_accuracy = self.valid_bits, self._frame_accuracy(seconds)
         if self.log is None or bits is None or baselines is None:
             return
         values, recognised = {"valid/bits": bits}, ""
@@ -348,8 +351,10 @@ class Trainer:
             recognised = f", {frame_accuracy:.1%} of frames recognised"
         self.log.scalars(self.step, values)
         levels = f"unigram {baselines.unigram_bits:.2f}, linear {baselines.linear_bits:.2f}"
+        whole = seconds * self.config.data.sample_rate >= self.valid_windows.samples
+        part = "held out" if whole else f"on {seconds:g} s held out"
         verdict = baselines.verdict(bits)
-        self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample held out ({levels}){recognised}: {verdict}")
+        self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample {part} ({levels}){recognised}: {verdict}")
 
     def sample(self, baselines: Baselines | None) -> None:
         """Write a generated sound and its picture beside a recording's, and draw the curves."""
@@ -494,15 +499,21 @@ class Trainer:
 
     def _announce(self) -> None:
         rate, field = self.config.data.sample_rate, self.model.receptive_field
-        for line in self.prepared.report():
+        for line in [*self.prepared.report(), *annotations.misfits(self.prepared, self.config.data.labels)]:
             self.reporter.say(line)
         minutes = [sum(span.samples for span in side) / rate / 60 for side in (self.sides.train, self.sides.valid)]
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         self.reporter.say(f"training on {minutes[0]:.1f} minutes, validating on {minutes[1]:.1f}")
         self.reporter.say(
             f"{parameters:,} parameters, receptive field {field} samples = {1000 * field / rate:.0f} ms; "
-            f"{self.fabric.device}, {self.precision}"
+            f"{self.fabric.device}, {self.config.precision}"
         )
+        warmup = self.config.optim.warmup_steps
+        if self.config.minutes is None and self.steps < warmup:
+            self.reporter.say(
+                f"warning: the learning rate rises for optim.warmup_steps={warmup} steps, but the run has only "
+                f"{self.steps}: it learns little; lower optim.warmup_steps or give more steps"
+            )
         if self.step:
             self.reporter.say(f"resuming at step {self.step} of {self.steps}")
 
@@ -524,8 +535,8 @@ class Trainer:
                 path.write_text(yaml.safe_dump(dataclasses.asdict(self.config), sort_keys=False))
 
     def _result(self, best: Path | None, rate: float, baselines: Baselines | None) -> Result:
-        unigram, linear = (baselines.unigram_bits, baselines.linear_bits) if baselines else (None, None)
-        return Result(self.run_dir, best, self.step, rate, self.valid_bits, unigram, linear, self.stopped_by)
+        levels = (baselines.unigram_bits, baselines.linear_bits) if baselines else (None, None)
+        return Result(self.run_dir, best, self.step, rate, self.valid_bits, *levels, self.stopped_by, self.best_step)
 
     def close(self) -> None:
         if self.log:

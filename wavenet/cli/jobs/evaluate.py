@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from rich.table import Table
 
 from wavenet import checkpoint, evaluation, fidelity
-from wavenet.annotations import Annotations
+from wavenet.annotations import Annotations, misfits
 from wavenet.checkpoint import Checkpoint
+from wavenet.cli.app import overridden
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.jobs.generate import device_of
 from wavenet.config import DataConfig, EvaluateConfig
@@ -27,6 +27,8 @@ def job(config: EvaluateConfig) -> float:
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    if config.resynthesise and not loaded.model.config.features.kinds:
+        raise ConfigError(f"resynthesise: {loaded.path} was trained without features, see model.features.kinds")
     check_report(config.report)
     device = device_of(config.device)
     model = loaded.model.to(device)
@@ -34,6 +36,8 @@ def job(config: EvaluateConfig) -> float:
     with Display() as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
+            display.say(line)
+        for line in misfits(prepared, list(model.config.labels) if config.use_labels else []):
             display.say(line)
         sides = split(prepared, config.data)
         spans = spans_of(prepared, sides, config.split)
@@ -96,8 +100,8 @@ def _resynthesise(
 ) -> dict[str, float | None]:
     """Makes recordings again from their features; the measures of `fidelity.compare`, averaged over them."""
     model = loaded.model
-    if model.conditioning is None or model.conditioning.features is None or known is None:
-        raise ConfigError(f"resynthesise: {loaded.path} was trained without features, see model.features.kinds")
+    assert model.conditioning is not None, "it has features"
+    assert known is not None, "they tell of them"
     chosen = spans[: config.resynthesise]
     conditions = Conditions(model.conditioning, [known.companion(span.recording) for span in chosen[:MEASURED]])
     how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
@@ -113,15 +117,14 @@ def _resynthesise(
     for name in found[0]:
         values = [figures[name] for figures in found if figures[name] is not None]
         means[name] = sum(values) / len(values) if values else None
-        table.add_row(name.replace("_", " "), "not measured" if means[name] is None else f"{means[name]:.3f}")
+        table.add_row(fidelity.words(name), "not measured" if means[name] is None else f"{means[name]:.3f}")
     display.console.print(table)
     return means
 
 
 def take_rate(data: DataConfig, loaded: Checkpoint) -> None:
     """Read recordings at the model's own rate. Raises ConfigError where another is asked for."""
-    asked = [override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task]
-    if "data.sample_rate" in asked and data.sample_rate != loaded.sample_rate:
+    if "data.sample_rate" in overridden() and data.sample_rate != loaded.sample_rate:
         raise ConfigError(
             f"data.sample_rate is {data.sample_rate}, but {loaded.path} was trained at {loaded.sample_rate} Hz, "
             "and that decides: leave data.sample_rate out"

@@ -3,6 +3,7 @@
 import os
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from wavenet.conditioning import Companion
 from wavenet.config import FeatureConfig, GenerateConfig
 from wavenet.distributions import Sampling
 from wavenet.encodings import Encoding
-from wavenet.errors import CheckpointError, ConfigError
+from wavenet.errors import AudioError, CheckpointError, ConfigError
 from wavenet.export import is_exported
 from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, render
 
@@ -26,13 +27,12 @@ DEFAULT_SECONDS = 5.0
 def job(config: GenerateConfig) -> None:
     seeds = [config.seed + i for i in range(config.count)]
     paths = output_paths(Path(config.output).expanduser(), seeds)
-    engine, where, conditions, length = load_engine(config)
+    sampling = Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
+    engine, where, conditions, length = load_engine(config, sampling)
     rate = engine.sample_rate
     encoding = engine.distribution.encoding
     prime = read_prime(config.prime, rate, engine.receptive_field, encoding)
     check_report(config.report)
-    sampling = Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
-    engine.distribution.check(sampling)
     if config.seconds is not None:
         length = round(config.seconds * rate)
     samples = max(length or round(DEFAULT_SECONDS * rate), 1)
@@ -94,12 +94,12 @@ def _compare(
     """How near the first sound made is to the recording that it follows."""
     recording = encoding.decode(encoding.encode(audio.read(Path(features).expanduser(), sample_rate)))
     found = fidelity.compare(recording, audio.read(made, sample_rate), sample_rate)
-    words = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in found.items() if value is not None]
-    display.say(f"against {features}: {', '.join(words)}")
+    words = [f"{fidelity.words(name)}: {value:.3g}" for name, value in found.items() if value is not None]
+    display.say(f"against {features}: {'; '.join(words)}")
     return found
 
 
-def load_engine(config: GenerateConfig) -> tuple[Engine, str, Conditions | None, int | None]:
+def load_engine(config: GenerateConfig, sampling: Sampling) -> tuple[Engine, str, Conditions | None, int | None]:
     """The engine that the settings ask for; in words what it runs, a checkpoint or an exported network; what it is
     told; and for how many samples its features last."""
     path = Path(config.checkpoint).expanduser()
@@ -114,8 +114,10 @@ def load_engine(config: GenerateConfig) -> tuple[Engine, str, Conditions | None,
             raise CheckpointError(f"{path}: {error}") from error
         if config.precision not in ("auto", engine.precision):
             raise ConfigError(f"precision is {config.precision!r}, but {path} was exported in {engine.precision}")
+        engine.distribution.check(sampling)
         return engine, str(path), None, None
     loaded = checkpoint.load(path)
+    loaded.model.distribution.check(sampling)
     model = loaded.model.to(device_of(config.device))
     conditions, length = steer(config, loaded)
     how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
@@ -132,6 +134,9 @@ def steer(config: GenerateConfig, loaded: Checkpoint) -> tuple[Conditions | None
     labels = choose_labels(config.label, known.labels)
     if config.guidance != 1 and not known.labels:
         raise ConfigError(f"guidance follows labels, and {loaded.path} was trained without: see data.labels")
+    if config.guidance != 1 and not config.label:
+        label = next(iter(known.labels))
+        raise ConfigError(f"guidance is {config.guidance:g}, but no label is chosen: give label.{label}=...")
     if config.features is None and known.features.kinds:
         raise ConfigError(f"{loaded.path} follows {' and '.join(known.features.kinds)}: give features=recording.wav")
     frames, length = None, None
@@ -169,7 +174,7 @@ def read_features(path: Path, config: FeatureConfig, sample_rate: int, encoding:
         if rows.shape[1] != config.channels:
             raise ConfigError(f"features: {path} has {rows.shape[1]} numbers in a row, the model {config.channels}")
         return rows
-    codes = [encoding.encode(block) for block in audio.blocks(path, sample_rate)]
+    codes = [encoding.encode(block) for block in named("features", audio.blocks(path, sample_rate))]
     return features.frames(torch.cat(codes).numpy().astype(encoding.stored), config, sample_rate, path)
 
 
@@ -206,11 +211,19 @@ def read_prime(path: str | None, sample_rate: int, receptive_field: int, encodin
     if path is None:
         return None
     tail: deque[torch.Tensor] = deque()
-    for block in audio.blocks(Path(path).expanduser(), sample_rate):
+    for block in named("prime", audio.blocks(Path(path).expanduser(), sample_rate)):
         tail.append(encoding.encode(block))
         while sum(map(len, tail)) - len(tail[0]) >= receptive_field:
             tail.popleft()
     return torch.cat(list(tail)).long() if tail else None
+
+
+def named(setting: str, blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The same blocks; an AudioError on the way tells which setting the recording was given by."""
+    try:
+        yield from blocks
+    except AudioError as error:
+        raise AudioError(f"{setting}: {error}") from error
 
 
 def device_of(name: str) -> torch.device:

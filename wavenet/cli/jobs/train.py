@@ -10,9 +10,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from wavenet import checkpoint
+from wavenet.cli.app import overridden
 from wavenet.cli.display import Display, check_report, setting, write_report
 from wavenet.config import TrainConfig
-from wavenet.errors import TrainingError
+from wavenet.errors import ConfigError, TrainingError
 from wavenet.training import train
 
 
@@ -20,6 +21,8 @@ def job(config: TrainConfig) -> float | None:
     run_dir, report = Path(config.run.dir or "run").expanduser(), config.report
     if config.resume is not None:
         config, run_dir = _resumed(config, run_dir)
+    else:
+        _decide_length(config)
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN:  # a folder for each job of a sweep, and its report in it
         run_dir = Path(hydra.runtime.output_dir)
@@ -54,15 +57,27 @@ def job(config: TrainConfig) -> float | None:
             display.say(f"stopped at step {result.steps}; continue with: wavenet-train {setting('resume', run_dir)}")
             sys.exit(128 + result.stopped_by)
         display.say(f"done: {result.steps} steps at {result.samples_per_second:,.0f} samples/s")
+        if result.best_step not in (0, result.steps):
+            display.say(f"the best of them, kept to be used, is step {result.best_step}")
         display.say(f"hear it: wavenet-generate {setting('checkpoint', run_dir)}")
     return result.bits_per_sample
+
+
+def _decide_length(config: TrainConfig) -> None:
+    """A number of steps on the command line wins over a preset's minutes. Raises ConfigError where both are there."""
+    asked = overridden()
+    if "steps" in asked and config.minutes is not None:
+        if "minutes" in asked:
+            raise ConfigError(f"steps={config.steps} and minutes={config.minutes:g} are both given: leave one out")
+        config.minutes = None
 
 
 def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     """The stored run's settings, with those of the command line on top; and its folder, unless another is given."""
     state_path = checkpoint.find_state(Path(given.resume or "").expanduser())
     state = checkpoint.load_state(state_path)
-    overrides = [override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task]
+    overrides = overridden()
+    _decide_length(given)
     merged: Any = OmegaConf.merge(OmegaConf.structured(TrainConfig), state["config"])
     asked: Any = OmegaConf.structured(given)
     if "experiment" in overrides:
