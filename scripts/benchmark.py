@@ -232,7 +232,7 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
         "nothing told": ModelConfig(),
         "labels": ModelConfig(labels={"speaker": ["a", "b"]}),
         "labels, guided": ModelConfig(labels={"speaker": ["a", "b"]}),
-        "features": ModelConfig(features=FeatureConfig(kinds=["mel"], hop=16, window=64, hold=4)),
+        "features": ModelConfig(features=FeatureConfig(kinds=["mel"], hop=8, window=64, hold=4)),
         "context stack": ModelConfig(context=ContextConfig(pools=[256])),
     }
     jobs: dict[str, Callable[[], object]] = {}

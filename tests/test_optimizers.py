@@ -35,6 +35,19 @@ def test_muon_equals_torchs():
         assert (a - b).norm() < 0.03 * moved  # both compute in bfloat16
 
 
+def test_a_convolution_is_a_matrix_to_muon():
+    torch.manual_seed(2)
+    kernel = torch.nn.Parameter(torch.randn(8, 6, 5))
+    matrix = torch.nn.Parameter(kernel.detach().flatten(1).clone())
+    both = [Muon([p], lr=0.05, momentum=0.9, weight_decay=0.1) for p in (kernel, matrix)]
+    for _ in range(3):
+        kernel.grad = torch.randn_like(kernel)
+        matrix.grad = kernel.grad.flatten(1)
+        for optimizer in both:
+            optimizer.step()
+    assert torch.equal(kernel.flatten(1), matrix)
+
+
 @pytest.mark.parametrize("name", ["muon", "adamw"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_every_weight_is_held_once(small, name, bias):

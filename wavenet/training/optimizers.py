@@ -20,8 +20,8 @@ def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Opt
         groups = [(config.lr, config.weight_decay, decayed), (config.lr, 0.0, rest)]
         optimizers: list[torch.optim.Optimizer] = []
     else:
-        inside = ("blocks.", "skip.", "hidden.")
-        matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith(inside)]
+        inside = ("blocks.", "skip.", "hidden.", "recognition.convolutions.")
+        matrices = [p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(inside)]
         taken = set(map(id, matrices))
         groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
         optimizers = [Muon(matrices, config.lr, config.momentum, config.weight_decay)]
@@ -37,7 +37,8 @@ class Muon(torch.optim.Optimizer):
     """`torch.optim.Muon`, with all matrices of one shape orthogonalised at once.
 
     Momentum, then the nearest orthogonal matrix by five Newton-Schulz steps in bfloat16 (Jordan et al. 2024), scaled by
-    sqrt(max(1, rows / columns)). A WaveNet's layers are alike, so one batched product serves them all.
+    sqrt(max(1, rows / columns)). A WaveNet's layers are alike, so one batched product serves them all. A convolution's
+    weights (out, in, taps) are a matrix (out, in * taps).
     """
 
     COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -58,11 +59,11 @@ class Muon(torch.optim.Optimizer):
                 buffers = [self._momentum(parameter) for parameter in parameters]
                 torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
                 updates = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov's look ahead
-                orthogonal = self._orthogonalise(torch.stack(updates)).to(parameters[0].dtype)
+                matrices = torch.stack(updates).flatten(2)
+                rate = group["lr"] * max(1, matrices.shape[1] / matrices.shape[2]) ** 0.5
+                orthogonal = self._orthogonalise(matrices).to(parameters[0].dtype).unflatten(2, shape[1:])
                 torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(
-                    parameters, list(orthogonal), alpha=-group["lr"] * max(1, shape[0] / shape[1]) ** 0.5
-                )
+                torch._foreach_add_(parameters, list(orthogonal), alpha=-rate)
 
     def _momentum(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]
