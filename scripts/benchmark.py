@@ -232,7 +232,7 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
         "nothing told": ModelConfig(),
         "labels": ModelConfig(labels={"speaker": ["a", "b"]}),
         "labels, guided": ModelConfig(labels={"speaker": ["a", "b"]}),
-        "features": ModelConfig(features=FeatureConfig(kinds=["mel"], hop=8, window=64, hold=4)),
+        "features": ModelConfig(features=FeatureConfig(kinds=["mel"], hop=8, window=64, mels=32, hold=4)),
         "context stack": ModelConfig(context=ContextConfig(pools=[256])),
     }
     jobs: dict[str, Callable[[], object]] = {}
@@ -240,7 +240,8 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
         model = WaveNet(config).eval()
         told, guided = None, name == "labels, guided"
         if model.conditioning is not None:
-            frames = annotations.clamped(torch.randn(100, config.features.channels).numpy())
+            count = 2 * 16000 // config.features.hop  # changing to the end: rows that stay the same would cost less
+            frames = annotations.clamped(torch.randn(count, config.features.channels).numpy())
             told = Conditions(
                 model.conditioning, [Companion(torch.ones(len(model.conditioning.names)), frames)], guided
             )

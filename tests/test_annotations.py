@@ -63,8 +63,8 @@ def test_what_a_table_does_not_fit_is_told(folder):
     prepared = prepare(folder)
     assert misfits(prepared, []) == ["metadata.csv names what is not used: 1 (x/e.wav)"]
     assert misfits(prepared, ["speaker", "tags"])[1:] == [
-        "without a value for speaker, and so learned without: 1 (d.wav)",
-        "without a value for tags, and so learned without: 2 (d.wav, x/b.wav)",
+        "without a value for speaker: 1 (d.wav)",
+        "without a value for tags: 2 (d.wav, x/b.wav)",
     ]
 
 

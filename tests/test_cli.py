@@ -14,8 +14,10 @@ import soundfile
 
 import wavenet
 from wavenet import native
+from wavenet.checkpoint import load_state
 from wavenet.cli.jobs.generate import output_paths
 from wavenet.generation import watch
+from wavenet.training import machine
 
 RATE = 8000
 QUICK = ["model=tiny", "steps=3", "crop=1024", "sample_every=0", f"data.sample_rate={RATE}", "device=cpu", "threads=1"]
@@ -51,6 +53,7 @@ def folder(tmp_path_factory):
         ("resume=/does/not/exist", "there is no training state at /does/not/exist"),
         ("+steps=0", "steps is 0, but it must be at least 1"),
         ("data.dir=", "data.dir is empty: give a path, as in data.dir=..."),
+        ("device=gpu", "device is 'gpu', but it must be one of auto, cpu, cuda"),
         ("hydra.rundir=x", "hydra.rundir: Key 'rundir' not in 'HydraConf'"),
         ("data.labels=folder", "data.labels is 'folder', but it is written data.labels=[folder]"),
         ("model.context.pools=256", "model.context.pools is 256, but it is written model.context.pools=[256]"),
@@ -162,11 +165,14 @@ def test_the_main_job(call, folder, tmp_path):
     )  # trained in bfloat16 where it can
 
 
-def test_resume_takes_the_settings_of_the_run(call, folder):
+def test_resume_takes_the_settings_of_the_run(call, folder, monkeypatch):
     call("train", f"data.dir={folder}", "run.dir=run", "model.residual_channels=24", *QUICK)
+    first = load_state("run")["config"]["precision"]
+    monkeypatch.setattr(machine, "bfloat16_is_faster", lambda: first != "bfloat16")  # as on another machine
     status, out, err = call("train", "resume=run", "steps=5")
     assert (status, err) == (0, "")
     assert "resuming at step 3 of 5" in out
+    assert f"; cpu, {first}" in out
     status, _, err = call("train", "resume=run", "model.residual_channels=16")
     assert status == 1
     assert "model.residual_channels is 24 there, 16 here" in err
@@ -206,9 +212,8 @@ def test_a_run_that_saved_nothing_is_to_be_deleted(call, folder):
     Path("run/metrics.jsonl").write_text("")
     status, _, err = call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
     assert status == 1
-    assert err == (
-        "error: run.dir: run already holds a run: it saved no state, so delete it, or choose another run.dir\n"
-    )
+    said = "run.dir: run already holds a run that saved no state to go on from: delete it, or choose another run.dir"
+    assert err == f"error: {said}\n"
 
 
 def test_resynthesis_is_refused_before_the_long_part(call, folder):
@@ -245,6 +250,7 @@ def test_a_sweep_goes_on_past_a_failed_job(call, folder):
         (["engine=fast"], "engine is 'fast', but it must be one of auto, compiled, cached, naive"),
         (["top_p=0"], "top_p is 0.0, but it must be greater than 0 and at most 1"),
         (["prime=missing.wav"], "prime: missing.wav cannot be used: it cannot be opened"),
+        (["device=gpu"], "device is 'gpu', but it must be one of auto, cpu, cuda"),
         (["label=wind"], "label is 'wind', but it is written label.NAME=wind"),
         (["checkpoint=run/config.yaml"], "run/config.yaml is no checkpoint: give a run folder or a .safetensors file"),
         (["seconds=4e6"], "seconds is 4000000.0, but it must be greater than 0 and at most 3600000 (1,000 hours)"),

@@ -7,7 +7,9 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import load
+from wavenet import audio, load
+from wavenet.cli.jobs.generate import read_prime
+from wavenet.encodings import MULAW
 
 SMALL = [f"model.{name}={value}" for name, value in (
     ("stacks", 1), ("layers_per_stack", 3), ("residual_channels", 8), ("gate_channels", 8), ("skip_channels", 8),
@@ -103,6 +105,81 @@ def test_a_context_stack_from_training_to_a_sound(call, folder):
     assert status == 0, err
 
 
+@pytest.mark.parametrize("kind", ["labels", "features", "context"])
+def test_recordings_of_unequal_length_score_alike_in_every_engine(call, folder, kind, tmp_path):
+    soundfile.write(folder / "carlo" / "d.wav", np.random.default_rng(1).standard_normal(1234) * 0.1, 16000)
+    settings = {
+        "labels": ["data.labels=[speaker]"],
+        "features": ["model.features.kinds=[mel]", "model.features.hop=40", "model.features.mels=10"],
+        "context": ["model.context.pools=[16]", "model.context.layers=3", "model.context.channels=4"],
+    }
+    trained(call, folder, *settings[kind])
+    bits = []
+    for engine in ("auto", "cached", "compiled"):
+        how = [f"engine={engine}", "precision=float32", "report=r.json"]
+        status, _, err = call("evaluate", "checkpoint=run", f"data.dir={folder}", *how)
+        assert status == 0, err
+        bits.append(json.loads((tmp_path / "r.json").read_text())["bits_per_sample"])
+    assert bits[1:] == pytest.approx([bits[0]] * 2, abs=1e-4)
+
+
+def test_any_value_of_a_label_can_be_chosen(call, folder):
+    names = ["Müller", "O'Brien", "rock&roll", "1.10", "true", "a, b", 'say "hi"']
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    rows = ["file_name,who"] + [f"june/{i}.wav,{name}" for i, name in enumerate(quoted)]
+    (folder / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    for i in range(len(names)):
+        soundfile.write(folder / "june" / f"{i}.wav", np.random.default_rng(i).standard_normal(2000) * 0.1, 16000)
+    trained(call, folder, "data.labels=[who]")
+    assert load("run").model.config.labels == {"who": sorted(names)}
+    for name in names:
+        status, _, err = made(call, f"label.who={name}")
+        assert status == 0, err
+
+
+def test_an_array_lasts_as_long_as_its_frame_rate_says(call, folder, tmp_path):
+    for path in folder.rglob("*.wav"):
+        np.save(path.with_suffix(".npy"), np.zeros((31, 2), np.float32))  # 5000 samples at 100 a second
+    how = ["model.features.kinds=[file]", "model.features.frame_rate=100", "model.features.hop=40"]
+    trained(call, folder, *how)
+    status, _, err = call("generate", "checkpoint=run", f"features={folder / 'june' / 'a.npy'}", "output=made")
+    assert status == 0, err
+    assert soundfile.info(tmp_path / "made" / "seed_0.wav").frames == 31 * 160
+    for command in ("evaluate", "train"):
+        given = how if command == "train" else ["checkpoint=run"]
+        status, _, err = call(command, f"data.dir={folder}", "data.trim_silence_db=40", *given)
+        assert status == 1
+        assert "data.trim_silence_db" in err
+        assert "cutting would shift the frames" in err
+
+
+def test_all_of_a_prime_that_a_context_stack_hears_is_kept(folder):
+    long = np.random.default_rng(2).standard_normal(600_000) * 0.1
+    soundfile.write(folder / "long.wav", long, 16000)
+    for heard in (2000, 67_000):
+        prime = read_prime(str(folder / "long.wav"), 16000, heard, MULAW)
+        assert prime is not None
+        assert heard <= len(prime) < 400_000
+        assert torch.equal(prime, MULAW.encode(audio.read(folder / "long.wav", 16000))[-len(prime) :].long())
+
+
+def test_a_prime_reaches_a_context_stack(call, folder):
+    """What it heard more than a receptive field ago changes what is made."""
+    trained(call, folder, "model.context.pools=[64]", "model.context.layers=5", "model.context.channels=4")
+    random = np.random.default_rng(3)
+    early, late = (random.standard_normal(n) * 0.3 for n in (262_144, 1000))
+    for name, start in (("x", early), ("z", np.zeros_like(early))):
+        soundfile.write(folder / f"{name}.wav", np.concatenate([start, late]), 16000)
+    sounds = []
+    for name in ("x", "z"):
+        status, _, err = call(
+            "generate", "checkpoint=run", f"prime={folder / name}.wav", "seconds=0.1", f"output={name}.wav"
+        )
+        assert status == 0, err
+        sounds.append(soundfile.read(f"{name}.wav")[0])
+    assert (sounds[0] != sounds[1]).any()
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -125,6 +202,7 @@ def test_what_a_model_does_not_know(call, folder, settings, said):
     [
         ([], "run/checkpoints/best.safetensors follows mel: give features=recording.wav"),
         (["features=gone.wav"], "features: gone.wav cannot be used"),
+        (["features=none.wav"], "features: none.wav holds no samples"),
         (["features=wrong.npy"], "wrong.npy has 3 numbers in a row, the model 10"),
         (["features=sounds/june/a.wav", "prime=sounds/june/a.wav"], "prime and features cannot be combined"),
         (["features=sounds/june/a.wav", "label.speaker=x"], "it was trained without labels"),
@@ -134,6 +212,7 @@ def test_what_a_model_does_not_know(call, folder, settings, said):
 def test_features_that_cannot_be_followed(call, folder, tmp_path, settings, said):
     trained(call, folder, "model.features.kinds=[mel]", "model.features.mels=10")
     np.save(tmp_path / "wrong.npy", np.zeros((20, 3)))
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
     status, _, err = made(call, *settings)
     assert (status, err.count("\n")) == (1, 1)
     assert said in err
@@ -143,6 +222,7 @@ def test_features_that_cannot_be_followed(call, folder, tmp_path, settings, said
     ("settings", "said"),
     [
         (["data.labels=[speakr]"], "'speakr' is not a column of"),
+        (["data.labels=[who speaks]"], "'who speaks' could not be chosen by label.who speaks=...: rename the column"),
         (["model.features.kinds=[mel]", "model.features.hop=0"], "model.features.hop is 0, but it must be at least 1"),
         (["model.features.kinds=[file]"], ".npy does not exist"),
         (["model.context.pools=[1]"], "model.context.pools is 1, but it must be 8 to 65536"),

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path, PurePosixPath
 
 import joblib
@@ -28,6 +29,12 @@ def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelC
 
     Raises ConfigError for a label that is no column, AudioError for an array or alignments that cannot be used.
     """
+    for label in data.labels:
+        if not re.fullmatch(r"[A-Za-z_][\w-]*", label, re.ASCII):
+            raise ConfigError(
+                f"data.labels: {label!r} could not be chosen by label.{label}=...: rename the column, with letters, "
+                "digits, _ and - alone"
+            )
     told = _cells(prepared, data.labels)
     values: dict[str, list[str]] = {}
     for label in data.labels:
@@ -78,7 +85,7 @@ def misfits(prepared: Prepared, labels: list[str]) -> list[str]:
     told = _cells(prepared, labels)
     for label in labels:
         without = [name for name, values in told.items() if not values[label]]
-        lines += [f"without a value for {label}, and so learned without: {some(without)}"] if without else []
+        lines += [f"without a value for {label}: {some(without)}"] if without else []
     return lines
 
 
@@ -166,11 +173,12 @@ def clamped(rows: np.ndarray) -> Range:
 
 
 def after_silence(codes: np.ndarray) -> Range:
-    """Reads codes, int64; before the start, silence."""
+    """Reads codes, int64; before the start and after the end, silence."""
     zero = encoding_of(codes).zero
 
     def read(start: int, stop: int) -> Tensor:
         inside = codes[max(start, 0) : max(stop, 0)].astype(np.int64)
-        return torch.from_numpy(np.pad(inside, (max(min(stop, 0) - start, 0), 0), constant_values=zero)[: stop - start])
+        before = max(min(stop, 0) - start, 0)
+        return torch.from_numpy(np.pad(inside, (before, stop - start - before - len(inside)), constant_values=zero))
 
     return read

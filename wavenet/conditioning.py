@@ -155,12 +155,12 @@ class ContextStack(nn.Module):
     """A small WaveNet over a long past at a low rate: `pool` samples to a frame, 2**layers frames.
 
     A frame is the log spectrum of the four pools that end with it. The samples of block b are told about the blocks up
-    to b - 4, so that generation knows the rows of three blocks before it begins them; what lies between the large
+    to b - 5, so that generation knows the rows of four blocks before it begins them; what lies between the large
     network hears for itself.
     """
 
     hann: Tensor
-    DELAY = 4
+    DELAY = 5
     FLOOR = 1e-3
     """Magnitude, for a sound of full scale 1, below which the log spectrum is level: about a mu-law step."""
 

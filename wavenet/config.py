@@ -16,6 +16,7 @@ ENGINES = ("auto", "compiled", "cached", "naive")
 INPUTS = ("embedding", "scalar")
 OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("auto", "float32", "bfloat16")
+DEVICES = ("auto", "cpu", "cuda")
 ENGINE_PRECISIONS = (*PRECISIONS, "int8")
 FEATURES = ("mel", "pitch", "file")
 UPSAMPLINGS = ("transposed", "linear", "repeat")
@@ -397,7 +398,10 @@ class TrainConfig:
         if self.data.frames is not None:
             hop = self.model.recognition.hop
             _check("crop", self.crop, self.crop % hop == 0, f"a multiple of model.recognition.hop, {hop}")
+        cut, arrays = self.data.trim_silence_db, "file" in self.model.features.kinds
+        _check("data.trim_silence_db", cut, cut is None or not arrays, "left out: cutting would shift the frames")
         _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("device", self.device, DEVICES)
 
 
 @dataclass
@@ -424,9 +428,10 @@ class GenerateConfig:
     label: dict[str, Any] = field(default_factory=dict)
     """What to make, for a model that was trained with labels: `label.speaker=june`, or several, `label.tags=[a,b]`."""
     guidance: float = 1.0
-    """How strongly the labels are followed: logits are led away from those without labels by this factor."""
+    """How strongly the labels chosen are followed: logits are led away from those without labels by this factor."""
     features: str | None = None
-    """What to follow, for a model that was trained with features: a recording, or a .npy array of frames."""
+    """What to follow, for a model that was trained with features: a recording, or a .npy array of frames, one a hop, or
+    model.features.frame_rate a second where all its features are from files."""
     engine: str = "auto"
     """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, to compare with), or `auto`: the fastest."""
     precision: str = "auto"
@@ -437,7 +442,7 @@ class GenerateConfig:
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
-    """CPU threads; 0 chooses. 2 makes even a single recording faster, if a second core is free."""
+    """CPU threads; 0 chooses. 2 makes even a single recording faster on most machines, if a second core is free."""
     output: str = "generated"
     """Folder, or one .wav or .flac file, to write."""
     report: str | None = None
@@ -452,6 +457,7 @@ class GenerateConfig:
         for name in ("seed", "temperature", "top_k", "threads", "guidance"):
             _check_at_least(name, getattr(self, name), 0)
         _check("top_p", self.top_p, 0 < self.top_p <= 1, "greater than 0 and at most 1")
+        _check_choice("device", self.device, DEVICES)
         _check_choice("engine", self.engine, ENGINES)
         _check_choice("precision", self.precision, ENGINE_PRECISIONS)
 
@@ -485,6 +491,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         _check_choice("split", self.split, SPLITS)
+        _check_choice("device", self.device, DEVICES)
         _check_at_least("resynthesise", self.resynthesise, 0)
         _check_choice("engine", self.engine, ENGINES)
         _check_choice("precision", self.precision, ENGINE_PRECISIONS)
@@ -513,6 +520,7 @@ class RecogniseConfig:
 
     def __post_init__(self) -> None:
         _check_choice("split", self.split, SPLITS)
+        _check_choice("device", self.device, DEVICES)
         _check_at_least("threads", self.threads, 0)
         cut = self.data.trim_silence_db
         _check("data.trim_silence_db", cut, cut is None, "left out: cutting would shift the times")

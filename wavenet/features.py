@@ -30,6 +30,10 @@ VOICED = 0.5
 """Normalised autocorrelation from which a frame counts as voiced."""
 
 
+SLACK = 4
+"""Frames by which an array may be longer or shorter than its recording: so much do ways of framing differ."""
+
+
 def frames(codes: np.ndarray, config: FeatureConfig, sample_rate: int, path: Path) -> np.ndarray:
     """(ceil(n / hop), channels) float32 of a recording's codes (n,); `path` is its file, beside which arrays lie.
 
@@ -122,16 +126,21 @@ def from_file(path: Path, config: FeatureConfig, sample_rate: int, samples: int)
     rows = load(array)
     rate = config.frame_rate or sample_rate / config.hop
     expected = samples / sample_rate * rate
-    if abs(len(rows) - expected) > max(2, 0.01 * expected):
+    if abs(len(rows) - expected) > SLACK:
         raise AudioError(
             f"{array} has {len(rows)} frames, but {path.name} lasts {samples / sample_rate:.3f} s, which is "
             f"{expected:.1f} frames at {rate:g} a second: set model.features.frame_rate, or make the array anew"
         )
     if config.columns and rows.shape[1] != config.columns:
         raise AudioError(f"{array} has {rows.shape[1]} numbers in a row, but {config.columns} are needed")
-    centres = (np.arange(-(-samples // config.hop)) + 0.5) * config.hop / sample_rate * rate - 0.5
-    below = np.clip(np.floor(centres).astype(int), 0, len(rows) - 1)
-    above, share = np.minimum(below + 1, len(rows) - 1), np.clip(centres - below, 0, 1)[:, None]
+    return at_hops(rows, -(-samples // config.hop), rate * config.hop / sample_rate)
+
+
+def at_hops(rows: np.ndarray, count: int, rows_per_hop: float) -> np.ndarray:
+    """Rows (n, columns) at a rate of their own, interpolated at the middles of `count` hops: (count, columns)."""
+    middles = (np.arange(count) + 0.5) * rows_per_hop - 0.5
+    below = np.clip(np.floor(middles).astype(int), 0, len(rows) - 1)
+    above, share = np.minimum(below + 1, len(rows) - 1), np.clip(middles - below, 0, 1)[:, None]
     return rows[below] * (1 - share) + rows[above] * share
 
 

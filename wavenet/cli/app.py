@@ -156,7 +156,7 @@ def setting_types(schema: type, prefix: str = "") -> dict[str, Any]:
 
 def open_settings(schema: type) -> list[str]:
     """Settings of a schema whose entries the model names, `label` say: label.speaker=..."""
-    return [name for name, kind in setting_types(schema).items() if kind is dict]
+    return [name for name, kind in setting_types(schema).items() if kind is dict and "." not in name]
 
 
 def overridden() -> list[str]:
@@ -173,10 +173,11 @@ def expand_home(argument: str) -> str:
 
 
 def quote_path(argument: str) -> str:
-    """Quote the value of a setting that is a path, so that any file name gets through Hydra's grammar."""
+    """Quote the value of a setting that is a path or a label, so that any name gets through Hydra's grammar."""
     name, equals, value = argument.partition("=")
+    label = name.lstrip("+").startswith("label.") and not value.startswith("[")
     if (
-        name.lstrip("+").split(".")[-1] not in PATHS
+        not (label or name.lstrip("+").split(".")[-1] in PATHS)
         or not value
         or value[0] in "'\""
         or "${" in value
@@ -213,7 +214,9 @@ def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
             continue  # the command holds it against the model
         elif key not in types and not any(name.startswith(key + ".") for name in types):
             raise ConfigError(f"unknown setting {key}{_nearest(key, [*types, *options])}")
-        elif types.get(key) in (list, dict) and isinstance(value := parsed.value(), str | int | float):
+        elif (types.get(key) is list or key in open_settings(schema)) and isinstance(
+            value := parsed.value(), str | int | float
+        ):
             better = f"{key}=[{value}]" if types[key] is list else f"{key}.NAME={value}"
             raise ConfigError(f"{key} is {value!r}, but it is written {better}")
 

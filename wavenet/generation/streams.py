@@ -10,8 +10,8 @@ from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine
 from wavenet.generation.splitmix import uniforms
 
-CHUNK = 768
-"""Samples handed on at a time: three blocks of a context stack that pools 256."""
+CHUNK = 1024
+"""Samples handed on at a time: four blocks of a context stack that pools 256."""
 
 
 def stream(

@@ -10,6 +10,13 @@ from torch import Tensor
 from wavenet.config import OptimConfig
 from wavenet.model import WaveNet
 
+INSIDE = (
+    *("blocks.", "skip.", "hidden.", "recognition.convolutions.", "conditioning.context."),
+    *("conditioning.features.neighbours", "conditioning.features.mix"),
+)
+"""Where Muon's matrices are: between layers. What enters and leaves the network is AdamW's, and so is upsampling, which
+begins as interpolation and would not stay near it."""
+
 
 def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Optimizer]:
     """Optimizers that together hold every parameter once; each group's `peak_lr` is what the schedule scales."""
@@ -20,8 +27,7 @@ def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Opt
         groups = [(config.lr, config.weight_decay, decayed), (config.lr, 0.0, rest)]
         optimizers: list[torch.optim.Optimizer] = []
     else:
-        inside = ("blocks.", "skip.", "hidden.", "recognition.convolutions.")
-        matrices = [p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(inside)]
+        matrices = [p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(INSIDE)]
         taken = set(map(id, matrices))
         groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
         optimizers = [Muon(matrices, config.lr, config.momentum, config.weight_decay)]

@@ -103,9 +103,12 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     memory runs out, or the run folder cannot be written.
     """
     if config.resume is None and ((run_dir / "checkpoints").exists() or (run_dir / "metrics.jsonl").exists()):
-        saved = (run_dir / "checkpoints" / "last.state").exists()
-        go_on = f"go on with it by resume={shlex.quote(str(run_dir))}" if saved else "it saved no state, so delete it"
-        raise ConfigError(f"run.dir: {run_dir} already holds a run: {go_on}, or choose another run.dir")
+        found = f"run.dir: {run_dir} already holds a run"
+        if _has_state(run_dir):
+            found += f": go on with it by resume={shlex.quote(str(run_dir))}, or choose another run.dir"
+        else:
+            found += " that saved no state to go on from: delete it, or choose another run.dir"
+        raise ConfigError(found)
     keep_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -120,9 +123,9 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
             raise _out_of_memory(config) from error
         raise
     except OSError as error:
-        whole = f"The last checkpoint is whole: resume={shlex.quote(str(run_dir))}"
-        kept = whole if (run_dir / "checkpoints" / "last.state").exists() else "No checkpoint was written yet"
-        raise TrainingError(f"cannot write to {run_dir} ({error}); {remedy(error)} another run.dir. {kept}") from error
+        raise TrainingError(
+            f"cannot write to {run_dir} ({error}); {remedy(error)} another run.dir; {_kept(run_dir)}"
+        ) from error
     finally:
         trainer.close()
 
@@ -246,7 +249,7 @@ class Trainer:
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
                 f"the loss is not finite at step {self.step + 1}: lower optim.lr (now {config.optim.lr:g}) or use "
-                f"precision=float32; the last checkpoint is whole: resume={shlex.quote(str(self.run_dir))} optim.lr=..."
+                f"precision=float32; {_kept(self.run_dir)}"
             )
         factor = learning_rate_factor(self.step, self.steps, config.optim)
         for optimizer in self.optimizers:
@@ -473,7 +476,10 @@ class Trainer:
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
             peaks = [group["peak_lr"] for group in optimizer.param_groups]
-            optimizer.load_state_dict(stored)
+            try:
+                optimizer.load_state_dict(stored)
+            except ValueError as error:
+                raise CheckpointError(f"{self.config.resume} is of an older version, with other optimizers") from error
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["peak_lr"] = peak  # the settings win: a resumed run may lower its learning rate
         self.step, self.valid_bits = state["step"], state["valid_bits"]
@@ -541,6 +547,17 @@ class Trainer:
     def close(self) -> None:
         if self.log:
             self.log.close()
+
+
+def _has_state(run_dir: Path) -> bool:
+    return (run_dir / "checkpoints" / "last.state").exists()
+
+
+def _kept(run_dir: Path) -> str:
+    """What a run that ends early has left, in words."""
+    if _has_state(run_dir):
+        return f"the last checkpoint is whole: resume={shlex.quote(str(run_dir))}"
+    return "no checkpoint was written yet"
 
 
 def _out_of_memory(config: TrainConfig) -> TrainingError:

@@ -15,12 +15,11 @@ from wavenet.config import DataConfig, EvaluateConfig
 from wavenet.dataset import Span, Split, Windows, split
 from wavenet.errors import AudioError, ConfigError
 from wavenet.generation import Conditions, make_engine
+from wavenet.generation.compiled import MEASURED_STREAMS
 from wavenet.preparation import Prepared, counted, prepare
 
 CROP = 16384
 """Samples scored in one forward."""
-MEASURED = 8
-"""Recordings that an engine's int8 scales are measured under."""
 
 
 def job(config: EvaluateConfig) -> float:
@@ -29,6 +28,8 @@ def job(config: EvaluateConfig) -> float:
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     if config.resynthesise and not loaded.model.config.features.kinds:
         raise ConfigError(f"resynthesise: {loaded.path} was trained without features, see model.features.kinds")
+    if config.data.trim_silence_db is not None and "file" in loaded.model.config.features.kinds:
+        raise ConfigError("data.trim_silence_db: cutting would shift the frames beside the recordings: leave it out")
     check_report(config.report)
     device = device_of(config.device)
     model = loaded.model.to(device)
@@ -55,7 +56,7 @@ def job(config: EvaluateConfig) -> float:
         else:
             conditions = None
             if model.conditioning is not None and known is not None:
-                companions = [known.companion(span.recording) for span in spans[:MEASURED]]
+                companions = [known.companion(span.recording) for span in spans[:MEASURED_STREAMS]]
                 conditions = Conditions(model.conditioning, companions)
             how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
             engine = make_engine(config.engine, model, *how)
@@ -103,7 +104,7 @@ def _resynthesise(
     assert model.conditioning is not None, "it has features"
     assert known is not None, "they tell of them"
     chosen = spans[: config.resynthesise]
-    conditions = Conditions(model.conditioning, [known.companion(span.recording) for span in chosen[:MEASURED]])
+    conditions = Conditions(model.conditioning, [known.companion(span.recording) for span in chosen[:MEASURED_STREAMS]])
     how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
     engine = make_engine(config.engine, model, *how)
     found = []

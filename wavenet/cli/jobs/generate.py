@@ -31,7 +31,8 @@ def job(config: GenerateConfig) -> None:
     engine, where, conditions, length = load_engine(config, sampling)
     rate = engine.sample_rate
     encoding = engine.distribution.encoding
-    prime = read_prime(config.prime, rate, engine.receptive_field, encoding)
+    spans = [] if conditions is None else [stack.span for stack in conditions.conditioning.context]
+    prime = read_prime(config.prime, rate, max([engine.receptive_field, *spans]), encoding)
     check_report(config.report)
     if config.seconds is not None:
         length = round(config.seconds * rate)
@@ -68,7 +69,7 @@ def job(config: GenerateConfig) -> None:
             f"{made.bits_per_sample:.2f} bits per sample"
         )
         nearness = {}
-        if config.features is not None and not config.features.endswith(".npy"):
+        if config.features is not None and not config.features.endswith(".npy") and made.finished:
             nearness = _compare(config.features, made.files[0], rate, encoding, display)
         write_report(
             config.report,
@@ -168,13 +169,18 @@ def choose_labels(chosen: dict[str, Any], known: dict[str, list[str]]) -> torch.
 
 
 def read_features(path: Path, config: FeatureConfig, sample_rate: int, encoding: Encoding) -> np.ndarray:
-    """Frames (n, channels) of a recording, or of an array that holds them as they are."""
+    """Frames (n, channels), one a hop, of a recording, or of an array that holds them as training was given them."""
     if path.suffix == ".npy":
         rows = features.load(path)
         if rows.shape[1] != config.channels:
             raise ConfigError(f"features: {path} has {rows.shape[1]} numbers in a row, the model {config.channels}")
+        if set(config.kinds) == {"file"} and config.frame_rate:
+            rows_per_hop = config.frame_rate * config.hop / sample_rate
+            return features.at_hops(rows, max(round(len(rows) / rows_per_hop), 1), rows_per_hop).astype(np.float32)
         return rows
     codes = [encoding.encode(block) for block in named("features", audio.blocks(path, sample_rate))]
+    if not sum(map(len, codes)):
+        raise AudioError(f"features: {path} holds no samples")
     return features.frames(torch.cat(codes).numpy().astype(encoding.stored), config, sample_rate, path)
 
 
@@ -206,14 +212,14 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"output: the folder {there} cannot be written to; choose another output")
 
 
-def read_prime(path: str | None, sample_rate: int, receptive_field: int, encoding: Encoding) -> torch.Tensor | None:
-    """The last codes of a recording, as many as matter, however long it is."""
+def read_prime(path: str | None, sample_rate: int, heard: int, encoding: Encoding) -> torch.Tensor | None:
+    """The last codes of a recording, at least the `heard` that matter, however long it is."""
     if path is None:
         return None
     tail: deque[torch.Tensor] = deque()
     for block in named("prime", audio.blocks(Path(path).expanduser(), sample_rate)):
         tail.append(encoding.encode(block))
-        while sum(map(len, tail)) - len(tail[0]) >= receptive_field:
+        while sum(map(len, tail)) - len(tail[0]) >= heard:
             tail.popleft()
     return torch.cat(list(tail)).long() if tail else None
 
