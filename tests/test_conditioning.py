@@ -199,7 +199,7 @@ def test_context_hears_the_past_alone_and_a_long_way_back():
         altered[changed] ^= 128
         different = (stack(after_silence(altered), 0, 900) != rows).any(dim=1).nonzero()[:, 0]
         first, last = int(different.min()), int(different.max())
-        assert first == (changed // stack.pool + stack.DELAY) * stack.pool, "the fifth block on is the first to hear it"
+        assert first == (changed // stack.pool + 5) * stack.pool, "the fifth block on is the first to hear it"
         assert stack.span - 3 * stack.pool < last - changed <= stack.span
 
 

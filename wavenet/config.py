@@ -442,7 +442,7 @@ class GenerateConfig:
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
-    """CPU threads; 0 chooses. 2 makes even a single recording faster on most machines, if a second core is free."""
+    """CPU threads; 0 chooses. 2 makes even a single recording faster on some machines, if a second core is free."""
     output: str = "generated"
     """Folder, or one .wav or .flac file, to write."""
     report: str | None = None

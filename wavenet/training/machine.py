@@ -37,7 +37,7 @@ def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
 
 
 def bfloat16_is_faster() -> bool:
-    """Whether this processor multiplies matrices faster in bfloat16 than in float32, which takes it 10 ms to find out.
+    """Whether this processor multiplies matrices faster in bfloat16 than in float32, found out by a few products.
 
     Not all do that have instructions for it: on some the same product takes twice as long.
     """

@@ -11,8 +11,13 @@ from wavenet.config import OptimConfig
 from wavenet.model import WaveNet
 
 INSIDE = (
-    *("blocks.", "skip.", "hidden.", "recognition.convolutions.", "conditioning.context."),
-    *("conditioning.features.neighbours", "conditioning.features.mix"),
+    "blocks.",
+    "skip.",
+    "hidden.",
+    "recognition.convolutions.",
+    "conditioning.context.",
+    "conditioning.features.neighbours",
+    "conditioning.features.mix",
 )
 """Where Muon's matrices are: between layers. What enters and leaves the network is AdamW's, and so is upsampling, which
 begins as interpolation and would not stay near it."""
