@@ -48,6 +48,35 @@ def test_a_convolution_is_a_matrix_to_muon():
     assert torch.equal(kernel.flatten(1), matrix)
 
 
+def test_matrices_that_lie_side_by_side_are_each_their_own():
+    torch.manual_seed(3)
+    joined = torch.nn.Parameter(torch.randn(6, 20))
+    apart = [torch.nn.Parameter(part.clone()) for part in joined.detach().chunk(5, dim=1)]
+    settings = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1, "products": torch.float32}
+    one = Muon([{"params": [joined], "side_by_side": 5}], **settings)
+    several = Muon(apart, **settings)
+    for _ in range(3):
+        joined.grad = torch.randn_like(joined)
+        for part, gradient in zip(apart, joined.grad.chunk(5, dim=1), strict=True):
+            part.grad = gradient.clone()
+        one.step()
+        several.step()
+    torch.testing.assert_close(joined.detach(), torch.cat([p.detach() for p in apart], dim=1))
+
+
+def test_every_layer_has_its_own_skip_matrix_to_muon(small):
+    model = WaveNet(small)
+    with torch.no_grad():
+        model.skip.weight.zero_()
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    make_optimizers(model, OptimConfig(lr=1.0), torch.float32)[0].step()
+    for part in model.skip.weight.detach().chunk(len(model.blocks), dim=1):
+        values = torch.linalg.svdvals(part) / max(1, part.shape[0] / part.shape[1]) ** 0.5
+        assert values.min() > 0.4
+        assert values.max() < 1.3
+
+
 @pytest.mark.parametrize("name", ["muon", "adamw"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_every_weight_is_held_once(small, name, bias):
@@ -140,12 +169,12 @@ def test_muon_takes_the_inner_matrices_alone(small):
     model, config = WaveNet(small), OptimConfig(lr=0.02, adamw_lr=0.004)
     muon, adamw = make_optimizers(model, config)
     names = {id(p): name for name, p in model.named_parameters()}
-    inner = {names[id(p)] for p in muon.param_groups[0]["params"]}
+    inner = {names[id(p)] for group in muon.param_groups for p in group["params"]}
     outer = {names[id(p)] for p in adamw.param_groups[0]["params"]}
     assert {"blocks.0.conv.weight", "blocks.0.residual.weight", "skip.weight", "hidden.weight"} <= inner
     assert {"initial.weight", "output.weight", "output.bias", "blocks.0.conv.bias"} <= outer
     assert not any(name.endswith("bias") for name in inner)
-    assert [group["peak_lr"] for optimizer in (muon, adamw) for group in optimizer.param_groups] == [0.02, 0.004]
+    assert [group["peak_lr"] for optimizer in (muon, adamw) for group in optimizer.param_groups] == [0.02, 0.02, 0.004]
 
 
 @pytest.mark.parametrize("name", ["muon", "adamw"])

@@ -28,15 +28,16 @@ def instruction_set(request, monkeypatch):
 
 
 def gradients(model, codes, fused, bfloat16=False):
-    """z of all layers, the loss, and every parameter's gradient."""
+    """The skip sum, the loss, and every parameter's gradient."""
     run = stack.run if fused else WaveNet.plain_stack
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        gated = run(model.blocks, model.initial(codes[:, :-1]), codes.shape[1] - model.receptive_field)
-        logits = model.head(gated)
+        steps = codes.shape[1] - model.receptive_field
+        summed = run(model.blocks, model.skip, model.initial(codes[:, :-1]), steps)
+        logits = model.predict(summed.relu())
     loss = Softmax().reference_loss(logits, codes[:, model.receptive_field :])
     loss.backward()
-    return gated.detach(), loss.item(), [parameter.grad.clone() for parameter in model.parameters()]
+    return summed.detach(), loss.item(), [parameter.grad.clone() for parameter in model.parameters()]
 
 
 def make(batch=2, scored=50, **settings):

@@ -78,20 +78,22 @@ class WaveNet(nn.Module):
         steps = codes.shape[1] - self.receptive_field + 1
         x = self.initial(codes)
         run = stack.run if stack.supports(x) else self.plain_stack
-        return F.relu(self.skip(run(self.blocks, x, steps, rows)))
+        return F.relu(run(self.blocks, self.skip, x, steps, rows))
 
     def rows(self, pieces: Sequence[Sequence[Piece]], length: int) -> Tensor | None:
         """Rows (B, length, condition_channels) for `forward`; None where nothing conditions the model."""
         return None if self.conditioning is None else self.conditioning.batch(pieces, length)
 
     @staticmethod
-    def plain_stack(blocks: Sequence[ResidualBlock], x: Tensor, steps: int, rows: Tensor | None = None) -> Tensor:
-        """Every layer's z of the last `steps` steps side by side: x (B, T, residual) -> (B, steps, layers * gate)."""
+    def plain_stack(
+        blocks: Sequence[ResidualBlock], skip: nn.Linear, x: Tensor, steps: int, rows: Tensor | None = None
+    ) -> Tensor:
+        """The skip sum of the last `steps` steps: x (B, T, residual) -> (B, steps, skip)."""
         gated = []
         for block in blocks:
             x, z = block(x, rows)
             gated.append(z[:, -steps:])
-        return torch.cat(gated, dim=-1)
+        return skip(torch.cat(gated, dim=-1))
 
     def head(self, gated: Tensor) -> Tensor:
         """Every layer's z side by side, (..., layers * gate) -> logits (..., outputs)."""

@@ -1,17 +1,18 @@
-"""The residual stack of `model` on a CPU: the same numbers, with one pass over memory between two matrix products.
+"""The residual stack and skip sum of `model` on a CPU: the same numbers, one pass over memory between matrix products.
 
 Autograd walks over all activations for each of a layer's dozen small operations; here the compiled passes of
 csrc/training.h do what lies between two matrix products at once, and the gradient is written out below. The plain twin
-that tests hold it equal to is `ResidualBlock`.
+that tests hold it equal to is `WaveNet.plain_stack`.
 
-What conditions the layers lies beside their taps, [x taps, y] [W V]^T, so that it costs no product of its own.
+What conditions the layers lies beside their taps, [x taps, y] [W V]^T, so that it costs no product of its own. The skip
+sum is one product over all z; its gradient comes layer by layer, which finds it still in the processor's cache.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
@@ -23,8 +24,8 @@ def supports(x: Tensor) -> bool:
     return x.dtype == torch.float32 and native.passes(x) is not None
 
 
-def run(blocks: Sequence[Any], x: Tensor, steps: int, rows: Tensor | None = None) -> Tensor:
-    """Every layer's z of the last `steps` steps side by side: x (B, T, residual) -> (B, steps, layers * gate).
+def run(blocks: Sequence[Any], skip: nn.Linear, x: Tensor, steps: int, rows: Tensor | None = None) -> Tensor:
+    """The skip sum of the last `steps` steps: x (B, T, residual) -> (B, steps, skip).
 
     rows (B, T, condition) condition the layers; they may be left out.
     """
@@ -34,6 +35,7 @@ def run(blocks: Sequence[Any], x: Tensor, steps: int, rows: Tensor | None = None
         if rows is not None and block.condition is not None:
             matrix = torch.cat([matrix, block.condition.weight], dim=1)
         weights += [matrix, block.conv.bias, *((None, None) if back is None else (back.weight, back.bias))]
+    weights += [skip.weight, skip.bias]
     taps = [(block.conv.kernel_size, block.conv.dilation) for block in blocks]
     return _Stack.apply(x, rows, steps, taps, *weights)
 
@@ -62,22 +64,25 @@ class _Stack(torch.autograd.Function):
             residual, residual_bias = None if back is None else F.linear(z, back), back_bias
             dropped = (kernel_size - 1) * dilation
             saved += [tapped, h, z]
-        ctx.save_for_backward(*saved, *lowered)
+        skip, skip_bias = lowered[-2:]
+        ctx.save_for_backward(*saved, gated, *lowered)
         ctx.taps, ctx.rows, ctx.spent = taps, None if rows is None else rows.shape, False
-        return gated
+        return F.linear(gated, skip, skip_bias)  # type: ignore[arg-type] (there is a skip sum)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_gated: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, d_sum: Tensor) -> tuple[Any, ...]:
         if ctx.spent:
             raise RuntimeError("the stack's gradient overwrites what it was saved for, and can be taken once")
         ctx.spent = True
         layers = len(ctx.taps)
-        saved, weights = ctx.saved_tensors[: 3 * layers], ctx.saved_tensors[3 * layers :]
+        saved, (gated, *weights) = ctx.saved_tensors[: 3 * layers], ctx.saved_tensors[3 * layers :]
         gradients: list[Tensor | None] = [None] * len(weights)
-        d_gated = d_gated.contiguous()
+        gradients[-2] = d_sum.flatten(0, 1).t() @ gated.flatten(0, 1)
+        gradients[-1] = None if weights[-1] is None else d_sum.sum(dim=(0, 1), dtype=torch.float32)
+        skips = weights[-2].chunk(layers, dim=1)
         d_above = d_residual = d_back_bias = None
-        d_rows = None if ctx.rows is None else torch.zeros(ctx.rows, device=d_gated.device)
+        d_rows = None if ctx.rows is None else torch.zeros(ctx.rows, device=d_sum.device)
         for i in reversed(range(layers)):
             tapped, h, z = saved[3 * i : 3 * i + 3]
             conv, conv_bias, back, back_bias = weights[4 * i : 4 * i + 4]
@@ -86,7 +91,7 @@ class _Stack(torch.autograd.Function):
                 d_z = d_residual @ back
                 gradients[4 * i + 2] = d_residual.flatten(0, 1).t() @ z.flatten(0, 1)
                 gradients[4 * i + 3] = None if back_bias is None else d_back_bias
-            d_h, d_conv_bias = _gate_backward(h, conv_bias, d_z, d_gated, i)
+            d_h, d_conv_bias = _gate_backward(h, conv_bias, d_z, d_sum @ skips[i])
             gradients[4 * i] = d_h.flatten(0, 1).t() @ tapped.flatten(0, 1)
             gradients[4 * i + 1] = None if conv_bias is None else d_conv_bias
             kernel_size, dilation = ctx.taps[i]
@@ -148,13 +153,11 @@ def _gate(h: Tensor, bias: Tensor | None, gated: Tensor, layer: int) -> Tensor:
     return z
 
 
-def _gate_backward(
-    h: Tensor, bias: Tensor | None, d_z: Tensor | None, d_gated: Tensor, layer: int
-) -> tuple[Tensor, Tensor]:
-    """Gradient of h, written over h, and its sum over the steps."""
+def _gate_backward(h: Tensor, bias: Tensor | None, d_z: Tensor | None, d_scored: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of h, written over h, and its sum over the steps; d_scored is what the last steps' z gets from above."""
     d_bias = h.new_empty(h.shape[2], dtype=torch.float32)
-    arrays = _addresses(h, bias, d_z, d_gated[..., layer * h.shape[2] // 2 :], h, d_bias)
-    native.passes(h).gate_backward(_gate_shape(h, d_gated), *arrays, torch.get_num_threads())
+    arrays = _addresses(h, bias, d_z, d_scored, h, d_bias)
+    native.passes(h).gate_backward(_gate_shape(h, d_scored), *arrays, torch.get_num_threads())
     return h, d_bias
 
 

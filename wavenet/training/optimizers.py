@@ -23,8 +23,13 @@ INSIDE = (
 begins as interpolation and would not stay near it."""
 
 
-def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Optimizer]:
-    """Optimizers that together hold every parameter once; each group's `peak_lr` is what the schedule scales."""
+def make_optimizers(
+    model: WaveNet, config: OptimConfig, products: torch.dtype = torch.bfloat16
+) -> list[torch.optim.Optimizer]:
+    """Optimizers that together hold every parameter once; each group's `peak_lr` is what the schedule scales.
+
+    `products` is the precision of Muon's matrix products.
+    """
     betas = (config.betas[0], config.betas[1])
     if config.name == "adamw":
         decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -32,10 +37,13 @@ def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Opt
         groups = [(config.lr, config.weight_decay, decayed), (config.lr, 0.0, rest)]
         optimizers: list[torch.optim.Optimizer] = []
     else:
-        matrices = [p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(INSIDE)]
-        taken = set(map(id, matrices))
+        matrices = {name: p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(INSIDE)}
+        taken = set(map(id, matrices.values()))
         groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
-        optimizers = [Muon(matrices, config.lr, config.momentum, config.weight_decay)]
+        # the skip sum is one product, and S_1 ... S_L nevertheless matrices of their own
+        skip = {"params": [matrices.pop("skip.weight")], "side_by_side": len(model.blocks)}
+        muon = [{"params": list(matrices.values())}, skip]
+        optimizers = [Muon(muon, config.lr, config.momentum, config.weight_decay, products)]
     grouped = [{"params": p, "lr": lr, "weight_decay": decay} for lr, decay, p in groups if p]
     optimizers.append(torch.optim.AdamW(grouped, betas=betas, fused=True))
     for optimizer in optimizers:
@@ -47,16 +55,26 @@ def make_optimizers(model: WaveNet, config: OptimConfig) -> list[torch.optim.Opt
 class Muon(torch.optim.Optimizer):
     """`torch.optim.Muon`, with all matrices of one shape orthogonalised at once.
 
-    Momentum, then the nearest orthogonal matrix by five Newton-Schulz steps in bfloat16 (Jordan et al. 2024), scaled by
+    Momentum, then the nearest orthogonal matrix by five Newton-Schulz steps (Jordan et al. 2024), scaled by
     sqrt(max(1, rows / columns)). A WaveNet's layers are alike, so one batched product serves them all. A convolution's
-    weights (out, in, taps) are a matrix (out, in * taps).
+    weights (out, in, taps) are a matrix (out, in * taps). Each parameter of a group with `side_by_side` is so many
+    matrices of equal width, each made orthogonal by itself.
     """
 
     COEFFICIENTS = (3.4445, -4.7750, 2.0315)
     STEPS = 5
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(
+        self,
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        products: torch.dtype = torch.bfloat16,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "side_by_side": 1}
+        super().__init__(parameters, defaults)
+        self.products = products
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override] (torch's overloads)
@@ -70,9 +88,10 @@ class Muon(torch.optim.Optimizer):
                 buffers = [self._momentum(parameter) for parameter in parameters]
                 torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
                 updates = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov's look ahead
-                matrices = torch.stack(updates).flatten(2)
+                matrices = torch.cat(torch.stack(updates).flatten(2).chunk(group["side_by_side"], dim=2))
                 rate = group["lr"] * max(1, matrices.shape[1] / matrices.shape[2]) ** 0.5
-                orthogonal = self._orthogonalise(matrices).to(parameters[0].dtype).unflatten(2, shape[1:])
+                orthogonal = self._orthogonalise(matrices).to(parameters[0].dtype)
+                orthogonal = torch.cat(orthogonal.chunk(group["side_by_side"]), dim=2).unflatten(2, shape[1:])
                 torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(parameters, list(orthogonal), alpha=-rate)
 
@@ -86,7 +105,7 @@ class Muon(torch.optim.Optimizer):
         """(n, rows, columns) -> (n, rows, columns), each about U V^T of its U S V^T."""
         a, b, c = self.COEFFICIENTS
         tall = matrices.shape[1] > matrices.shape[2]
-        x = (matrices.mT if tall else matrices).bfloat16()
+        x = (matrices.mT if tall else matrices).to(self.products)
         x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
         for _ in range(self.STEPS):
             gram = x @ x.mT

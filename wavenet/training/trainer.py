@@ -184,7 +184,8 @@ class Trainer:
             model = WaveNet(self.config.model)
         if model.conditioning is not None and model.conditioning.features is not None:
             model.conditioning.features.standardise(self.annotations.some_frames())
-        optimizers = make_optimizers(model, self.config.optim)
+        products = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float32
+        optimizers = make_optimizers(model, self.config.optim, products)
         self.objective, *self.optimizers = self.fabric.setup(Objective(model), *optimizers)
         self.model = model
         self.averaged = copy.deepcopy(model).requires_grad_(False)
