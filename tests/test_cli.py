@@ -66,6 +66,24 @@ def test_a_mistake_is_one_line_and_status_1(call, override, said):
     assert err.count("\n") == 1
 
 
+def test_labels_of_any_name_are_resumed_and_drawn(call, tmp_path):
+    values = ["???", "${x}", "a${", "$a_$"]
+    (tmp_path / "sounds").mkdir()
+    rows = ["file_name,mood"]
+    for number, value in enumerate(values * 2):
+        soundfile.write(tmp_path / "sounds" / f"{number}.wav", np.random.default_rng(number).normal(0, 0.1, RATE), RATE)
+        rows.append(f"{number}.wav,{value}")
+    (tmp_path / "sounds" / "metadata.csv").write_text("\n".join(rows))
+    sounds = f"data.dir={tmp_path}/sounds"
+    quick = [*QUICK, "sample_every=3", "sample_seconds=0.05", "model.layers_per_stack=2"]
+    status, _, err = call("train", sounds, "data.labels=[mood]", *quick, "run.dir=run")
+    assert (status, err) == (0, "")
+    assert (tmp_path / "run" / "labels.png").exists()
+    status, _, err = call("train", "resume=run", "steps=4")
+    assert (status, err) == (0, "")
+    assert wavenet.load(tmp_path / "run").model.config.labels == {"mood": sorted(values)}
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "said"),
     [
@@ -212,8 +230,8 @@ def test_a_run_that_saved_nothing_is_to_be_deleted(call, folder):
     Path("run/metrics.jsonl").write_text("")
     status, _, err = call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
     assert status == 1
-    said = "run.dir: run already holds a run that saved no state to go on from: delete it, or choose another run.dir"
-    assert err == f"error: {said}\n"
+    said = "run.dir: run already holds a run that has saved no state yet: if it is over, delete it, or choose another"
+    assert err == f"error: {said} run.dir\n"
 
 
 def test_resynthesis_is_refused_before_the_long_part(call, folder):

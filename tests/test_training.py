@@ -135,8 +135,56 @@ def test_a_run_is_never_trained_over(settings, tmp_path):
     with pytest.raises(ConfigError, match=re.escape(said)):
         train(settings(steps=1), tmp_path / "a run")
     shutil.rmtree(tmp_path / "a run" / "checkpoints")
-    with pytest.raises(ConfigError, match="a run already holds a run that saved no state to go on from: delete it"):
+    with pytest.raises(ConfigError, match="already holds a run that has saved no state yet: if it is over, delete it"):
         train(settings(steps=1), tmp_path / "a run")
+
+
+def test_no_other_run_is_trained_over_when_one_is_resumed(settings, tmp_path):
+    for name, steps in (("a", 1), ("b", 2)):
+        train(settings(steps=steps), tmp_path / name)
+    with pytest.raises(ConfigError, match="b already holds a run"):
+        train(settings(steps=3, resume=str(tmp_path / "a")), tmp_path / "b")
+    assert checkpoint.load(tmp_path / "b").step == 2
+
+
+def test_a_folder_is_one_runs_from_the_start(settings, tmp_path):
+    class Second(Stop):
+        said = ""
+
+        def step(self, step, *_):
+            if step == 1:
+                with pytest.raises(ConfigError) as refused:
+                    train(settings(seed=1), tmp_path / "run")
+                self.said = str(refused.value)
+
+    second = Second()
+    assert train(settings(), tmp_path / "run", second).steps == 7
+    assert "already holds a run that has saved no state yet" in second.said
+    with pytest.raises(AudioError):
+        train(TrainConfig(data=DataConfig(dir=str(tmp_path / "nowhere"))), tmp_path / "none")
+    assert not (tmp_path / "none" / "checkpoints").exists()  # nothing holds it: it can be tried again
+
+
+def test_a_run_that_goes_on_elsewhere_takes_its_best_along(settings, tmp_path):
+    train(settings(), tmp_path / "here")
+    best = checkpoint.load(tmp_path / "here")
+    worse = OptimConfig(lr=1e3, warmup_steps=0, schedule="constant", ema_decay=0)
+    result = train(settings(steps=8, optim=worse, resume=str(tmp_path / "here")), tmp_path / "there")
+    assert (result.best_step, checkpoint.load(tmp_path / "there").step) == (7, 7)
+    assert checkpoint.load(tmp_path / "there").valid_bits == best.valid_bits
+    (tmp_path / "here" / "checkpoints" / "best.safetensors").unlink()
+    result = train(settings(steps=8, optim=worse, resume=str(tmp_path / "here")), tmp_path / "elsewhere")
+    assert (result.best_step, checkpoint.load(tmp_path / "elsewhere").step) == (8, 8)
+
+
+def test_what_fails_after_the_last_step_loses_nothing(settings, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(trainer.Trainer, "sample", fail)
+    with pytest.raises(ZeroDivisionError):
+        train(settings(sample_every=100), tmp_path / "run")
+    assert checkpoint.load(tmp_path / "run").step == 7
 
 
 def test_a_run_at_its_last_step_says_how_to_go_on(settings, tmp_path):

@@ -42,7 +42,7 @@ def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
         places = torch.nn.functional.pad(centred @ axes_of_most[:2].t(), (0, max(2 - len(axes_of_most), 0))).numpy()
         axes.scatter(places[:, 0], places[:, 1])
         for place, i in zip(places, chosen, strict=True):
-            axes.annotate(names[i][1], place, xytext=(4, 4), textcoords="offset points")
+            axes.annotate(names[i][1], place, xytext=(4, 4), textcoords="offset points", parse_math=False)
         axes.set(title=label, xlabel="first principal axis", ylabel="second")
     return figure
 

@@ -17,11 +17,7 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the trainer i
 
 def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
     """Devices, and the precision, `float32` or `bfloat16`. Raises ConfigError for a device that is not there."""
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
-    accelerator = config.device
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    accelerator = find_device(config.device).type
     precision = config.precision
     if precision == "auto":
         low = torch.cuda.is_bf16_supported() if accelerator == "cuda" else bfloat16_is_faster()
@@ -34,6 +30,15 @@ def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
     )
     fabric.launch()
     return fabric, precision
+
+
+def find_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
+    return torch.device(name)
 
 
 def bfloat16_is_faster() -> bool:

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import math
 import shlex
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -95,25 +97,57 @@ class Objective(nn.Module):
 
 
 def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
-    """Train as `config` says, leaving everything under `run_dir`.
+    """Train as `config` says, leaving everything under `run_dir`, that of the first of several processes.
 
-    `minutes` includes those that a resumed run has had already. Raises ConfigError for a `run_dir` that holds a run,
-    unless one is resumed, and where that one is at its last step, AudioError for a folder that cannot be used,
-    CheckpointError for a state that cannot be resumed or written, and TrainingError where the loss is not finite,
+    `minutes` includes those that a resumed run has had already. Raises ConfigError for a `run_dir` that holds another
+    run than the one that is resumed, and where that one is at its last step, AudioError for a folder that cannot be
+    used, CheckpointError for a state that cannot be resumed or written, and TrainingError where the loss is not finite,
     memory runs out, or the run folder cannot be written.
     """
-    if config.resume is None and ((run_dir / "checkpoints").exists() or (run_dir / "metrics.jsonl").exists()):
-        found = f"run.dir: {run_dir} already holds a run"
-        if _has_state(run_dir):
-            found += f": go on with it by resume={shlex.quote(str(run_dir))}, or choose another run.dir"
-        else:
-            found += " that saved no state to go on from: delete it, or choose another run.dir"
-        raise ConfigError(found)
     keep_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
-    trainer = Trainer(config, run_dir, reporter or Reporter())
+    fabric, precision = make_fabric(config)
+    config = dataclasses.replace(config, precision=precision)  # as it is kept: resumed, it stays the same
+    run_dir = fabric.broadcast(run_dir)
+    if not fabric.is_global_zero:
+        return _train(config, fabric, run_dir, Reporter())
+    with _claimed(run_dir, config.resume):
+        return _train(config, fabric, run_dir, reporter or Reporter())
+
+
+@contextlib.contextmanager
+def _claimed(run_dir: Path, resume: str | None) -> Iterator[None]:
+    """Within, the folder is this run's alone. Raises ConfigError where it is another's."""
+    checkpoints = run_dir / "checkpoints"
+    state = None if resume is None else checkpoint.find_state(Path(resume).expanduser())
+    if state is None or state.parent.resolve() != checkpoints.resolve():
+        try:
+            if (run_dir / "metrics.jsonl").exists():
+                raise FileExistsError
+            checkpoints.mkdir(parents=True)
+        except FileExistsError:
+            found = f"run.dir: {run_dir} already holds a run"
+            if _has_state(run_dir):
+                found += f": go on with it by resume={shlex.quote(str(run_dir))}, or choose another run.dir"
+            else:
+                found += " that has saved no state yet: if it is over, delete it, or choose another run.dir"
+            raise ConfigError(found) from None
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write to {run_dir} ({error.strerror}); {remedy(error)} another run.dir"
+            ) from error
     try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            checkpoints.rmdir()  # only where nothing came of it
+
+
+def _train(config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> Result:
+    trainer = None
+    try:
+        trainer = Trainer(config, fabric, run_dir, reporter)
         with trainer.signals():
             return trainer.run()
     except torch.OutOfMemoryError as error:
@@ -127,18 +161,17 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
             f"cannot write to {run_dir} ({error}); {remedy(error)} another run.dir; {_kept(run_dir)}"
         ) from error
     finally:
-        trainer.close()
+        if trainer is not None:
+            trainer.close()
 
 
 class Trainer:
     """One run: what it learns from, what it learns, and where it is."""
 
-    def __init__(self, config: TrainConfig, run_dir: Path, reporter: Reporter) -> None:
-        self.run_dir, self.reporter = run_dir, reporter
+    def __init__(self, config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> None:
+        self.config, self.fabric, self.run_dir, self.reporter = config, fabric, run_dir, reporter
         self.log: RunLog | None = None
         self.stopped_by: int | None = None
-        self.fabric, precision = make_fabric(config)
-        self.config = dataclasses.replace(config, precision=precision)  # as it is kept: resumed, it stays the same
         self.prepared, self.annotations = self._prepare()
         self.sides = split(self.prepared, config.data)
         self._make_model()
@@ -161,17 +194,17 @@ class Trainer:
         self.given = 60 * (config.minutes or 0)  # seconds, from here on
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         if config.resume is not None:
-            self._restore(checkpoint.load_state(Path(config.resume).expanduser()))
+            state = checkpoint.find_state(Path(config.resume).expanduser())
+            self._restore(checkpoint.load_state(state))
+            self._take_best(state.with_name("best.safetensors"))
 
     # ---- what is built once
 
     def _prepare(self) -> tuple[Prepared, Annotations]:
         """The recordings and what is known of them, which also completes the model's settings."""
         data, encoding = self.config.data, make_distribution(self.config.model.mixtures).encoding
-        if self.fabric.is_global_zero:
-            self._annotate(prepare(data, self.reporter.preparing, encoding))
-        self.fabric.barrier()
-        return self._annotate(prepare(data, encoding=encoding))
+        with self.fabric.rank_zero_first():  # the others find it done
+            return self._annotate(prepare(data, self.reporter.preparing, encoding))
 
     def _annotate(self, prepared: Prepared) -> tuple[Prepared, Annotations]:
         model = annotations.describe(prepared, self.config.data, self.config.model)
@@ -199,7 +232,7 @@ class Trainer:
         baselines = self._measure_baselines()
         self._open_log()
         recent = None
-        while self.step < self.steps and self.stopped_by is None:
+        while self.step < self.steps and not self._stopped():
             began = time.perf_counter()
             bits, norm, samples = self.train_step()
             self._count(samples, time.perf_counter() - began)
@@ -214,13 +247,17 @@ class Trainer:
                 self.log.scalars(self.step, values)
             if self.step % config.validate_every == 0 and not last:
                 self.validate(baselines)
-            if config.sample_every and (self.step % config.sample_every == 0 or last):
+            if config.sample_every and self.step % config.sample_every == 0 and not last:
                 self.sample(baselines)
             if self.step % config.checkpoint_every == 0 and not last:
                 self.save()
-        if self.stopped_by is None:
+        ended = self.step == self.steps
+        if ended:
+            self.stopped_by = None  # a signal that came with the last step stops nothing
             self.validate_all(baselines)
         self.save()
+        if ended and config.sample_every:
+            self.sample(baselines)
         if self.log and baselines:
             self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
         rate = self.samples / max(self.seconds, 1e-9)
@@ -236,8 +273,8 @@ class Trainer:
         batches = [self._batch(self.step * config.accumulate + i) for i in range(config.accumulate)]
         samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
         frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for row in batch.frames for w in row)
-        device, weight = self.fabric.device, config.model.recognition.weight
-        shares = torch.tensor([1 / samples, weight / max(frames, 1), 0], device=device)
+        device = self.fabric.device
+        shares = torch.tensor([1 / samples, config.model.recognition.weight / max(frames, 1), 0], device=device)
         totals = torch.zeros(3, device=device)
         for i, batch in enumerate(batches):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(batches) - 1):
@@ -297,8 +334,17 @@ class Trainer:
     def _steps_by_time(self) -> float:
         """Sets the number of steps by what is left of `minutes`, in seconds, which it returns."""
         left = 60 * (self.config.minutes or 0) - (time.perf_counter() - self.began)
-        self.steps = self.step + max(1, round(left / self.per_step))
+        steps = self.step + max(1, round(left / self.per_step))
+        self.steps, left = self.fabric.broadcast((steps, left))  # one clock for all processes
         return left
+
+    def _stopped(self) -> bool:
+        """Whether a signal has come, to any process."""
+        if self.fabric.world_size > 1:
+            told = torch.tensor(self.stopped_by or 0, device=self.fabric.device)
+            told = self.fabric.all_reduce(told, reduce_op="max")
+            self.stopped_by = int(told) or None  # type: ignore[arg-type] (a tensor comes back as one)
+        return self.stopped_by is not None
 
     # ---- what happens now and then
 
@@ -501,6 +547,15 @@ class Trainer:
                 "or minutes= to train so much longer"
             )
         torch.set_rng_state(state["random"])
+
+    def _take_best(self, found: Path) -> None:
+        """A run that goes on in another folder takes its best checkpoint along, or where that is gone, none."""
+        best = self.run_dir / "checkpoints" / "best.safetensors"
+        if not found.is_file():
+            self.best_bits, self.best_step = math.inf, 0
+        elif self.fabric.is_global_zero and found.resolve() != best.resolve():
+            with atomic(best) as temporary:
+                shutil.copyfile(found, temporary)
 
     # ---- words and files
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from wavenet import checkpoint
@@ -35,12 +36,15 @@ def job(config: TrainConfig) -> float | None:
         raise TrainingError(f"run.dir: cannot make {run_dir} ({error.strerror}); choose another run.dir") from error
     check_report(report)
     with Display() as display:
-        display.say(f"run folder: {run_dir}")
+        if not rank_zero_only.rank:
+            display.say(f"run folder: {run_dir}")
         try:
             result = train(config, run_dir, display)
         finally:
             with contextlib.suppress(OSError):
                 run_dir.rmdir()  # nothing is left behind where nothing came of it
+        if rank_zero_only.rank:  # the first of several processes tells
+            return result.bits_per_sample
         write_report(
             report,
             {
@@ -76,6 +80,9 @@ def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     """The stored run's settings, with those of the command line on top; and its folder, unless another is given."""
     state_path = checkpoint.find_state(Path(given.resume or "").expanduser())
     state = checkpoint.load_state(state_path)
+    # the recordings tell these, and OmegaConf would read a meaning into some of their names
+    model = state["config"]["model"]
+    model |= {"labels": {}, "recognition": model.get("recognition", {}) | {"classes": []}}
     overrides = overridden()
     _decide_length(given)
     merged: Any = OmegaConf.merge(OmegaConf.structured(TrainConfig), state["config"])
