@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(int(options["threads"]))
     loaded = checkpoint.load(Path(options["checkpoint"]).expanduser())
     assert loaded.model.conditioning is not None, "this model was trained without labels"
-    data = DataConfig(dir=options["data.dir"], sample_rate=loaded.sample_rate)
+    data = DataConfig(dir=options["data.dir"], sample_rate=loaded.sample_rate, **loaded.data)
     encoding = loaded.model.distribution.encoding
     prepared = prepare(data, encoding=encoding)
     known, sides = Annotations(prepared, loaded.model.config), split(prepared, data)

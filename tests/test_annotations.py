@@ -61,11 +61,17 @@ def test_what_a_table_does_not_fit_is_told(folder):
     with open(folder.dir + "/metadata.csv", "a") as file:
         file.write("x/e.wav,june,,train\n")
     prepared = prepare(folder)
-    assert misfits(prepared, []) == ["metadata.csv names what is not used: 1 (x/e.wav)"]
-    assert misfits(prepared, ["speaker", "tags"])[1:] == [
-        "without a value for speaker: 1 (d.wav)",
-        "without a value for tags: 2 (d.wav, x/b.wav)",
-    ]
+    assert misfits(prepared, {}) == ["metadata.csv names what is not used: 1 (x/e.wav)"]
+    known = {"speaker": ["june"], "tags": ["happy", "sad", "loud"]}
+    told = misfits(prepared, known)[1:]
+    assert "without a value for speaker: 1 (d.wav)" in told
+    assert "without a value for tags: 2 (d.wav, x/b.wav)" in told
+    assert any(line.startswith("values of speaker that the model does not know, and is not told: 1 (") for line in told)
+
+
+def test_a_table_of_something_else_is_told(folder):
+    Path(folder.dir, "metadata.csv").write_text("id|text\n1|hello\n")
+    assert misfits(prepare(folder), {}) == ["metadata.csv has no file_name column, or no rows: nothing of it is used"]
 
 
 def test_a_label_that_nothing_has(folder):

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "recognition": {"config", "distributions"},
     "model": {"conditioning", "config", "distributions", "layers", "recognition", "stack"},
     "distributions": {"encodings", "errors", "native"},
-    "preparation": {"audio", "config", "encodings", "errors"},
+    "preparation": {"audio", "config", "encodings", "errors", "files"},
     "metadata": {"errors"},
     "features": {"config", "encodings", "errors"},
     "fidelity": {"config", "features"},

@@ -178,3 +178,13 @@ def test_a_failed_writer_leaves_the_older_file_alone(tmp_path, monkeypatch):
         failing()
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["x.FLAC"]
+
+
+def test_a_writer_that_fails_before_its_first_sample_leaves_what_was_there(tmp_path):
+    audio.write(tmp_path / "a.wav", np.zeros(100), 8000)
+    with pytest.raises(ZeroDivisionError), audio.Writer(tmp_path / "a.wav", 8000):
+        raise ZeroDivisionError
+    assert audio.probe(tmp_path / "a.wav").frames == 100
+    with pytest.raises(ZeroDivisionError), audio.Writer(tmp_path / "b.wav", 8000):
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

@@ -15,7 +15,7 @@ import soundfile
 import wavenet
 from wavenet import native
 from wavenet.checkpoint import load_state
-from wavenet.cli.jobs.generate import output_paths
+from wavenet.cli.jobs.generate import check_output, new_files
 from wavenet.generation import watch
 from wavenet.training import machine
 
@@ -309,7 +309,82 @@ def test_generate_looks_at_its_output_before_it_loads(call, tmp_path, monkeypatc
 
 def test_a_folder_named_like_a_file_is_a_folder(tmp_path):
     (tmp_path / "v1.2").mkdir()
-    assert output_paths(tmp_path / "v1.2", [3]) == [tmp_path / "v1.2" / "seed_3.wav"]
+    assert not check_output(tmp_path / "v1.2", 1)
+
+
+def test_two_commands_do_not_take_one_name(tmp_path):
+    with new_files(tmp_path / "made", [3]) as first, new_files(tmp_path / "made", [3, 4]) as second:
+        assert [path.name for path in first + second] == ["seed_3.wav", "seed_3_2.wav", "seed_4.wav"]
+        second[0].write_text("a sound")
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["seed_3_2.wav"]  # what nothing came of is gone
+
+
+def test_more_files_than_may_be_open(call, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda name: 100)
+    status, _, err = call("generate", "checkpoint=gone", "count=40")
+    assert status == 1
+    assert err.startswith("error: count is 40, but this system lets a program write to 36 files at once: generate in")
+
+
+def test_what_was_held_out_stays_so(call, tmp_path):
+    """The checkpoint tells how its recordings were divided."""
+    for number in range(40):
+        sound = np.random.default_rng(number).normal(0, 0.1, RATE // 4)
+        (tmp_path / "many").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / "many" / f"v{number}.wav", sound, RATE)
+    many = f"data.dir={tmp_path}/many"
+    assert call("train", many, "data.valid_fraction=0.05", "run.dir=run", *QUICK)[0] == 0
+    valid = ["evaluate", "checkpoint=run", many, "split=valid", "report=r.json"]
+    assert call(*valid)[0] == 0
+    few = json.loads((tmp_path / "r.json").read_text())["files"]
+    assert call(*valid, "data.valid_fraction=0.1")[0] == 0
+    assert few < json.loads((tmp_path / "r.json").read_text())["files"]
+    assert wavenet.load(tmp_path / "run").data == {
+        "valid_fraction": 0.05,
+        "min_seconds": 0.1,
+        "trim_silence_db": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (
+            "data.labels=[folder]",
+            "data.labels: the model knows its labels: leave it out; use_labels=false tells it none",
+        ),
+        ("instruction_set=portable", "instruction_set is of engine=compiled alone: leave it out, or use that engine"),
+        ("split=test", "split=test: no recording of "),
+    ],
+)
+def test_what_evaluate_would_not_heed_is_refused(call, folder, setting, said):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    status, _, err = call("evaluate", "checkpoint=run", f"data.dir={folder}", setting, "report=r.json")
+    assert status == 1
+    assert err.startswith(f"error: {said}")
+    assert not Path("r.json").exists()
+
+
+def test_an_empty_prime_is_refused(call, folder):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    soundfile.write("nothing.wav", np.zeros(0), RATE)
+    status, _, err = call("generate", "checkpoint=run", "seconds=0.01", "prime=nothing.wav")
+    assert (status, err) == (1, "error: prime: nothing.wav holds no samples\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text there")
+def test_a_name_that_is_not_text_is_written(call, folder):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    status, out, err = call("generate", "checkpoint=run", "seconds=0.01", "output=" + os.fsdecode(b"o\xff.wav"))
+    assert (status, err) == (0, "")
+    assert "wrote o?.wav" in out
+    assert soundfile.info(b"o\xff.wav").frames == RATE // 100
+
+
+def test_a_sweep_of_many_settings_names_folders_by_what_it_changes(call, folder):
+    same = ["optim.lr=0.01", "optim.momentum=0.9", "optim.weight_decay=0.1", "optim.clip_norm=1.0", "validate_every=9"]
+    assert call("train", "--multirun", "seed=1,2", f"data.dir={folder}", "run.dir=sweep", *QUICK, *same)[0] == 0
+    assert sorted(path.name for path in Path("sweep").iterdir() if path.is_dir()) == ["0_seed=1", "1_seed=2"]
 
 
 @pytest.mark.parametrize("name", ["x.wav", "x.M4A", "x.safetensors"])

@@ -152,3 +152,19 @@ def test_metadata_without_a_split_changes_nothing(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,speaker\n0.wav,x\n")
     lengths = {f"{i}.wav": 10 for i in range(20)}
     assert split(prepared(lengths, tmp_path), DataConfig()) == split(prepared(lengths), DataConfig())
+
+
+def test_the_only_recording_that_is_not_kept_for_testing_is_cut(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,split\na,test\n")
+    sides = split(prepared({"a": 100, "b": 1000}, tmp_path), DataConfig())
+    assert [(span.start, span.stop) for span in sides.train] == [(100, 1000)]
+    assert [(span.start, span.stop) for span in sides.valid] == [(1000, 1100)]
+    assert [(span.start, span.stop) for span in sides.test] == [(0, 100)]
+    assert sum(span.samples for span in sides.all) == 1100
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_with_other_separators_is_refused(tmp_path, separator):
+    (tmp_path / "metadata.csv").write_text(f"file_name{separator}split\na{separator}valid\n")
+    with pytest.raises(AudioError, match=r"has no column file_name, but .*: commas must separate"):
+        split(prepared({"a": 100, "b": 100}, tmp_path), DataConfig())

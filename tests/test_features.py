@@ -104,6 +104,8 @@ def test_an_array_beside_the_file_is_brought_to_the_hop(rate, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
+        (np.full((100, 2), 1e300), "not finite in float32"),
+        (np.full((100, 2), 1j), "must be an array of numbers"),
         (None, "does not exist"),
         (np.zeros((110, 2)), "a.npy has 110 frames, but a.wav lasts 1.000 s, which is 125.0 frames at 125 a second"),
         (np.zeros((140, 2)), "has 140 frames"),

@@ -15,6 +15,8 @@ import pytest
 import soundfile
 import torch
 from conftest import KINDS, tone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wavenet import audio, mulaw, preparation
 from wavenet.config import DataConfig
@@ -230,3 +232,84 @@ def test_a_name_that_is_not_text(tmp_path):
     prepared = prepare(DataConfig(dir=str(tmp_path), cache_dir=str(tmp_path / ".cache")))
     assert [os.fsencode(recording.name) for recording in prepared.recordings] == [b"\xff.wav"]
     assert "?.wav: it is silent" in "\n".join(prepared.report()).encode().decode()
+
+
+def test_links_are_followed_once_and_runs_passed_over(tmp_path):
+    sounds, elsewhere = tmp_path / "sounds", tmp_path / "elsewhere"
+    for place in (sounds / "a", elsewhere, sounds / "runs" / "x" / "checkpoints", sounds / "runs" / "x" / "samples"):
+        place.mkdir(parents=True)
+    for path in (sounds / "a" / "1.wav", elsewhere / "2.wav", sounds / "runs" / "x" / "samples" / "3.wav"):
+        soundfile.write(path, tone(440, 16000), 16000)
+    (sounds / "runs" / "x" / "metrics.jsonl").write_text("")
+    (sounds / "linked").symlink_to(elsewhere)
+    (sounds / "a" / "round").symlink_to(sounds)
+    data = prepare(DataConfig(dir=str(sounds), cache_dir=str(tmp_path / "cache")))
+    assert [recording.name for recording in data.recordings] == ["a/1.wav", "linked/2.wav"]
+    assert [(skip.name, skip.reason) for skip in data.skipped] == [("runs/x", "it is the folder of a training run")]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs to be root, to become somebody else")
+def test_what_may_not_be_opened_is_told(tmp_path):
+    code = """
+import multiprocessing.dummy, os, sys  # before the modules are out of reach
+from wavenet import checkpoint, metadata, preparation
+from wavenet.config import DataConfig
+from wavenet.errors import WaveNetError
+from pathlib import Path
+root = Path(sys.argv[1])
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+data = preparation.prepare(DataConfig(dir=str(root / "sounds"), cache_dir=str(root / "cache")))
+print([(skip.name, skip.reason) for skip in data.skipped])
+for call in (
+    lambda: preparation.find_folder(DataConfig(dir=str(root / "sounds" / "closed" / "x"))),
+    lambda: metadata.read(root / "table"),
+    lambda: checkpoint.find(root / "sounds" / "closed" / "x.safetensors"),
+):
+    try:
+        call()
+    except WaveNetError as error:
+        print(error)
+"""
+    for place in ("sounds/closed/x", "sounds/unlisted", "table", "cache"):
+        (tmp_path / place).mkdir(parents=True)
+    soundfile.write(tmp_path / "sounds" / "a.wav", tone(440, 16000), 16000)
+    soundfile.write(tmp_path / "sounds" / "closed" / "b.wav", tone(440, 16000), 16000)
+    (tmp_path / "table" / "metadata.csv").write_text("file_name\n")
+    for path in (tmp_path, *tmp_path.parents):
+        path.chmod(path.stat().st_mode | 0o005)
+    (tmp_path / "cache").chmod(0o777)
+    (tmp_path / "table" / "metadata.csv").chmod(0)
+    (tmp_path / "sounds" / "closed").chmod(0o004)
+    (tmp_path / "sounds" / "unlisted").chmod(0o001)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    skipped, *errors = done.stdout.splitlines()
+    assert "('closed/b.wav', 'it cannot be opened (Permission denied)')" in skipped
+    assert "('unlisted', 'it cannot be opened (Permission denied)')" in skipped
+    assert [error.endswith("cannot be opened (Permission denied)") for error in errors[:2]] == [True, True]
+    assert "does not exist" in errors[2]
+
+
+def test_an_index_that_was_emptied_is_told(config):
+    cache = prepare(config).cache
+    (cache / "index.json").write_text("")
+    with pytest.raises(AudioError, match="was altered; delete that folder and run again"):
+        prepare(config)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.002, 0.5]), min_size=3, max_size=12), st.integers(1, 9))
+def test_silence_is_cut_where_it_ends(tmp_path_factory, loudness, block):
+    if 0.5 not in loudness:
+        return
+    folder = tmp_path_factory.mktemp("cut")
+    soundfile.write(folder / "a.wav", np.repeat(loudness, 100), 16000)
+    config = DataConfig(dir=str(folder), cache_dir=str(folder / "cache"), min_seconds=0, trim_silence_db=20)
+    before, preparation.BLOCK = preparation.BLOCK, block * 37
+    try:
+        samples = prepare(config).recordings[0].samples
+    finally:
+        preparation.BLOCK = before
+    loud = [i for i, value in enumerate(loudness) if value == 0.5]
+    assert samples == 100 * (loud[-1] + 1 - loud[0])

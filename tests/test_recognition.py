@@ -437,7 +437,7 @@ def test_the_command(call, settings, folder, tmp_path):
     ("arguments", "said"),
     [
         (["data.frames=none.csv"], "data.frames: "),
-        (["split=test"], "split is 'test', but it must be one of all, train, valid"),
+        (["split=tests"], "split is 'tests', but it must be one of all, train, valid, test"),
         (["output=file/x.csv"], "output: cannot write file/x.csv"),
         (["data.trim_silence_db=40"], "data.trim_silence_db is 40.0, but it must be left out"),
     ],

@@ -1,6 +1,7 @@
 """The commands with labels and features: what is asked for is made, what cannot be is refused in one line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -67,6 +68,16 @@ def test_labels_from_training_to_a_sound(call, folder, tmp_path):
         bits.append(json.loads((tmp_path / "r.json").read_text())["bits_per_sample"])
     assert bits[0] != bits[1]
     assert bits[0] == pytest.approx(bits[2], abs=1e-4)
+
+
+def test_a_folder_without_the_models_labels(call, folder, tmp_path):
+    trained(call, folder, "data.labels=[speaker]")
+    (tmp_path / "bare").mkdir()
+    shutil.copy(folder / "june" / "a.wav", tmp_path / "bare" / "a.wav")
+    status, _, err = call("evaluate", "checkpoint=run", f"data.dir={tmp_path}/bare", "device=cpu")
+    assert status == 1
+    assert err.endswith("the sub-folder's name. Or use_labels=false, to tell the model none\n")
+    assert call("evaluate", "checkpoint=run", f"data.dir={tmp_path}/bare", "device=cpu", "use_labels=false")[0] == 0
 
 
 def test_a_resumed_run_with_labels_equals_one_that_was_not_stopped(call, folder):

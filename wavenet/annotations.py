@@ -77,15 +77,21 @@ def _cells(prepared: Prepared, labels: list[str]) -> dict[str, dict[str, list[st
     return told
 
 
-def misfits(prepared: Prepared, labels: list[str]) -> list[str]:
-    """Rows of metadata.csv that name no recording in use, and recordings that lack a label, in lines of words."""
-    used = {recording.name for recording in prepared.recordings}
-    strangers = [name for name in metadata.read(prepared.folder) if name not in used]
+def misfits(prepared: Prepared, labels: dict[str, list[str]]) -> list[str]:
+    """Where metadata.csv and a model's labels and their values do not go with the recordings, in lines of words."""
+    used, rows = {recording.name for recording in prepared.recordings}, metadata.read(prepared.folder)
+    strangers = [name for name in rows if name not in used]
     lines = [f"{metadata.NAME} names what is not used: {some(strangers)}"] if strangers else []
-    told = _cells(prepared, labels)
-    for label in labels:
+    if not rows and (prepared.folder / metadata.NAME).is_file():
+        lines.append(f"{metadata.NAME} has no file_name column, or no rows: nothing of it is used")
+    told = _cells(prepared, list(labels))
+    for label, known in labels.items():
         without = [name for name, values in told.items() if not values[label]]
         lines += [f"without a value for {label}: {some(without)}"] if without else []
+        unknown = sorted({value for values in told.values() for value in values[label]} - set(known))
+        lines += (
+            [f"values of {label} that the model does not know, and is not told: {some(unknown)}"] if unknown else []
+        )
     return lines
 
 

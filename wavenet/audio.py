@@ -119,9 +119,9 @@ def resample_blocks(pieces: Iterable[Tensor], ratio: Fraction) -> Iterator[Tenso
 class Writer:
     """Writes audio as it is made, 16 bits a sample, to a .wav or .flac file; use it in a `with` block.
 
-    The file appears under its name when the block is left, by an exception or Ctrl-C too, and then holds what was
-    written so far; an older file of that name stays whole until then. Missing folders are created. Raises AudioError
-    for another extension, a folder that cannot be written and a full disk.
+    The file appears under its name when the block is left, and then holds what was written so far, by an exception or
+    Ctrl-C too, unless that is nothing; an older file of that name stays whole until then. Missing folders are created.
+    Raises AudioError for another extension, a folder that cannot be written and a full disk.
     """
 
     def __init__(self, path: str | Path, sample_rate: int) -> None:
@@ -137,7 +137,7 @@ class Writer:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = soundfile.SoundFile(
-                os.fspath(self._temporary), "w", sample_rate, 1, "PCM_16", format=WRITABLE[suffix]
+                _name(self._temporary), "w", sample_rate, 1, "PCM_16", format=WRITABLE[suffix]
             )
         except (OSError, soundfile.SoundFileError) as error:
             self._fail(error)
@@ -160,12 +160,11 @@ class Writer:
             return
         try:
             self._file.close()
-            if not self.samples and self._temporary.stat().st_size == 0:  # libsndfile writes no empty FLAC
+            nothing = self._temporary.stat().st_size == 0  # libsndfile writes no empty FLAC
+            if not self.samples and (nothing or exception[0] is not None):
                 self._temporary.unlink()
                 return
-            if (
-                soundfile.info(os.fspath(self._temporary)).frames != self.samples
-            ):  # closing does not tell of a full disk
+            if soundfile.info(_name(self._temporary)).frames != self.samples:  # closing does not tell of a full disk
                 raise OSError("the file came out short; is the disk full?")
             os.replace(self._temporary, self.path)
         except (OSError, soundfile.SoundFileError) as error:
@@ -186,14 +185,18 @@ def write(path: str | Path, audio: Tensor | np.ndarray, sample_rate: int) -> Non
         writer.write(audio)
 
 
+def _name(path: Path) -> Any:
+    """A file's name as libsndfile takes it; it need not be valid text."""
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
+
+
 def _open(path: str | Path) -> soundfile.SoundFile:
     path = Path(path)
     try:
         with open(path, "rb") as file:  # soundfile's own words for a missing or forbidden file are "System error"
             if not file.read(1):
                 raise UnusableAudioError(path, "the file is empty")
-        name: Any = os.fsencode(path) if os.name == "posix" else os.fspath(path)  # a name need not be valid text
-        file = soundfile.SoundFile(name)
+        file = soundfile.SoundFile(_name(path))
     except OSError as error:
         raise UnusableAudioError(path, f"it cannot be opened ({error.strerror})") from error
     except (soundfile.SoundFileError, ValueError, TypeError) as error:

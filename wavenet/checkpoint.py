@@ -1,12 +1,14 @@
 """Checkpoints: one self-describing `.safetensors` file to share, one training state beside it to resume from.
 
 The shared file holds the (averaged) weights and, in its header, all that it takes to use them: format version, model
-settings, sample rate, mu-law convention, training step and validation bits. Reading it never unpickles. The training
-state is read with `weights_only=True`. Both are written whole or not at all.
+settings, sample rate, mu-law convention, training step and validation bits; and how recordings were prepared and
+divided, so that what was held out can be told again. Reading it never unpickles. The training state is read with
+`weights_only=True`. Both are written whole or not at all.
 """
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from wavenet.config import MULAW_LEVELS, ModelConfig
+from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, remedy
 from wavenet.model import WaveNet
@@ -33,6 +35,10 @@ MULAW = {"mu": MULAW_LEVELS - 1, "levels": MULAW_LEVELS, "rounding": "half up", 
 """The convention of `wavenet.mulaw`, so that a reader of the file need not guess."""
 
 
+DATA = ("valid_fraction", "min_seconds", "trim_silence_db")
+"""Settings of DataConfig that decide which samples were learned from."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A model ready to use, on the CPU, in float32 and evaluation mode, and where it came from."""
@@ -44,9 +50,13 @@ class Checkpoint:
     step: int
     valid_bits: float | None
     """Bits per sample on the validation part when it was saved; None if it was never validated."""
+    data: dict[str, Any]
+    """Those of DATA that it was trained with."""
 
 
-def save(path: Path, model: WaveNet, sample_rate: int, step: int, valid_bits: float | None) -> None:
+def save(
+    path: Path, model: WaveNet, sample_rate: int, step: int, valid_bits: float | None, data: DataConfig | None = None
+) -> None:
     """Write the shared file. Raises CheckpointError where it cannot be written; an older file there stays whole."""
     header = {
         "format_version": FORMAT_VERSION,
@@ -55,6 +65,7 @@ def save(path: Path, model: WaveNet, sample_rate: int, step: int, valid_bits: fl
         "mulaw": MULAW,
         "step": step,
         "valid_bits": valid_bits,
+        "data": {name: getattr(data, name) for name in DATA} if data else {},
     }
     tensors = {name: tensor.detach().float().contiguous().cpu() for name, tensor in model.state_dict().items()}
     try:
@@ -101,7 +112,11 @@ def load(path: str | Path) -> Checkpoint:
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
         if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
             raise ValueError(f"sample_rate {rate!r}, step {step!r}, valid_bits {bits!r}")
-        checkpoint = Checkpoint(path, model.eval(), rate, step, bits)
+        data = header.get("data", {})
+        if not set(data) <= set(DATA):
+            raise ValueError(f"data {data!r}")
+        dataclasses.replace(DataConfig(), **data)  # within their ranges
+        checkpoint = Checkpoint(path, model.eval(), rate, step, bits, data)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the second line names the tensor
         raise CheckpointError(
@@ -113,13 +128,13 @@ def load(path: str | Path) -> Checkpoint:
 def find(path: str | Path) -> Path:
     """The shared file that `path` means: itself, or the best, else the last, of a run folder or of its checkpoints."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # False too where its folder is closed
         for folder in (path / "checkpoints", path):
             for name in ("best", "last"):
-                if (folder / f"{name}.safetensors").is_file():
+                if os.path.isfile(folder / f"{name}.safetensors"):
                     return folder / f"{name}.safetensors"
         raise CheckpointError(f"{path} holds no checkpoints/best.safetensors: {GIVE}")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"checkpoint {path} does not exist: {GIVE}")
     return path
 
@@ -136,10 +151,10 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 def find_state(path: str | Path) -> Path:
     """The training state that `path` means: itself, or the last one of a run folder or of its checkpoints."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         within = path / "last.state"
-        path = within if within.is_file() else path / "checkpoints" / "last.state"
-    if not path.is_file():
+        path = within if os.path.isfile(within) else path / "checkpoints" / "last.state"
+    if not os.path.isfile(path):
         raise CheckpointError(f"there is no training state at {path}: {RESUME}")
     return path
 

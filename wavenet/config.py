@@ -12,6 +12,8 @@ from wavenet.errors import ConfigError
 MULAW_LEVELS = 256
 """Size of the mu-law alphabet: codes 0..255, zero amplitude is code 128."""
 
+LARGEST_SEED = 2**62
+
 ENGINES = ("auto", "compiled", "cached", "naive")
 INPUTS = ("embedding", "scalar")
 OPTIMIZERS = ("muon", "adamw")
@@ -21,7 +23,7 @@ ENGINE_PRECISIONS = (*PRECISIONS, "int8")
 FEATURES = ("mel", "pitch", "file")
 UPSAMPLINGS = ("transposed", "linear", "repeat")
 SCHEDULES = ("linear", "cosine", "constant")
-SPLITS = ("all", "train", "valid")
+SPLITS = ("all", "train", "valid", "test")
 
 
 def _check(name: str, value: Any, holds: bool, allowed: str) -> None:
@@ -388,8 +390,9 @@ class TrainConfig:
             "checkpoint_every",
         ):
             _check_at_least(name, getattr(self, name), 1)
-        for name in ("seed", "threads", "sample_every"):
+        for name in ("threads", "sample_every"):
             _check_at_least(name, getattr(self, name), 0)
+        _check("seed", self.seed, 0 <= self.seed <= LARGEST_SEED, f"0 to {LARGEST_SEED}")
         for name in ("validate_seconds", "sample_seconds"):
             _check_above(name, getattr(self, name), 0)
         if self.minutes is not None:
@@ -454,8 +457,10 @@ class GenerateConfig:
                 "seconds", self.seconds, 0 < self.seconds <= 3.6e6, "greater than 0 and at most 3600000 (1,000 hours)"
             )
         _check_at_least("count", self.count, 1)
-        for name in ("seed", "temperature", "top_k", "threads", "guidance"):
+        for name in ("temperature", "threads", "guidance"):
             _check_at_least(name, getattr(self, name), 0)
+        _check("top_k", self.top_k, 0 <= self.top_k <= MULAW_LEVELS, f"0 to {MULAW_LEVELS}")
+        _check("seed", self.seed, 0 <= self.seed <= LARGEST_SEED, f"0 to {LARGEST_SEED}")
         _check("top_p", self.top_p, 0 < self.top_p <= 1, "greater than 0 and at most 1")
         _check_choice("device", self.device, DEVICES)
         _check_choice("engine", self.engine, ENGINES)
@@ -470,7 +475,7 @@ class EvaluateConfig:
     """Run folder, or checkpoint file."""
     data: DataConfig = field(default_factory=DataConfig)
     split: str = "all"
-    """Which part of the folder is scored: `all`, `train`, or `valid`."""
+    """Which part of the folder is scored: `all`, `train`, `valid`, or `test`, which its metadata.csv tells."""
     use_labels: bool = True
     """Whether a model that was trained with labels is told them."""
     resynthesise: int = 0
@@ -506,7 +511,7 @@ class RecogniseConfig:
     """Run folder, or checkpoint file, of a model that was trained with `data.frames`."""
     data: DataConfig = field(default_factory=DataConfig)
     split: str = "all"
-    """Which part of the folder is recognised: `all`, `train`, or `valid`."""
+    """Which part of the folder is recognised: `all`, `train`, `valid`, or `test`, which its metadata.csv tells."""
     use_labels: bool = True
     """Whether a model that was trained with labels is told them."""
     device: str = "auto"

@@ -52,43 +52,45 @@ class Span:
 
 @dataclass(frozen=True)
 class Split:
-    """Which samples are learned from, and which only measured on."""
+    """Which samples are learned from, which only measured on meanwhile, and which kept for later."""
 
     train: list[Span]
     valid: list[Span]
+    test: list[Span]
 
     @property
     def all(self) -> list[Span]:
-        return self.train + self.valid
+        return self.train + self.valid + self.test
 
 
 def split(prepared: Prepared, config: DataConfig) -> Split:
     """Divide a folder by file. A file keeps its side when others are added: its name alone decides.
 
-    A `split` column in the folder's metadata.csv wins (train, valid; a file marked test is used for neither). Where
-    chance gives one side nothing, the file nearest to the border changes sides; a single recording is cut in two.
-    Raises AudioError for a metadata.csv that cannot be understood.
+    A `split` column in the folder's metadata.csv wins (train, valid, test). Where chance gives one side nothing, as in
+    a folder of a few, the file nearest to the border changes sides; a single recording is cut in two. Raises AudioError
+    for a metadata.csv that cannot be understood.
     """
     told = _told_split(prepared)
     sides: dict[str, list[Span]] = {"train": [], "valid": [], "test": []}
     ranks = {recording.name: _rank(recording.name) for recording in prepared.recordings}
     free = [recording for recording in prepared.recordings if recording.name not in told]
+    usable = sum(told.get(recording.name) != "test" for recording in prepared.recordings)
     side = {name: "valid" if rank < config.valid_fraction else "train" for name, rank in ranks.items()} | told
     if config.valid_fraction > 0 and free:
         by_rank = sorted(free, key=lambda recording: ranks[recording.name])
-        if "valid" not in side.values() and len(prepared.recordings) > 1:
+        if "valid" not in side.values() and usable > 1:
             side[by_rank[0].name] = "valid"
-        elif "train" not in side.values() and len(prepared.recordings) > 1:
+        elif "train" not in side.values() and usable > 1:
             side[by_rank[-1].name] = "train"
     for number, recording in enumerate(prepared.recordings):
         start, stop = recording.start, recording.start + recording.samples
-        if len(prepared.recordings) == 1 and free and config.valid_fraction > 0:
+        if usable == 1 and recording in free and config.valid_fraction > 0:
             cut = stop - max(1, round(recording.samples * config.valid_fraction))
             sides["train"].append(Span(start, cut, start, number))
             sides["valid"].append(Span(cut, stop, start, number))
         else:
             sides[side[recording.name]].append(Span(start, stop, start, number))
-    return Split(sides["train"], sides["valid"])
+    return Split(sides["train"], sides["valid"], sides["test"])
 
 
 def _rank(name: str) -> float:

@@ -152,8 +152,11 @@ def load(path: Path) -> np.ndarray:
         raise AudioError(f"{path} does not exist: features of kind `file` need one such array per recording") from error
     except (OSError, ValueError, EOFError) as error:
         raise AudioError(f"{path} is not a .npy array ({error})") from error
-    if not (isinstance(rows, np.ndarray) and rows.ndim == 2 and len(rows) and np.issubdtype(rows.dtype, np.number)):
+    kinds = np.integer, np.floating
+    if not (isinstance(rows, np.ndarray) and rows.ndim == 2 and len(rows) and issubclass(rows.dtype.type, kinds)):
         raise AudioError(f"{path} must be an array of numbers, (frames, columns), with at least one frame")
+    with np.errstate(over="ignore"):
+        rows = rows.astype(np.float32)
     if not np.isfinite(rows).all():
-        raise AudioError(f"{path} holds numbers that are not finite")
-    return rows.astype(np.float32)
+        raise AudioError(f"{path} holds numbers that are not finite in float32")
+    return rows

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -23,8 +24,11 @@ from wavenet import audio
 from wavenet.config import DataConfig
 from wavenet.encodings import MULAW, Encoding
 from wavenet.errors import AudioError, ConfigError
+from wavenet.files import atomic
 
 CACHE_VERSION = 2
+BLOCK = 1 << 20
+"""Bytes copied, or codes looked at, at once."""
 SILENT_PEAK = 0.001
 """A recording whose peak stays below this (-60 dB) is silent: a handful of codes around zero."""
 
@@ -87,12 +91,7 @@ def prepare(config: DataConfig, progress: Progress | None = None, encoding: Enco
     AudioError where the folder does not exist, holds nothing usable, or the cache cannot be written.
     """
     folder = find_folder(config)
-    shown = [path for path in sorted(folder.rglob("*")) if not _is_hidden(path, folder)]
-    named = [path for path in shown if path.suffix.lower() in audio.EXTENSIONS]
-    files = [path for path in named if path.is_file()]
-    lost = [path.relative_to(folder).as_posix() for path in named if path.is_symlink() and not path.exists()]
-    kinds = [path.suffix.lower() for path in shown if path.suffix.lower() in audio.UNREAD and path.is_file()]
-    ignored = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+    files, lost, ignored = _find_files(folder)
     if not files and not lost:
         readable = ", ".join(extension[1:] for extension in audio.EXTENSIONS)
         others = f"; {_of_other_kinds(ignored)}" if ignored else ""
@@ -105,15 +104,16 @@ def prepare(config: DataConfig, progress: Progress | None = None, encoding: Enco
         size = (cache / "codes").stat().st_size
     except OSError as error:
         raise AudioError(f"cannot keep prepared audio in {cache.parent} ({error}); set data.cache_dir") from error
+    except ValueError as error:
+        raise _altered(cache) from error
     recordings = [Recording(**entry) for entry in index["recordings"]]
-    skipped = [Skipped(name, "it is a link that leads nowhere") for name in lost]
-    skipped += [Skipped(**entry) for entry in index["skipped"]]
+    skipped = lost + [Skipped(**entry) for entry in index["skipped"]]
     if not recordings:
         reasons = "; ".join(f"{printable(skip.name)}: {skip.reason}" for skip in skipped[:3])
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         raise AudioError(f"data.dir: no recording in {folder} can be used ({reasons}{more})")
     if size != sum(recording.samples for recording in recordings) * np.dtype(encoding.stored).itemsize:
-        raise AudioError(f"prepared audio in {cache} was altered; delete that folder and run again")
+        raise _altered(cache)
     codes = np.memmap(cache / "codes", dtype=encoding.stored, mode="r")
     return Prepared(folder, config.sample_rate, codes, recordings, skipped, cache, ignored)
 
@@ -126,10 +126,65 @@ def find_folder(config: DataConfig) -> Path:
             raise ConfigError("data.dir is not set: give your folder of recordings, as in data.dir=~/recordings")
         return embedded
     folder = Path(config.dir).expanduser()
-    if not folder.is_dir():
-        found = "is a file; give the folder it is in" if folder.exists() else "does not exist"
-        raise AudioError(f"data.dir: {folder} {found}")
+    try:
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise AudioError(f"data.dir: {folder} is a file; give the folder it is in")
+    except FileNotFoundError as error:
+        raise AudioError(f"data.dir: {folder} does not exist") from error
+    except OSError as error:
+        raise AudioError(f"data.dir: {folder} cannot be opened ({error.strerror})") from error
     return folder
+
+
+def _find_files(folder: Path) -> tuple[list[Path], list[Skipped], dict[str, int]]:
+    """The recordings below a folder, what of it cannot be looked at, and how many files there are of each other kind.
+
+    Links are followed, into each folder once. Hidden files are none, and neither are the sounds that a training run
+    has left in its own folder.
+    """
+    files, lost, kinds, entered = [], [], [], set()
+
+    def skip(path: str | Path, reason: str) -> None:
+        lost.append(Skipped(Path(path).relative_to(folder).as_posix(), reason))
+
+    def cannot_open(error: OSError) -> None:
+        skip(error.filename, f"it cannot be opened ({error.strerror})")
+
+    for place, folders, names in os.walk(folder, onerror=cannot_open, followlinks=True):
+        status = os.stat(place)
+        inside = (status.st_dev, status.st_ino) in entered
+        entered.add((status.st_dev, status.st_ino))
+        if not inside and os.path.isdir(f"{place}/checkpoints") and os.path.isfile(f"{place}/metrics.jsonl"):
+            inside = True
+            skip(place, "it is the folder of a training run")
+        if inside:
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            kind = path.suffix.lower()
+            if kind not in audio.EXTENSIONS and kind not in audio.UNREAD:
+                continue
+            try:
+                if not stat.S_ISREG(path.stat().st_mode):
+                    continue
+            except OSError as error:
+                link = os.path.islink(path)
+                skip(path, "it is a link that leads nowhere" if link else f"it cannot be opened ({error.strerror})")
+                continue
+            if kind in audio.EXTENSIONS:
+                files.append(path)
+            else:
+                kinds.append(kind)
+    return (
+        sorted(files),
+        sorted(lost, key=lambda skip: skip.name),
+        {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+    )
+
+
+def _altered(cache: Path) -> AudioError:
+    return AudioError(f"prepared audio in {cache} was altered; delete that folder and run again")
 
 
 def printable(name: str) -> str:
@@ -152,10 +207,6 @@ def _of_other_kinds(ignored: dict[str, int]) -> str:
     kinds = ", ".join(f"{kind} ({number})" for kind, number in ignored.items())
     files = counted(sum(ignored.values()), "file")
     return f"ignored {files} of other kinds: {kinds}; convert them to WAV or FLAC"
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _cache_root(config: DataConfig) -> Path:
@@ -201,7 +252,10 @@ def _build(
                 part.unlink(missing_ok=True)
                 if progress:
                     progress(done, len(files))
-        (building / "index.json").write_text(json.dumps({"recordings": recordings, "skipped": skipped}))
+            codes.flush()
+            os.fsync(codes.fileno())
+        with atomic(building / "index.json") as index:
+            index.write_text(json.dumps({"recordings": recordings, "skipped": skipped}))
         with contextlib.suppress(OSError):  # another run was first: its cache is as good as ours
             os.rename(building, cache)
     finally:
@@ -211,9 +265,9 @@ def _build(
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _copy(source: Any, target: Any, length: int, block: int = 1 << 20) -> None:
+def _copy(source: Any, target: Any, length: int) -> None:
     while length > 0:
-        piece = source.read(min(block, length))
+        piece = source.read(min(BLOCK, length))
         if not piece:
             raise OSError("a part came out short; is the disk full?")
         target.write(piece)
@@ -239,9 +293,16 @@ def _decode(path: Path, part: Path, config: DataConfig, encoding: Encoding) -> t
         return "it is silent"
     first, last = 0, len(codes)
     if config.trim_silence_db is not None:
-        threshold = peak * 10 ** (-config.trim_silence_db / 20)
-        (loud,) = np.nonzero((amplitudes >= threshold)[codes])
-        first, last = int(loud[0]), int(loud[-1]) + 1
+        loud = amplitudes >= peak * 10 ** (-config.trim_silence_db / 20)
+        starts = range(0, len(codes), BLOCK)
+        first = next(
+            start + int(found.argmax()) for start in starts if (found := loud[codes[start : start + BLOCK]]).any()
+        )
+        last = next(
+            start + len(found) - int(found[::-1].argmax())
+            for start in reversed(starts)
+            if (found := loud[codes[start : start + BLOCK]]).any()
+        )
     if last - first < max(config.min_seconds * config.sample_rate, 1):
         return f"it is only {(last - first) / config.sample_rate:.3f} s long; data.min_seconds is {config.min_seconds}"
     return first, last

@@ -64,6 +64,7 @@ def _run(command: str, schema: type, job: Job) -> None:
     import hydra
     from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -79,6 +80,10 @@ def _run(command: str, schema: type, job: Job) -> None:
     new = tuple(f"{name}." for name in open_settings(schema))
     bare = [argument if argument.lstrip("+").startswith("hydra") else argument.lstrip("+") for argument in sys.argv[1:]]
     sys.argv[1:] = [f"+{argument}" if argument.startswith(new) else argument for argument in bare]
+    if multirun:  # a job's folder is named by what the sweep changes
+        parsed = OverridesParser.create().parse_overrides(arguments.overrides)
+        same = [override.key_or_group for override in parsed if not override.is_sweep_override()]
+        sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(same)}]")
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
 
     errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep

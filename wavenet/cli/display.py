@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from wavenet.errors import ConfigError
 from wavenet.files import atomic
+from wavenet.preparation import printable
 from wavenet.training import Reporter
 
 PLAIN_SECONDS = 10
@@ -37,7 +38,7 @@ class Display(Reporter):
         self._progress.stop()
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False)
+        self.console.print(printable(line), markup=False)
 
     def preparing(self, done: int, total: int) -> None:
         self._show("reading recordings", done, total, f"{done}/{total}")
@@ -83,8 +84,9 @@ def setting(name: str, path: Path) -> str:
 def check_report(path: str | None) -> None:
     """Find out before the long part that a report can be written. Raises ConfigError where it cannot."""
     there = Path(path or "").expanduser()
-    if not (there.is_file() and os.access(there.parent, os.W_OK)):  # an earlier report stays until there is a new one
+    if path and not (there.is_file() and os.access(there.parent, os.W_OK)):  # an earlier report stays until the new one
         write_report(path, {})
+        there.unlink()
 
 
 def write_report(path: str | None, figures: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ class CompiledEngine(Engine):
 
         A row that goes on for several samples is projected once.
         """
-        flat = rows.flatten(0, 1)
+        flat = rows.flatten(0, 1).cpu()
         starts = torch.cat([torch.ones(1, dtype=torch.bool), (flat[1:] != flat[:-1]).any(dim=1)])
         numbers = (starts.cumsum(0, dtype=torch.int32) - 1).unflatten(0, rows.shape[:2]).expand(-1, samples)
         return self._project(flat[starts]), numbers.contiguous()
@@ -155,5 +155,5 @@ def exported(model: WaveNet, sample_rate: int, precision: str, conditions: Condi
         chunks.append(codes.long())
         if row is not None:
             rows.append(row.expand(-1, codes.shape[1], -1))
-    told_rows = torch.cat(rows, dim=1) if rows else None
+    told_rows = torch.cat(rows, dim=1).cpu() if rows else None
     return export.pack(model, sample_rate, precision, torch.cat(chunks, dim=1), told_rows)

@@ -8,6 +8,7 @@ import time
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from wavenet.config import TrainConfig
 from wavenet.errors import ConfigError
@@ -39,6 +40,11 @@ def find_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
     return torch.device(name)
+
+
+def is_first_process() -> bool:
+    """Whether this is the one of several processes, on one machine or many, that speaks and writes."""
+    return rank_zero_only.rank == 0
 
 
 def bfloat16_is_faster() -> bool:

@@ -499,7 +499,8 @@ class Trainer:
         if not self.fabric.is_global_zero:
             return
         path = self.run_dir / "checkpoints" / f"{name}.safetensors"
-        checkpoint.save(path, self.averaged, self.config.data.sample_rate, self.step, self.valid_bits)
+        data = self.config.data
+        checkpoint.save(path, self.averaged, data.sample_rate, self.step, self.valid_bits, data)
 
     def _restore(self, state: dict[str, Any]) -> None:
         theirs, ours = state["config"]["model"], dataclasses.asdict(self.config.model)
@@ -561,7 +562,7 @@ class Trainer:
 
     def _announce(self) -> None:
         rate, field = self.config.data.sample_rate, self.model.receptive_field
-        for line in [*self.prepared.report(), *annotations.misfits(self.prepared, self.config.data.labels)]:
+        for line in [*self.prepared.report(), *annotations.misfits(self.prepared, self.config.model.labels)]:
             self.reporter.say(line)
         minutes = [sum(span.samples for span in side) / rate / 60 for side in (self.sides.train, self.sides.valid)]
         parameters = sum(parameter.numel() for parameter in self.model.parameters())

@@ -6,20 +6,17 @@ import torch
 from rich.table import Table
 
 from wavenet import checkpoint, evaluation, fidelity
-from wavenet.annotations import Annotations, misfits
+from wavenet.annotations import Annotations
 from wavenet.checkpoint import Checkpoint
-from wavenet.cli.app import overridden
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.jobs.generate import device_of
-from wavenet.config import DataConfig, EvaluateConfig
-from wavenet.dataset import Span, Split, Windows, split
-from wavenet.errors import AudioError, ConfigError
+from wavenet.cli.jobs.common import annotate, as_trained, spans_of
+from wavenet.config import EvaluateConfig
+from wavenet.dataset import Span, Windows, split
+from wavenet.errors import ConfigError
 from wavenet.generation import Conditions, make_engine
 from wavenet.generation.compiled import MEASURED_STREAMS
-from wavenet.preparation import Prepared, counted, prepare
-
-CROP = 16384
-"""Samples scored in one forward."""
+from wavenet.preparation import counted, prepare
+from wavenet.training.machine import find_device
 
 
 def job(config: EvaluateConfig) -> float:
@@ -30,28 +27,26 @@ def job(config: EvaluateConfig) -> float:
         raise ConfigError(f"resynthesise: {loaded.path} was trained without features, see model.features.kinds")
     if config.data.trim_silence_db is not None and "file" in loaded.model.config.features.kinds:
         raise ConfigError("data.trim_silence_db: cutting would shift the frames beside the recordings: leave it out")
+    if config.engine == "auto" and config.precision == "int8":
+        raise ConfigError(
+            "precision is int8, which the parallel scoring of engine=auto does not have: use engine=compiled"
+        )
+    if config.engine == "auto" and config.instruction_set != "auto":
+        raise ConfigError("instruction_set is of engine=compiled alone: leave it out, or use that engine")
     check_report(config.report)
-    device = device_of(config.device)
+    device = find_device(config.device)
     model = loaded.model.to(device)
-    take_rate(config.data, loaded)
+    as_trained(config.data, loaded)
     with Display() as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
             display.say(line)
-        for line in misfits(prepared, list(model.config.labels) if config.use_labels else []):
-            display.say(line)
+        known = annotate(prepared, model.config, config.use_labels, display)
         sides = split(prepared, config.data)
         spans = spans_of(prepared, sides, config.split)
-        known = None
-        if model.conditioning is not None:
-            known = Annotations(prepared, model.config, display.preparing, config.use_labels)
         if config.engine == "auto":
-            if config.precision == "int8":
-                raise ConfigError(
-                    "precision is int8, which the parallel scoring of engine=auto does not have: use engine=compiled"
-                )
             mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-            windows = Windows(prepared.codes, spans, CROP, model.receptive_field, known)
+            windows = Windows(prepared.codes, spans, evaluation.CROP, model.receptive_field, known)
             bits, samples, own_bits = evaluation.score(model, windows, device, mixed)
         else:
             conditions = None
@@ -121,21 +116,3 @@ def _resynthesise(
         table.add_row(fidelity.words(name), "not measured" if means[name] is None else f"{means[name]:.3f}")
     display.console.print(table)
     return means
-
-
-def take_rate(data: DataConfig, loaded: Checkpoint) -> None:
-    """Read recordings at the model's own rate. Raises ConfigError where another is asked for."""
-    if "data.sample_rate" in overridden() and data.sample_rate != loaded.sample_rate:
-        raise ConfigError(
-            f"data.sample_rate is {data.sample_rate}, but {loaded.path} was trained at {loaded.sample_rate} Hz, "
-            "and that decides: leave data.sample_rate out"
-        )
-    data.sample_rate = loaded.sample_rate
-
-
-def spans_of(prepared: Prepared, sides: Split, part: str) -> list[Span]:
-    """The recordings of a part of the folder, `all`, `train` or `valid`. Raises AudioError where there are none."""
-    spans = {"all": sides.all, "train": sides.train, "valid": sides.valid}[part]
-    if not spans:
-        raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part")
-    return spans

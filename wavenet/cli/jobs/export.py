@@ -6,7 +6,7 @@ from pathlib import Path
 from wavenet import audio, checkpoint
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, setting, write_report
-from wavenet.cli.jobs.generate import choose_labels
+from wavenet.cli.jobs.common import choose_labels
 from wavenet.conditioning import Companion
 from wavenet.config import ExportConfig
 from wavenet.errors import CheckpointError, ConfigError
@@ -23,7 +23,6 @@ def job(config: ExportConfig) -> None:
         raise ConfigError(f"output is {output}, but an exported network is no {output.suffix} file: call it {better}")
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     check_report(config.report)
-    output = Path(config.output).expanduser()
     packed = exported(_settled(config, loaded), loaded.sample_rate, config.precision)
     engine = CompiledEngine(packed)  # what cannot be loaded is not written
     try:

@@ -1,11 +1,11 @@
 """wavenet-generate: a checkpoint in, WAV or FLAC files out."""
 
+import contextlib
 import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from wavenet import annotations, audio, checkpoint, features, fidelity, native
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.jobs.common import choose_labels
 from wavenet.conditioning import Companion
 from wavenet.config import FeatureConfig, GenerateConfig
 from wavenet.distributions import Sampling
@@ -20,13 +21,17 @@ from wavenet.encodings import Encoding
 from wavenet.errors import AudioError, CheckpointError, ConfigError
 from wavenet.export import is_exported
 from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, render
+from wavenet.training.machine import find_device
 
 DEFAULT_SECONDS = 5.0
+SPARE_FILES = 64
+"""Open files that a program needs besides the sounds that it writes."""
 
 
 def job(config: GenerateConfig) -> None:
     seeds = [config.seed + i for i in range(config.count)]
-    paths = output_paths(Path(config.output).expanduser(), seeds)
+    output = Path(config.output).expanduser()
+    single = check_output(output, config.count)
     sampling = Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
     engine, where, conditions, length = load_engine(config, sampling)
     rate = engine.sample_rate
@@ -37,12 +42,12 @@ def job(config: GenerateConfig) -> None:
     if config.seconds is not None:
         length = round(config.seconds * rate)
     samples = max(length or round(DEFAULT_SECONDS * rate), 1)
-    if samples > audio.WAV_SAMPLES and paths[0].suffix.lower() == ".wav":
+    if samples > audio.WAV_SAMPLES and (not single or output.suffix.lower() == ".wav"):
         raise ConfigError(
             f"{samples / rate:g} seconds are asked for, but a WAV file holds at most {audio.WAV_SAMPLES // rate} at "
             f"{rate} Hz: name a .flac file as output, or give fewer seconds"
         )
-    with Display() as display:
+    with Display() as display, contextlib.nullcontext([output]) if single else new_files(output, seeds) as paths:
         display.say(f"{where}; {rate} Hz; engine {engine.name}, {engine.precision}")
         if config.engine == "auto" and engine.name == "cached" and engine.device.type == "cpu":
             display.say(f"engine=compiled, many times faster, cannot be used: {native.missing}")
@@ -119,7 +124,7 @@ def load_engine(config: GenerateConfig, sampling: Sampling) -> tuple[Engine, str
         return engine, str(path), None, None
     loaded = checkpoint.load(path)
     loaded.model.distribution.check(sampling)
-    model = loaded.model.to(device_of(config.device))
+    model = loaded.model.to(find_device(config.device))
     conditions, length = steer(config, loaded)
     how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
     engine = make_engine(config.engine, model, *how)
@@ -154,20 +159,6 @@ def steer(config: GenerateConfig, loaded: Checkpoint) -> tuple[Conditions | None
     return Conditions(conditioning, [Companion(labels, frames)] * config.count, guided=config.guidance != 1), length
 
 
-def choose_labels(chosen: dict[str, Any], known: dict[str, list[str]]) -> torch.Tensor:
-    """(values,) with 1 for each that is chosen. Raises ConfigError for one that the model does not know."""
-    for label, values in chosen.items():
-        if label not in known:
-            there = f"it knows label.{', label.'.join(known)}" if known else "it was trained without labels"
-            raise ConfigError(f"label.{label} is not a label of this model; {there}")
-        for value in values if isinstance(values, list) else [values]:
-            if str(value) not in known[label]:
-                raise ConfigError(f"label.{label} is {str(value)!r}, but it must be one of {', '.join(known[label])}")
-    asked = {label: values if isinstance(values, list) else [values] for label, values in chosen.items()}
-    told = [value in map(str, asked.get(label, [])) for label, values in known.items() for value in values]
-    return torch.tensor(told, dtype=torch.float32)
-
-
 def read_features(path: Path, config: FeatureConfig, sample_rate: int, encoding: Encoding) -> np.ndarray:
     """Frames (n, channels), one a hop, of a recording, or of an array that holds them as training was given them."""
     if path.suffix == ".npy":
@@ -184,23 +175,43 @@ def read_features(path: Path, config: FeatureConfig, sample_rate: int, encoding:
     return features.frames(torch.cat(codes).numpy().astype(encoding.stored), config, sample_rate, path)
 
 
-def output_paths(output: Path, seeds: list[int]) -> list[Path]:
-    """The files to write: `output` itself if it is named like a sound, else a new file per seed in that folder."""
-    if output.suffix and not output.is_dir():
-        if output.suffix.lower() not in audio.WRITABLE:
-            raise ConfigError(f"output is {output}, but a file must end in {' or '.join(audio.WRITABLE)}")
-        if len(seeds) > 1:
-            raise ConfigError(f"output is one file, {output}, but count is {len(seeds)}; give a folder")
-        check_folder(output.parent)
-        return [output]
-    check_folder(output)
+def check_output(output: Path, count: int) -> bool:
+    """Whether `output` is one file, named like a sound, and not a folder. Raises ConfigError for one that cannot be."""
+    single = bool(output.suffix) and not output.is_dir()
+    if single and output.suffix.lower() not in audio.WRITABLE:
+        raise ConfigError(f"output is {output}, but a file must end in {' or '.join(audio.WRITABLE)}")
+    if single and count > 1:
+        raise ConfigError(f"output is one file, {output}, but count is {count}; give a folder")
+    check_folder(output.parent if single else output)
+    if count > 1 and hasattr(os, "sysconf") and count + SPARE_FILES > (most := os.sysconf("SC_OPEN_MAX")):
+        raise ConfigError(
+            f"count is {count}, but this system lets a program write to {most - SPARE_FILES} files at once: "
+            "generate in parts, each with its own seed, or raise the limit (ulimit -n)"
+        )
+    return single
+
+
+@contextlib.contextmanager
+def new_files(folder: Path, seeds: list[int]) -> Iterator[list[Path]]:
+    """A new file's name for each seed, which an empty file holds meanwhile, so that no other command takes it too."""
     paths = []
-    for seed in seeds:
-        path, number = output / f"seed_{seed}.wav", 2
-        while path.exists():  # an earlier sound is never overwritten
-            path, number = output / f"seed_{seed}_{number}.wav", number + 1
-        paths.append(path)
-    return paths
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for seed in seeds:
+            path, number = folder / f"seed_{seed}.wav", 2
+            while True:
+                try:
+                    path.touch(exist_ok=False)
+                    break
+                except FileExistsError:
+                    path, number = folder / f"seed_{seed}_{number}.wav", number + 1
+            paths.append(path)
+        yield paths
+    finally:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                if not path.stat().st_size:
+                    path.unlink()
 
 
 def check_folder(folder: Path) -> None:
@@ -213,7 +224,7 @@ def check_folder(folder: Path) -> None:
 
 
 def read_prime(path: str | None, sample_rate: int, heard: int, encoding: Encoding) -> torch.Tensor | None:
-    """The last codes of a recording, at least the `heard` that matter, however long it is."""
+    """The last codes of a recording, the `heard` that matter, however long it is. Raises AudioError for none."""
     if path is None:
         return None
     tail: deque[torch.Tensor] = deque()
@@ -221,7 +232,9 @@ def read_prime(path: str | None, sample_rate: int, heard: int, encoding: Encodin
         tail.append(encoding.encode(block))
         while sum(map(len, tail)) - len(tail[0]) >= heard:
             tail.popleft()
-    return torch.cat(list(tail)).long() if tail else None
+    if not sum(map(len, tail)):
+        raise AudioError(f"prime: {path} holds no samples")
+    return torch.cat(list(tail))[-heard:].long()
 
 
 def named(setting: str, blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -230,12 +243,3 @@ def named(setting: str, blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor
         yield from blocks
     except AudioError as error:
         raise AudioError(f"{setting}: {error}") from error
-
-
-def device_of(name: str) -> torch.device:
-    """`auto` is CUDA where there is one. Raises ConfigError for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
-    return torch.device(name)

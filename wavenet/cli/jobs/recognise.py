@@ -9,28 +9,27 @@ from rich.table import Table
 
 from wavenet import alignments, audio, checkpoint, evaluation, recognition
 from wavenet.alignments import Alignments
-from wavenet.annotations import Annotations
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.jobs.evaluate import spans_of, take_rate
-from wavenet.cli.jobs.generate import device_of
+from wavenet.cli.jobs.common import annotate, as_trained, spans_of
 from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.dataset import Span, split
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic
 from wavenet.preparation import Prepared, prepare
+from wavenet.training.machine import find_device
 
 
 def job(config: RecogniseConfig) -> float | None:
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
-    device, known = device_of(config.device), loaded.model.config.recognition
+    device, known = find_device(config.device), loaded.model.config.recognition
     model = loaded.model.to(device)
     if model.recognition is None:
         raise CheckpointError(f"{loaded.path} recognises nothing: it was trained without data.frames")
     check_report(config.report)
     output = Path(config.output).expanduser()
-    take_rate(config.data, loaded)
+    as_trained(config.data, loaded)
     counts, pairs, frames = [], [], 0
     with Display() as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
@@ -38,11 +37,13 @@ def job(config: RecogniseConfig) -> float | None:
             display.say(line)
         spans = spans_of(prepared, split(prepared, config.data), config.split)
         reference = find_reference(prepared, config.data.frames, known)
-        told = None
-        if model.conditioning is not None:
-            told = Annotations(prepared, model.config, display.preparing, config.use_labels)
+        told = annotate(prepared, model.config, config.use_labels, display)
         try:
-            with atomic(output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            with (
+                atomic(output) as temporary,
+                # names need not be valid text, and go into the table as they are
+                open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+            ):
                 table = csv.writer(file, lineterminator="\n")
                 table.writerow(alignments.COLUMNS)
                 for done, span in enumerate(spans, start=1):

@@ -7,7 +7,6 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from wavenet import checkpoint
@@ -16,6 +15,7 @@ from wavenet.cli.display import Display, check_report, setting, write_report
 from wavenet.config import TrainConfig
 from wavenet.errors import ConfigError, TrainingError
 from wavenet.training import train
+from wavenet.training.machine import is_first_process
 
 
 def job(config: TrainConfig) -> float | None:
@@ -36,14 +36,14 @@ def job(config: TrainConfig) -> float | None:
         raise TrainingError(f"run.dir: cannot make {run_dir} ({error.strerror}); choose another run.dir") from error
     check_report(report)
     with Display() as display:
-        if not rank_zero_only.rank:
+        if is_first_process():
             display.say(f"run folder: {run_dir}")
         try:
             result = train(config, run_dir, display)
         finally:
             with contextlib.suppress(OSError):
                 run_dir.rmdir()  # nothing is left behind where nothing came of it
-        if rank_zero_only.rank:  # the first of several processes tells
+        if not is_first_process():
             return result.bits_per_sample
         write_report(
             report,

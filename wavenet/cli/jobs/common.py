@@ -1,0 +1,69 @@
+"""What several commands do once a checkpoint is loaded: find its recordings, parts of them, and what they are told."""
+
+from typing import Any
+
+import torch
+
+from wavenet.annotations import Annotations, misfits
+from wavenet.checkpoint import DATA, Checkpoint
+from wavenet.cli.app import overridden
+from wavenet.cli.display import Display
+from wavenet.config import DataConfig, ModelConfig
+from wavenet.dataset import Span, Split
+from wavenet.errors import AudioError, ConfigError
+from wavenet.preparation import Prepared
+
+
+def as_trained(data: DataConfig, loaded: Checkpoint) -> None:
+    """Read recordings at the model's own rate, and divide them as in its training unless told otherwise.
+
+    Raises ConfigError where another rate is asked for.
+    """
+    asked = overridden()
+    if "data.sample_rate" in asked and data.sample_rate != loaded.sample_rate:
+        raise ConfigError(
+            f"data.sample_rate is {data.sample_rate}, but {loaded.path} was trained at {loaded.sample_rate} Hz, "
+            "and that decides: leave data.sample_rate out"
+        )
+    data.sample_rate = loaded.sample_rate
+    for name in DATA:
+        if name in loaded.data and f"data.{name}" not in asked:
+            setattr(data, name, loaded.data[name])
+    if "data.labels" in asked:
+        raise ConfigError("data.labels: the model knows its labels: leave it out; use_labels=false tells it none")
+
+
+def annotate(prepared: Prepared, model: ModelConfig, use_labels: bool, display: Display) -> Annotations | None:
+    """What a model is told of a folder's recordings, None where nothing conditions it; what does not fit is said.
+
+    Raises ConfigError where the folder has not the model's labels.
+    """
+    labels = model.labels if use_labels else {}
+    try:
+        for line in misfits(prepared, labels):
+            display.say(line)
+    except ConfigError as error:
+        raise ConfigError(f"{error}. Or use_labels=false, to tell the model none") from error
+    return Annotations(prepared, model, display.preparing, use_labels) if model.conditioned else None
+
+
+def spans_of(prepared: Prepared, sides: Split, part: str) -> list[Span]:
+    """The recordings of a part of the folder, one of SPLITS. Raises AudioError where there are none."""
+    spans: list[Span] = getattr(sides, part)
+    if not spans:
+        raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part")
+    return spans
+
+
+def choose_labels(chosen: dict[str, Any], known: dict[str, list[str]]) -> torch.Tensor:
+    """(values,) with 1 for each that is chosen. Raises ConfigError for one that the model does not know."""
+    for label, values in chosen.items():
+        if label not in known:
+            there = f"it knows label.{', label.'.join(known)}" if known else "it was trained without labels"
+            raise ConfigError(f"label.{label} is not a label of this model; {there}")
+        for value in values if isinstance(values, list) else [values]:
+            if str(value) not in known[label]:
+                raise ConfigError(f"label.{label} is {str(value)!r}, but it must be one of {', '.join(known[label])}")
+    asked = {label: values if isinstance(values, list) else [values] for label, values in chosen.items()}
+    told = [value in map(str, asked.get(label, [])) for label, values in known.items() for value in values]
+    return torch.tensor(told, dtype=torch.float32)
