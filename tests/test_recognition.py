@@ -337,7 +337,7 @@ def test_settings_that_contradict_each_other(schema, values, said):
 def test_it_learns_to_tell_tones_apart(settings, tmp_path):
     reporter = Stop()
     optim = OptimConfig(warmup_steps=5, ema_decay=0.9)
-    result = train(settings(steps=80, optim=optim), tmp_path / "run", reporter)
+    result = train(settings(steps=160, optim=optim), tmp_path / "run", reporter)
     (last,) = [line for line in reporter.lines if "of frames recognised" in line]
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     (accuracy,) = [row["valid/frame_accuracy"] for row in logged if "valid/frame_accuracy" in row]
@@ -395,7 +395,7 @@ def test_checkpoints_without_recognition_load_as_ever(small, tmp_path):
 
 
 def test_the_command(call, settings, folder, tmp_path):
-    train(settings(steps=80, optim=OptimConfig(warmup_steps=5, ema_decay=0.9)), tmp_path / "run")
+    train(settings(steps=160, optim=OptimConfig(warmup_steps=5, ema_decay=0.9)), tmp_path / "run")
     given = ["checkpoint=run", "threads=1", "device=cpu", "report=r.json"]
     status, out, err = call("recognise", *given, f"data.dir={folder}", "split=valid", "output=made/valid.csv")
     assert (status, err) == (0, "")
