@@ -1,10 +1,13 @@
 """Training: resuming equals never stopping, bad luck is told in one line, and the network learns."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -279,3 +282,27 @@ def test_everything_held_out_is_one_line(settings, tmp_path, folder):
     config.data.dir = str(one)
     with pytest.raises(AudioError, match="held out"):
         train(config, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals to groups of processes are POSIX")
+def test_two_processes_share_a_run_and_stop_together(folder, tmp_path):
+    settings = [f"data.dir={folder}", f"data.sample_rate={RATE}", f"data.cache_dir={tmp_path}/cache", "model=tiny"]
+    settings += ["crop=512", "steps=100000", "sample_every=0", "log_every=1", "devices=2", "device=cpu", "threads=1"]
+    command = [sys.executable, "-m", "wavenet.cli.train", *settings]  # each process would name its own folder
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not any(path.stat().st_size > 500 for path in tmp_path.glob("runs/*/metrics.jsonl")):
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        os.killpg(running.pid, signal.SIGINT)
+        said, _ = running.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    assert running.returncode == 130
+    assert said.count("run folder: ") == said.count("stopped at step ") == 1
+    (run,) = (tmp_path / "runs").iterdir()
+    assert checkpoint.load_state(run)["step"] == checkpoint.load(run).step > 0
