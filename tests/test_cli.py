@@ -449,3 +449,30 @@ def test_any_folder_name_gets_through(call, folder, tmp_path, monkeypatch, name)
     status, _, err = call("generate", f"checkpoint=runs {name}", "seconds=0.01", f"output={name}.wav")
     assert (status, err) == (0, "")
     assert Path(f"{name}.wav").is_file()
+
+
+def test_nothing_of_another_kind_is_overwritten(call, folder):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    Path("notes.md").write_text("my notes")
+    for command in (["export", "output=notes.md"], ["generate", "seconds=0.01", "report=notes.md"]):
+        status, _, err = call(*command[:1], "checkpoint=run", *command[1:])
+        assert status == 1
+        assert " notes.md is there already and is no " in err
+    assert Path("notes.md").read_text() == "my notes"
+    for _ in range(2):  # what is of the kind is
+        assert call("export", "checkpoint=run", "output=x.wavenet", "report=r.json")[0] == 0
+
+
+def test_a_run_does_not_live_among_the_recordings(call, folder):
+    status, _, err = call("train", f"data.dir={folder}", f"run.dir={folder}", *QUICK)
+    assert status == 1
+    assert err == f"error: run.dir: {folder} is the folder of recordings itself; choose another run.dir\n"
+    assert not (folder / "checkpoints").exists()
+
+
+def test_other_recordings_than_before_are_told(call, folder, tmp_path):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    shutil.copytree(folder, tmp_path / "others")
+    status, out, err = call("train", "resume=run", f"data.dir={tmp_path}/others", "steps=4")
+    assert (status, err) == (0, "")
+    assert f"warning: run was trained on {folder}, and goes on with another folder" in out

@@ -20,7 +20,7 @@ QUICK = {
 SHORTER = {
     "minutes=15": "steps=3",
     "seconds=10": "seconds=0.1",
-    "steps=5000": "steps=4",
+    "minutes=5": "steps=4",
     "resynthesise=20": "resynthesise=2",
 }
 

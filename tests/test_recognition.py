@@ -438,7 +438,9 @@ def test_the_command(call, settings, folder, tmp_path):
     [
         (["data.frames=none.csv"], "data.frames: "),
         (["split=tests"], "split is 'tests', but it must be one of all, train, valid, test"),
-        (["output=file/x.csv"], "output: cannot write file/x.csv"),
+        (["output=file/x.csv"], "output: file is a file, not a folder; choose another output"),
+        (["output=."], "output: . is a folder; name a file"),
+        (["output=recordings/phones.csv"], "output: recordings/phones.csv tells what is said there, and would be"),
         (["data.trim_silence_db=40"], "data.trim_silence_db is 40.0, but it must be left out"),
     ],
 )
@@ -446,6 +448,7 @@ def test_the_command_names_what_is_wrong(call, small, folder, tmp_path, argument
     small.recognition = HEAD
     checkpoint.save(tmp_path / "x.safetensors", WaveNet(small), RATE, 1, None)
     (tmp_path / "file").write_text("")
+    (tmp_path / "recordings").symlink_to(folder)
     status, _, err = call("recognise", "checkpoint=x.safetensors", f"data.dir={folder}", *arguments)
     assert status == 1
     assert err.startswith(f"error: {said}")

@@ -196,7 +196,7 @@ def test_a_prime_reaches_a_context_stack(call, folder):
     [
         (["label.speaker=jun"], "label.speaker is 'jun', but it must be one of carlo, june"),
         (["label.speakr=june"], "label.speakr is not a label of this model; it knows label.speaker"),
-        (["features=a.wav"], "was trained without: see model.features.kinds"),
+        (["features=a.wav"], "was trained without: leave it out"),
         (["guidance=-1"], "guidance is -1.0, but it must be at least 0"),
         (["guidance=2"], "guidance is 2, but no label is chosen: give label.speaker=..."),
     ],

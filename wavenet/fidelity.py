@@ -4,6 +4,7 @@ Every measure takes sounds (n,) of one length and rate. PESQ and STOI come from 
 without them they are left out.
 """
 
+import importlib.util
 import math
 
 import numpy as np
@@ -90,6 +91,11 @@ def _pitch(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
         piece = padded[first * config.hop : (last - 1) * config.hop + window]
         pieces.append(features.pitch(piece, config, sample_rate))
     return torch.cat(pieces)
+
+
+def missing() -> list[str]:
+    """The packages of PESQ and STOI that are not installed."""
+    return [name for name in ("pesq", "pystoi") if importlib.util.find_spec(name) is None]
 
 
 def _pesq(recording: Tensor, made: Tensor, sample_rate: int) -> float | None:

@@ -145,7 +145,8 @@ def _find_files(folder: Path) -> tuple[list[Path], list[Skipped], dict[str, int]
     files, lost, kinds, entered = [], [], [], set()
 
     def skip(path: str | Path, reason: str) -> None:
-        lost.append(Skipped(Path(path).relative_to(folder).as_posix(), reason))
+        name = Path(path).relative_to(folder).as_posix()
+        lost.append(Skipped("the folder itself" if name == "." else name, reason))
 
     def cannot_open(error: OSError) -> None:
         skip(error.filename, f"it cannot be opened ({error.strerror})")
@@ -154,7 +155,12 @@ def _find_files(folder: Path) -> tuple[list[Path], list[Skipped], dict[str, int]
         status = os.stat(place)
         inside = (status.st_dev, status.st_ino) in entered
         entered.add((status.st_dev, status.st_ino))
-        if not inside and os.path.isdir(f"{place}/checkpoints") and os.path.isfile(f"{place}/metrics.jsonl"):
+        if (
+            not inside
+            and Path(place) != folder
+            and os.path.isdir(f"{place}/checkpoints")
+            and os.path.isfile(f"{place}/metrics.jsonl")
+        ):
             inside = True
             skip(place, "it is the folder of a training run")
         if inside:

@@ -84,6 +84,8 @@ def setting(name: str, path: Path) -> str:
 def check_report(path: str | None) -> None:
     """Find out before the long part that a report can be written. Raises ConfigError where it cannot."""
     there = Path(path or "").expanduser()
+    if path and there.is_file() and there.stat().st_size and there.read_bytes()[:1] != b"{":
+        raise ConfigError(f"report: {path} is there already and is no report; choose another place")
     if path and not (there.is_file() and os.access(there.parent, os.W_OK)):  # an earlier report stays until the new one
         write_report(path, {})
         there.unlink()

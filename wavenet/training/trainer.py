@@ -112,15 +112,17 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     run_dir = fabric.broadcast(run_dir)
     if not fabric.is_global_zero:
         return _train(config, fabric, run_dir, Reporter())
-    with _claimed(run_dir, config.resume):
+    with _claimed(run_dir, config.resume, config.data.dir):
         return _train(config, fabric, run_dir, reporter or Reporter())
 
 
 @contextlib.contextmanager
-def _claimed(run_dir: Path, resume: str | None) -> Iterator[None]:
-    """Within, the folder is this run's alone. Raises ConfigError where it is another's."""
+def _claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator[None]:
+    """Within, the folder is this run's alone. Raises ConfigError where it is another's, or the recordings'."""
     checkpoints = run_dir / "checkpoints"
     state = None if resume is None else checkpoint.find_state(Path(resume).expanduser())
+    if data_dir is not None and Path(data_dir).expanduser().resolve() == run_dir.resolve():
+        raise ConfigError(f"run.dir: {run_dir} is the folder of recordings itself; choose another run.dir")
     if state is None or state.parent.resolve() != checkpoints.resolve():
         try:
             if (run_dir / "metrics.jsonl").exists():
@@ -231,12 +233,14 @@ class Trainer:
         self._announce()
         baselines = self._measure_baselines()
         self._open_log()
-        recent = None
+        recent = 0.0
         while self.step < self.steps and not self._stopped():
             began = time.perf_counter()
             bits, norm, samples = self.train_step()
             self._count(samples, time.perf_counter() - began)
-            recent = bits if recent is None else 0.95 * recent + 0.05 * bits
+            recent += (bits - recent) * max(
+                0.05, 1 / self.steps_here
+            )  # what is shown: the mean of the last twenty or so
             rate = self.samples / max(self.seconds, 1e-9)
             left = (self.steps - self.step) * self.seconds / max(self.steps_here, 1)
             self.reporter.step(self.step, self.steps, recent, rate, left)
@@ -503,6 +507,9 @@ class Trainer:
         checkpoint.save(path, self.averaged, data.sample_rate, self.step, self.valid_bits, data)
 
     def _restore(self, state: dict[str, Any]) -> None:
+        folder = state["config"]["data"]["dir"]
+        if folder != self.config.data.dir:
+            self.reporter.say(f"warning: {self.config.resume} was trained on {folder}, and goes on with another folder")
         theirs, ours = state["config"]["model"], dataclasses.asdict(self.config.model)
         theirs = dataclasses.asdict(ModelConfig.from_dict(theirs))  # older ones lack what came later
         for name, value in theirs.items():
@@ -572,7 +579,7 @@ class Trainer:
             f"{self.fabric.device}, {self.config.precision}"
         )
         warmup = self.config.optim.warmup_steps
-        if self.config.minutes is None and self.steps < warmup:
+        if self.config.minutes is None and self.steps < warmup and not self.step:
             self.reporter.say(
                 f"warning: the learning rate rises for optim.warmup_steps={warmup} steps, but the run has only "
                 f"{self.steps}: it learns little; lower optim.warmup_steps or give more steps"

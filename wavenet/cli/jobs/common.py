@@ -1,5 +1,7 @@
 """What several commands do once a checkpoint is loaded: find its recordings, parts of them, and what they are told."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,7 +53,8 @@ def spans_of(prepared: Prepared, sides: Split, part: str) -> list[Span]:
     """The recordings of a part of the folder, one of SPLITS. Raises AudioError where there are none."""
     spans: list[Span] = getattr(sides, part)
     if not spans:
-        raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part")
+        hint = "; the split column of its metadata.csv names those" if part == "test" else ""
+        raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part{hint}")
     return spans
 
 
@@ -63,7 +66,18 @@ def choose_labels(chosen: dict[str, Any], known: dict[str, list[str]]) -> torch.
             raise ConfigError(f"label.{label} is not a label of this model; {there}")
         for value in values if isinstance(values, list) else [values]:
             if str(value) not in known[label]:
-                raise ConfigError(f"label.{label} is {str(value)!r}, but it must be one of {', '.join(known[label])}")
+                raise ConfigError(
+                    f"label.{label} is {str(value)!r}, but it must be one of {', '.join(known[label])}, or some, [a,b]"
+                )
     asked = {label: values if isinstance(values, list) else [values] for label, values in chosen.items()}
     told = [value in map(str, asked.get(label, [])) for label, values in known.items() for value in values]
     return torch.tensor(told, dtype=torch.float32)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError where this folder cannot be made or written to."""
+    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    if not there.is_dir():
+        raise ConfigError(f"output: {there} is a file, not a folder; choose another output")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"output: the folder {there} cannot be written to; choose another output")

@@ -24,7 +24,9 @@ def job(config: EvaluateConfig) -> float:
         torch.set_num_threads(config.threads)
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     if config.resynthesise and not loaded.model.config.features.kinds:
-        raise ConfigError(f"resynthesise: {loaded.path} was trained without features, see model.features.kinds")
+        raise ConfigError(
+            f"resynthesise: {loaded.path} was trained without features: leave it out, or train with experiment=vocoder"
+        )
     if config.data.trim_silence_db is not None and "file" in loaded.model.config.features.kinds:
         raise ConfigError("data.trim_silence_db: cutting would shift the frames beside the recordings: leave it out")
     if config.engine == "auto" and config.precision == "int8":
@@ -115,4 +117,6 @@ def _resynthesise(
         means[name] = sum(values) / len(values) if values else None
         table.add_row(fidelity.words(name), "not measured" if means[name] is None else f"{means[name]:.3f}")
     display.console.print(table)
+    if fidelity.missing():
+        display.say(f"for pesq and stoi: pip install {' '.join(fidelity.missing())}")
     return means

@@ -10,7 +10,7 @@ from wavenet.cli.jobs.common import choose_labels
 from wavenet.conditioning import Companion
 from wavenet.config import ExportConfig
 from wavenet.errors import CheckpointError, ConfigError
-from wavenet.export import fixed
+from wavenet.export import fixed, is_exported
 from wavenet.files import atomic
 from wavenet.generation import CompiledEngine, exported
 from wavenet.model import WaveNet
@@ -21,6 +21,8 @@ def job(config: ExportConfig) -> None:
     if output.suffix.lower() in {*audio.EXTENSIONS, *audio.UNREAD, ".safetensors", ".state"}:
         better = output.with_suffix(".wavenet")
         raise ConfigError(f"output is {output}, but an exported network is no {output.suffix} file: call it {better}")
+    if output.is_dir() or (output.exists() and not is_exported(output)):
+        raise ConfigError(f"output: {output} is there already and is no exported network; choose another output")
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     check_report(config.report)
     packed = exported(_settled(config, loaded), loaded.sample_rate, config.precision)
@@ -32,8 +34,10 @@ def job(config: ExportConfig) -> None:
         raise CheckpointError(f"cannot write {output} ({error.strerror}); choose another output") from error
     with Display() as display:
         display.say(f"wrote {output}: {len(packed) / 1e6:.2f} MB, {engine.precision}, {engine.sample_rate} Hz")
-        play = f"wavenet-generate {setting('checkpoint', output)}, or wavenet-play {shlex.quote(str(output))} sound.wav"
-        display.say(f"play it: {play}")
+        display.say(f"play it: wavenet-generate {setting('checkpoint', output)}")
+        display.say(
+            f"without Python, once it is built (see the README): wavenet-play {shlex.quote(str(output))} sound.wav"
+        )
     write_report(config.report, {"file": str(output), "bytes": len(packed), "precision": engine.precision})
 
 
@@ -44,5 +48,6 @@ def _settled(config: ExportConfig, loaded: Checkpoint) -> WaveNet:
     if model.conditioning is None:
         return model
     if not model.conditioning.constant:
-        raise ConfigError(f"{loaded.path} follows features or its own past, which an exported file cannot hold yet")
+        what = "features" if known.features.kinds else "context stacks"
+        raise ConfigError(f"{loaded.path} has {what}, which an exported file cannot hold: use wavenet-generate")
     return fixed(model, model.conditioning(Companion(labels), 0, 1)[0])

@@ -13,7 +13,7 @@ import torch
 from wavenet import annotations, audio, checkpoint, features, fidelity, native
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.jobs.common import choose_labels
+from wavenet.cli.jobs.common import check_folder, choose_labels
 from wavenet.conditioning import Companion
 from wavenet.config import FeatureConfig, GenerateConfig
 from wavenet.distributions import Sampling
@@ -139,7 +139,7 @@ def steer(config: GenerateConfig, loaded: Checkpoint) -> tuple[Conditions | None
     conditioning, known = loaded.model.conditioning, loaded.model.config
     labels = choose_labels(config.label, known.labels)
     if config.guidance != 1 and not known.labels:
-        raise ConfigError(f"guidance follows labels, and {loaded.path} was trained without: see data.labels")
+        raise ConfigError(f"guidance follows labels, and {loaded.path} was trained without any: leave it out")
     if config.guidance != 1 and not config.label:
         label = next(iter(known.labels))
         raise ConfigError(f"guidance is {config.guidance:g}, but no label is chosen: give label.{label}=...")
@@ -148,7 +148,7 @@ def steer(config: GenerateConfig, loaded: Checkpoint) -> tuple[Conditions | None
     frames, length = None, None
     if config.features is not None:
         if not known.features.kinds:
-            raise ConfigError(f"features is given, but {loaded.path} was trained without: see model.features.kinds")
+            raise ConfigError(f"features is given, but {loaded.path} was trained without: leave it out")
         if config.prime is not None:
             raise ConfigError("prime and features cannot be combined: the features begin where the sound begins")
         encoding = loaded.model.distribution.encoding
@@ -212,15 +212,6 @@ def new_files(folder: Path, seeds: list[int]) -> Iterator[list[Path]]:
             with contextlib.suppress(OSError):
                 if not path.stat().st_size:
                     path.unlink()
-
-
-def check_folder(folder: Path) -> None:
-    """Raise ConfigError where this folder cannot be made or written to."""
-    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
-    if not there.is_dir():
-        raise ConfigError(f"output: {there} is a file, not a folder; choose another output")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"output: the folder {there} cannot be written to; choose another output")
 
 
 def read_prime(path: str | None, sample_rate: int, heard: int, encoding: Encoding) -> torch.Tensor | None:

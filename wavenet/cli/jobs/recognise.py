@@ -10,7 +10,7 @@ from rich.table import Table
 from wavenet import alignments, audio, checkpoint, evaluation, recognition
 from wavenet.alignments import Alignments
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.jobs.common import annotate, as_trained, spans_of
+from wavenet.cli.jobs.common import annotate, as_trained, check_folder, spans_of
 from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.dataset import Span, split
 from wavenet.errors import CheckpointError, ConfigError
@@ -26,9 +26,14 @@ def job(config: RecogniseConfig) -> float | None:
     device, known = find_device(config.device), loaded.model.config.recognition
     model = loaded.model.to(device)
     if model.recognition is None:
-        raise CheckpointError(f"{loaded.path} recognises nothing: it was trained without data.frames")
+        raise CheckpointError(
+            f"{loaded.path} recognises nothing: it was trained without data.frames, as experiment=phones has it"
+        )
     check_report(config.report)
     output = Path(config.output).expanduser()
+    check_folder(output.parent)
+    if output.is_dir():
+        raise ConfigError(f"output: {output} is a folder; name a file")
     as_trained(config.data, loaded)
     counts, pairs, frames = [], [], 0
     with Display() as display:
@@ -37,6 +42,12 @@ def job(config: RecogniseConfig) -> float | None:
             display.say(line)
         spans = spans_of(prepared, split(prepared, config.data), config.split)
         reference = find_reference(prepared, config.data.frames, known)
+        if (
+            reference is not None
+            and output.exists()
+            and output.samefile(prepared.folder / (config.data.frames or alignments.NAME))
+        ):
+            raise ConfigError(f"output: {output} tells what is said there, and would be lost; choose another output")
         told = annotate(prepared, model.config, config.use_labels, display)
         try:
             with (

@@ -14,6 +14,7 @@ from wavenet.cli.app import overridden
 from wavenet.cli.display import Display, check_report, setting, write_report
 from wavenet.config import TrainConfig
 from wavenet.errors import ConfigError, TrainingError
+from wavenet.preparation import counted
 from wavenet.training import train
 from wavenet.training.machine import is_first_process
 
@@ -33,7 +34,8 @@ def job(config: TrainConfig) -> float | None:
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError(f"run.dir: cannot make {run_dir} ({error.strerror}); choose another run.dir") from error
+        reason = "it is a file" if run_dir.is_file() else error.strerror
+        raise TrainingError(f"run.dir: cannot make {run_dir} ({reason}); choose another run.dir") from error
     check_report(report)
     with Display() as display:
         if is_first_process():
@@ -60,10 +62,14 @@ def job(config: TrainConfig) -> float | None:
         if result.stopped_by is not None:
             display.say(f"stopped at step {result.steps}; continue with: wavenet-train {setting('resume', run_dir)}")
             sys.exit(128 + result.stopped_by)
-        display.say(f"done: {result.steps} steps at {result.samples_per_second:,.0f} samples/s")
+        display.say(f"done: {counted(result.steps, 'step')} at {result.samples_per_second:,.0f} samples/s")
         if result.best_step not in (0, result.steps):
             display.say(f"the best of them, kept to be used, is step {result.best_step}")
-        display.say(f"hear it: wavenet-generate {setting('checkpoint', run_dir)}")
+        told = " features=recording.wav" if config.model.features.kinds else ""
+        told += f" label.{config.data.labels[0]}=..." if config.data.labels else ""
+        display.say(f"hear it: wavenet-generate {setting('checkpoint', run_dir)}{told}")
+        if config.data.frames is not None:
+            display.say(f"let it recognise: wavenet-recognise {setting('checkpoint', run_dir)} data.dir=...")
     return result.bits_per_sample
 
 
