@@ -153,17 +153,12 @@ def _find_files(folder: Path) -> tuple[list[Path], list[Skipped], dict[str, int]
 
     for place, folders, names in os.walk(folder, onerror=cannot_open, followlinks=True):
         status = os.stat(place)
-        inside = (status.st_dev, status.st_ino) in entered
+        passed_over = (status.st_dev, status.st_ino) in entered
         entered.add((status.st_dev, status.st_ino))
-        if (
-            not inside
-            and Path(place) != folder
-            and os.path.isdir(f"{place}/checkpoints")
-            and os.path.isfile(f"{place}/metrics.jsonl")
-        ):
-            inside = True
+        if Path(place) != folder and os.path.isdir(f"{place}/checkpoints") and os.path.isfile(f"{place}/metrics.jsonl"):
+            passed_over = True
             skip(place, "it is the folder of a training run")
-        if inside:
+        if passed_over:
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))

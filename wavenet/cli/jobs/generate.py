@@ -206,6 +206,9 @@ def new_files(folder: Path, seeds: list[int]) -> Iterator[list[Path]]:
                 except FileExistsError:
                     path, number = folder / f"seed_{seed}_{number}.wav", number + 1
             paths.append(path)
+    except OSError as error:
+        raise ConfigError(f"output: cannot write to {folder} ({error.strerror}); choose another output") from error
+    try:
         yield paths
     finally:
         for path in paths:
