@@ -133,14 +133,14 @@ def training(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str,
     """Forward, backward and optimizer step of `base` on windows of 8192 scored samples, as the recipe's."""
     keep_memory()
     model = WaveNet(ModelConfig())
-    optimizers = make_optimizers(model, OptimConfig())
+    optimizers = {kind: make_optimizers(model, OptimConfig(), kind) for kind in (torch.float32, torch.bfloat16)}
     codes = torch.randint(0, 256, (1, CROP + model.receptive_field))
 
     def ours(precision: torch.dtype) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
             logits = model(codes[:, :-1])
         (Softmax().loss(logits, codes[:, model.receptive_field :]) / CROP).backward()
-        for optimizer in optimizers:
+        for optimizer in optimizers[precision]:
             optimizer.step()
             optimizer.zero_grad()
 

@@ -64,14 +64,16 @@ def test_matrices_that_lie_side_by_side_are_each_their_own():
     torch.testing.assert_close(joined.detach(), torch.cat([p.detach() for p in apart], dim=1))
 
 
-def test_every_layer_has_its_own_skip_matrix_to_muon(small):
+@pytest.mark.parametrize("mixtures", [0, 3])
+def test_every_layer_has_its_own_skip_matrix_to_muon_under_a_softmax(small, mixtures):
+    small.mixtures = mixtures
     model = WaveNet(small)
     with torch.no_grad():
         model.skip.weight.zero_()
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     make_optimizers(model, OptimConfig(lr=1.0), torch.float32)[0].step()
-    for part in model.skip.weight.detach().chunk(len(model.blocks), dim=1):
+    for part in model.skip.weight.detach().chunk(1 if mixtures else len(model.blocks), dim=1):
         values = torch.linalg.svdvals(part) / max(1, part.shape[0] / part.shape[1]) ** 0.5
         assert values.min() > 0.4
         assert values.max() < 1.3

@@ -40,8 +40,12 @@ def make_optimizers(
         matrices = {name: p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(INSIDE)}
         taken = set(map(id, matrices.values()))
         groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
-        # the skip sum is one product, and S_1 ... S_L nevertheless matrices of their own
-        skip = {"params": [matrices.pop("skip.weight")], "side_by_side": len(model.blocks)}
+        # The skip sum is one product of S_1 ... S_L side by side. Orthogonal each by itself they learn faster under a
+        # softmax (by 0.04 bits on 1500 steps of speech), and slower under a mixture (by 0.07).
+        skip = {
+            "params": [matrices.pop("skip.weight")],
+            "side_by_side": 1 if model.config.mixtures else len(model.blocks),
+        }
         muon = [{"params": list(matrices.values())}, skip]
         optimizers = [Muon(muon, config.lr, config.momentum, config.weight_decay, products)]
     grouped = [{"params": p, "lr": lr, "weight_decay": decay} for lr, decay, p in groups if p]
