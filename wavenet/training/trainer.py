@@ -173,7 +173,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> None:
         self.config, self.fabric, self.run_dir, self.reporter = config, fabric, run_dir, reporter
         self.log: RunLog | None = None
-        self.stopped_by: int | None = None
+        self.signalled: int | None = None  # what this process was sent
+        self.stopped_by: int | None = None  # what any of them was sent, once all know of it
         self.prepared, self.annotations = self._prepare()
         self.sides = split(self.prepared, config.data)
         self._make_model()
@@ -344,8 +345,9 @@ class Trainer:
 
     def _stopped(self) -> bool:
         """Whether a signal has come, to any process."""
+        self.stopped_by = self.signalled
         if self.fabric.world_size > 1:
-            told = torch.tensor(self.stopped_by or 0, device=self.fabric.device)
+            told = torch.tensor(self.signalled or 0, device=self.fabric.device)
             told = self.fabric.all_reduce(told, reduce_op="max")
             self.stopped_by = int(told) or None  # type: ignore[arg-type] (a tensor comes back as one)
         return self.stopped_by is not None
@@ -450,7 +452,7 @@ class Trainer:
             self.log.learned(self.step, "features", plots.upsampled(recording, rows, self.config.data.sample_rate))
 
     def _stop_sampling(self, _: int) -> None:
-        if self.stopped_by is not None:
+        if self.signalled is not None:
             raise KeyboardInterrupt
 
     # ---- stopping, saving, resuming
@@ -460,9 +462,9 @@ class Trainer:
         """Within, the first Ctrl-C or SIGTERM lets the step finish and saves; a second one ends at once."""
 
         def stop(number: int, _: Any) -> None:
-            if self.stopped_by is not None:
+            if self.signalled is not None:
                 raise KeyboardInterrupt
-            self.stopped_by = number
+            self.signalled = number
             self.reporter.say("stopping after this step; once more to stop at once, without saving")
 
         try:
