@@ -12,7 +12,7 @@ RATE = 16000
 
 def tone(hertz: float, seconds: float = 1.0, amplitude: float = 0.3) -> torch.Tensor:
     t = torch.arange(int(RATE * seconds)) / RATE
-    return amplitude * sum(torch.sin(2 * math.pi * hertz * k * t) / k for k in range(1, 6))  # type: ignore[return-value]
+    return amplitude * sum(torch.sin(2 * math.pi * hertz * k * t) / k for k in range(1, 6))  # type: ignore[return-value] (no int)
 
 
 def test_a_sound_is_no_distance_from_itself():

@@ -239,9 +239,8 @@ class Trainer:
             began = time.perf_counter()
             bits, norm, samples = self.train_step()
             self._count(samples, time.perf_counter() - began)
-            recent += (bits - recent) * max(
-                0.05, 1 / self.steps_here
-            )  # what is shown: the mean of the last twenty or so
+            share = max(0.05, 1 / self.steps_here)  # a mean of the last twenty or so, from the first step on
+            recent += (bits - recent) * share
             rate = self.samples / max(self.seconds, 1e-9)
             left = (self.steps - self.step) * self.seconds / max(self.steps_here, 1)
             self.reporter.step(self.step, self.steps, recent, rate, left)
@@ -571,6 +570,7 @@ class Trainer:
 
     def _announce(self) -> None:
         rate, field = self.config.data.sample_rate, self.model.receptive_field
+        self.reporter.say(f"run folder: {self.run_dir}")
         for line in [*self.prepared.report(), *annotations.misfits(self.prepared, self.config.model.labels)]:
             self.reporter.say(line)
         minutes = [sum(span.samples for span in side) / rate / 60 for side in (self.sides.train, self.sides.valid)]

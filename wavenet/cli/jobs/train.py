@@ -38,8 +38,6 @@ def job(config: TrainConfig) -> float | None:
         raise TrainingError(f"run.dir: cannot make {run_dir} ({reason}); choose another run.dir") from error
     check_report(report)
     with Display() as display:
-        if is_first_process():
-            display.say(f"run folder: {run_dir}")
         try:
             result = train(config, run_dir, display)
         finally:
