@@ -1,0 +1,96 @@
+"""How gpu_check measures: rows that tell what was measured or why not, and times of a device that runs behind."""
+
+import contextlib
+import gc
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from wavenet.config import ModelConfig
+
+ROOT = Path(__file__).parents[1]
+Row = dict[str, Any]
+
+
+class NotRunError(Exception):
+    """Why something was not measured."""
+
+
+class Check:
+    """What every section needs: the device, how much is asked for, how much time is left, and where rows go."""
+
+    def __init__(self, device: str, quick: bool, seconds: float, emit: Callable[[Row], None]) -> None:
+        self.device, self.quick, self.seconds, self.emit = torch.device(device), quick, seconds, emit
+        self._until = time.monotonic() + seconds
+
+    def row(self, what: str, job: Callable[[], Row], needs: float = 0) -> None:
+        """Emit what `job` measures; in words, why not, where it cannot or less than `needs` seconds are left."""
+        left = self._until - time.monotonic()
+        try:
+            if needs > left and not self.quick:
+                raise NotRunError(
+                    f"{left:.0f} of the section's {self.seconds:.0f} s were left, and {needs:.0f} are needed"
+                )
+            measured = job()
+        except NotRunError as reason:
+            measured = {"not_run": str(reason)}
+        except Exception as error:
+            traceback.print_exc()
+            measured = {"failed": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"}
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.emit({"what": what, **measured})
+
+    def time(self, job: Callable[[], Any], rounds: int = 3) -> float:
+        """Seconds that one call takes: the median of a few rounds of many, after two that do not count."""
+        self._clock(job, 1)
+        count = 1 if self.quick else max(1, round(0.15 / self._clock(job, 1)))
+        return statistics.median(self._clock(job, count) for _ in range(rounds))
+
+    def _clock(self, job: Callable[[], Any], count: int) -> float:
+        self.wait()
+        began = time.perf_counter()
+        for _ in range(count):
+            job()
+        self.wait()
+        return (time.perf_counter() - began) / count
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def model(self, name: str) -> ModelConfig:
+        """A preset of configs/model; for a rehearsal, a small one with its name."""
+        settings = yaml.safe_load((ROOT / "configs" / "model" / f"{name}.yaml").read_text())
+        small = {"stacks": 1, "layers_per_stack": 4, "residual_channels": 16, "gate_channels": 16, "skip_channels": 32}
+        return ModelConfig(**settings | (small if self.quick else {}))
+
+    @contextlib.contextmanager
+    def peak_memory(self) -> Iterator[Row]:
+        """Fills in the most device memory that was in use within; nothing without a device."""
+        found: Row = {}
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        yield found
+        if self.device.type == "cuda":
+            found["peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
+
+
+def tf32(on: bool) -> None:
+    """In matrix products and convolutions, by the interface that torch.compile understands too."""
+    torch.set_float32_matmul_precision("high" if on else "highest")
+    torch.backends.cudnn.allow_tf32 = on
+
+
+def products_per_second(check: Check, kind: torch.dtype) -> float:
+    """Floating-point operations per second of a large matrix product, a multiply-add being two."""
+    size = 256 if check.quick else 8192
+    a, b = (torch.randn(size, size, device=check.device).to(kind) for _ in range(2))
+    return 2 * size**3 / check.time(lambda: a @ b)
