@@ -88,8 +88,9 @@ def tests(check: Check) -> None:
         def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
             if report.passed and report.when != "call":
                 return
-            row: Row = {"what": report.nodeid.partition("::test_")[2], "seconds": report.duration}
+            row: Row = {"what": report.nodeid.partition("::test_")[2], "passed": report.passed, "s": report.duration}
             if report.skipped:
+                del row["passed"]
                 row["not_run"] = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             elif report.failed:
                 crash = getattr(report.longrepr, "reprcrash", None)
