@@ -43,7 +43,9 @@ def main() -> None:
     names = asked.only.split(",")
     if unknown := set(names) - set(SECTIONS):
         parser.error(f"--only: {', '.join(sorted(unknown))}; sections are {', '.join(SECTIONS)}")
-    report: dict[str, Any] = {"device": asked.device, "rehearsal": asked.quick or asked.device == "cpu", "sections": {}}
+    rehearsal = asked.quick or asked.device == "cpu"
+    report: dict[str, Any] = {"began": time.strftime("%Y-%m-%d %H:%M"), "device": asked.device, "rehearsal": rehearsal}
+    report["sections"] = {}
     with tempfile.TemporaryDirectory() as cache:
         for name in names:
             in_a_process(name, asked, report, {**os.environ, "XDG_CACHE_HOME": cache})
@@ -71,10 +73,11 @@ def in_a_process(name: str, asked: argparse.Namespace, report: dict[str, Any], e
         timer.cancel()
         end(process)
     section["seconds"] = time.monotonic() - began
-    section["ended"] = "complete"
+    failed, missing = (sum(kind in row for row in rows) for kind in ("failed", "not_run"))
+    section["ended"] = f"{len(rows) - failed - missing} measured, {failed} failed, {missing} not run"
     if status:
-        how = f"stopped after its {allowed:g} s" if section["seconds"] >= allowed else f"failed with status {status}"
-        section["ended"] = f"{how}: what is not among its rows was not run"
+        how = f"stopped after its {allowed:g} s" if section["seconds"] >= allowed else f"ended with status {status}"
+        section["ended"] += f"; {how}: what is not among its rows was not run"
     asked.output.write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -223,9 +223,9 @@ def training(check: Check) -> None:
     plain = [("float32", None, False), ("bfloat16", None, False), ("bfloat16", None, True)]
     compiled = [("bfloat16", "default", False), ("bfloat16", "default", True), ("bfloat16", "reduce-overhead", False)]
     plan = [("base", *size, *way, 4.0) for size in small + large for way in plain]
-    plan += [("base", 65536, 2, *way, 45.0 if way[1] == "default" else 30.0) for way in compiled]
-    plan += [("large", *size, *way, 6.0) for size in (small + large)[1:3] for way in plain]
-    plan += [("large", 65536, 2, *compiled[1], 70.0)]
+    plan += [("large", *size, *way, 6.0) for size in (small[1], large[0]) for way in plain]
+    plan += [("base", *large[0], *way, needs) for way, needs in zip(compiled, (45.0, 25.0, 25.0), strict=True)]
+    plan += [("large", *large[0], *compiled[1], 50.0)]
     for name, crop, batch, precision, mode, graph, needs in plan:
         if check.quick:
             crop, batch = crop // 32, min(batch, 2)
@@ -333,8 +333,8 @@ SECTIONS: dict[str, tuple[Callable[[Check], None], float]] = {
     "machine": (machine, 40),
     "tests": (tests, 80),
     "equality": (equality, 40),
-    "training": (training, 120),
+    "training": (training, 140),
     "generation": (generation, 75),
     "run": (run, 85),
 }
-"""The seconds that each may take, in all 440."""
+"""The seconds that each may take, in all 460."""
