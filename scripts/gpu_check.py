@@ -26,6 +26,7 @@ import torch
 from gpu_measure import Check
 from gpu_sections import SECTIONS
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -108,14 +109,14 @@ def show(name: str, report: dict[str, Any]) -> None:
         table.add_column(column.replace("_", " "))
     for row in section["rows"]:
         notes = [f"{key.replace('_', ' ')}: {row[key]}" for key in ("failed", "not_run") if key in row]
-        table.add_row(*(words(row.get(column)) for column in columns), "; ".join(notes))
+        table.add_row(*(words(row.get(column)) for column in columns), escape("; ".join(notes)))
     Console(width=170).print(table)
 
 
 def words(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return "" if value is None else str(value)
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return "" if value is None else escape(str(value))
 
 
 if __name__ == "__main__":

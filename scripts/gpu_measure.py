@@ -84,7 +84,7 @@ class Check:
 
 
 def tf32(on: bool) -> None:
-    """In matrix products and convolutions, by the interface that torch.compile understands too."""
+    """In a device's matrix products and convolutions, by the interface that torch.compile understands too."""
     torch.set_float32_matmul_precision("high" if on else "highest")
     torch.backends.cudnn.allow_tf32 = on
 

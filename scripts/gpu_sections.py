@@ -1,7 +1,6 @@
 """The sections of gpu_check: each makes rows, of what was measured or why it was not."""
 
 import copy
-import dataclasses
 import os
 import platform
 import subprocess
@@ -64,6 +63,8 @@ def machine(check: Check) -> None:
         }
 
     def product(kind: torch.dtype, low: bool) -> Row:
+        if low and check.device.type != "cuda":
+            raise NotRunError("a CPU has no TF32")
         tf32(low)
         return {"tflops": products_per_second(check, kind) / 1e12}
 
@@ -160,6 +161,8 @@ def equality(check: Check) -> None:
     reference = step(torch.device("cpu"), "float32", False)
 
     def compare(device: torch.device, precision: str, low: bool) -> Row:
+        if low and device.type != "cuda":
+            raise NotRunError("a CPU has no TF32")
         loss, gradients, update = step(device, precision, low)
         errors = {name: relative(gradients[name], known) for name, known in reference[1].items()}
         worst = max(errors, key=lambda name: errors[name])
@@ -230,7 +233,7 @@ def training(check: Check) -> None:
         if check.quick:
             crop, batch = crop // 32, min(batch, 2)
         words = "eager" if mode is None else f"compiled, {mode}"
-        precise = "TF32" if precision == "float32" else precision
+        precise = "TF32" if precision == "float32" and check.device.type == "cuda" else precision
         what = f"{name}, {batch} x {crop}, {precise}, {words}{', CUDA graph of the step' if graph else ''}"
         how = (name, crop, batch, precision, mode, graph)
         check.row(what, lambda how=how: measure(*how), needs)
@@ -304,13 +307,12 @@ def generation(check: Check) -> None:
 
 def run(check: Check) -> None:
     """wavenet.training.train itself, `base` on data/: bits per sample held out, and the whole loop's speed."""
-    steps = 6 if check.quick else 200
+    steps, crop = (6, 512) if check.quick else (200, 8192)
 
     def trained(device: str, **settings: Any) -> Row:
         keep_memory()
-        config = TrainConfig(model=check.model("base"), device=device, sample_every=0, **{"steps": steps, **settings})
-        if check.quick:
-            config = dataclasses.replace(config, crop=512, validate_seconds=1.0)
+        settings = {"steps": steps, "crop": crop, "sample_every": 0, "device": device, **settings}
+        config = TrainConfig(model=check.model("base"), **settings)
         with tempfile.TemporaryDirectory() as folder, check.peak_memory() as memory:
             began = time.perf_counter()
             result = train(config, Path(folder) / "run")
@@ -321,11 +323,13 @@ def run(check: Check) -> None:
 
     device = check.device.type
     minutes, one = (0.02, 0.01) if check.quick else (0.3, 0.1)
-    check.row(f"{device}, {steps} steps of 1 x 8192, bfloat16", lambda: trained(device, precision="bfloat16"))
-    check.row(f"cpu, {steps} steps of 1 x 8192, auto", lambda: trained("cpu"), needs=35)
-    check.row(f"{device}, {minutes} minutes of 16 x 8192", lambda: trained(device, minutes=minutes, batch_size=16), 40)
+    check.row(f"{device}, {steps} steps of 1 x {crop}, bfloat16", lambda: trained(device, precision="bfloat16"))
+    check.row(f"cpu, {steps} steps of 1 x {crop}, auto", lambda: trained("cpu"), needs=35)
     check.row(
-        f"{device}, {one} minutes of 1 x 8192, float32", lambda: trained(device, minutes=one, precision="float32"), 20
+        f"{device}, {minutes} minutes of 16 x {crop}", lambda: trained(device, minutes=minutes, batch_size=16), 40
+    )
+    check.row(
+        f"{device}, {one} minutes of 1 x {crop}, float32", lambda: trained(device, minutes=one, precision="float32"), 20
     )
 
 
