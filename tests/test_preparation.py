@@ -183,7 +183,7 @@ def test_what_a_killed_run_left_is_not_in_the_way(config, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             prepare(config, interrupt)
     assert len(os.listdir(config.cache_dir)) == 1
@@ -304,7 +304,7 @@ def test_silence_is_cut_where_it_ends(tmp_path_factory, loudness, block):
     if 0.5 not in loudness:
         return
     folder = tmp_path_factory.mktemp("cut")
-    soundfile.write(folder / "a.wav", np.repeat(loudness, 100), 16000)
+    soundfile.write(folder / "a.wav", np.repeat(loudness, 100) * np.tile([1, -1], 50 * len(loudness)), 16000)
     config = DataConfig(dir=str(folder), cache_dir=str(folder / "cache"), min_seconds=0, trim_silence_db=20)
     before, preparation.BLOCK = preparation.BLOCK, block * 37
     try:
