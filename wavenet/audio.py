@@ -22,15 +22,16 @@ from wavenet.levels import Meter, Signal
 
 OPUS = (".opus",) if "OPUS" in soundfile.available_subtypes("OGG") else ()
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", *OPUS, ".mp3", ".aiff", ".aif")
+EXTENSIONS += (".aifc", ".au", ".caf", ".mp2", ".rf64", ".snd", ".w64")
 """What counts as a recording, in any case; what is in the file is told from its contents."""
 UNREAD = {
-    *(".3gp", ".aac", ".ac3", ".aifc", ".amr", ".ape", ".au", ".avi", ".caf", ".m4a", ".m4b", ".mka", ".mkv", ".mov"),
-    *(".mp2", ".mp4", ".mpc", ".opus", ".ra", ".snd", ".w64", ".weba", ".webm", ".wma", ".wv"),
+    *(".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp4", ".mpc"),
+    *(".opus", ".ra", ".weba", ".webm", ".wma", ".wv"),
 } - set(EXTENSIONS)
 """What holds sound too, but has to be converted."""
 
-CHANNELS = ("left", "right")
-"""What `data.channel` can take, in order."""
+CHANNELS = ("left", "right", "mix")
+"""What `data.channel` can be: the first, the second, or their mean."""
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}
 WAV_SAMPLES = (2**32 - 1 - 36) // 2
@@ -76,7 +77,7 @@ def blocks(
     with Recording(path) as file:
         gain = 1.0
         if normalise != "off" or not file.exact:
-            meter = Meter(normalise == "loudness")
+            meter = Meter(normalise == "loudness", whole=not file.exact)
             for rate, pieces in file.streams(Account()):
                 for _ in _mono(path, pieces, rate, channel, 1.0, meter):
                     pass
@@ -215,7 +216,10 @@ def _mono(
         piece = torch.from_numpy(values)
         if gain != 1:
             piece = piece * gain
-        mono = piece.mean(dim=1) if channel == "mix" else piece[:, min(CHANNELS.index(channel), piece.shape[1] - 1)]
+        if channel == "mix" and piece.shape[1] > 1:
+            mono = piece.mean(dim=1)
+        else:
+            mono = piece[:, min(CHANNELS.index(channel), piece.shape[1] - 1)]
         if not meter.add(piece, mono, sample_rate):
             raise UnusableAudioError(path, "it holds NaN or infinite samples")
         yield mono

@@ -10,13 +10,10 @@ import os
 import re
 import secrets
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from wavenet.errors import ConfigError
 
@@ -98,19 +95,17 @@ def sweep(root: Path, unused_days: float = UNUSED_DAYS) -> list[Entry]:
 def building(path: Path) -> Iterator[Path]:
     """Yield a folder that becomes `path` when the block is left, and that vanishes where it is left by an exception.
 
-    SIGTERM and SIGHUP, where nobody else minds them, are such exceptions within. Raises OSError where folders cannot be
-    made.
+    Raises OSError where folders cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with _ended_by_signals():
-            folder.mkdir()
-            with _holding(folder / LOCK):
-                yield folder
-                (folder / LOCK).unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # another run was first: its folder is as good
-                    os.rename(folder, path)
+        folder.mkdir()
+        with _holding(folder / LOCK):
+            yield folder
+            (folder / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another run was first: its folder is as good
+                os.rename(folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -159,22 +154,3 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Within, what would end the process at once ends it as an exception does, so that it cleans up."""
-    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
-    ours = threading.current_thread() is threading.main_thread()
-    taken = [number for number in numbers if ours and number and signal.getsignal(number) == signal.SIG_DFL]
-
-    def end(number: int, _: Any) -> None:
-        raise SystemExit(128 + number)
-
-    try:
-        for number in taken:
-            signal.signal(number, end)
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)

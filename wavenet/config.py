@@ -543,6 +543,25 @@ class RecogniseConfig:
 
 
 @dataclass
+class CacheConfig:
+    """Settings of `wavenet-cache`."""
+
+    cache_dir: str | None = None
+    """Where prepared codes are kept, `data.cache_dir` of training. Left out: $XDG_CACHE_HOME/wavenet or
+    ~/.cache/wavenet."""
+    remove: str | None = None
+    """What is removed: `all`, or a folder of recordings, or of prepared audio, that is listed."""
+    unused_days: float | None = None
+    """Remove what was not used for so many days; with `remove`, only of that."""
+    report: str | None = None
+    """File that the figures are written to as JSON."""
+
+    def __post_init__(self) -> None:
+        if self.unused_days is not None:
+            _check_at_least("unused_days", self.unused_days, 0)
+
+
+@dataclass
 class ExportConfig:
     """Settings of `wavenet-export`."""
 

@@ -136,10 +136,10 @@ class Recording:
     def _pieces(self, part: Part, decoder: Decoder, view: View, account: Account) -> Iterator[np.ndarray]:
         rate, promised = decoder.samplerate, decoder.frames if decoder.frames < UNKNOWN_FRAMES else 0
         told = part.length_told and promised > 0
-        frames = max(BLOCK_VALUES // decoder.channels, 1)
+        most = max(BLOCK_VALUES // decoder.channels, 1)
         done, position, attempts, lost = 0, 0, 0, False
         try:
-            while True:
+            while (frames := min(most, promised - position if promised else most)) > 0:
                 piece, damaged = decoder.more(frames)
                 self._check(view)
                 position += len(piece)

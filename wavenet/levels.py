@@ -89,11 +89,11 @@ class Signal:
 class Meter:
     """Measures a signal that comes in pieces."""
 
-    def __init__(self, loudness: bool = False) -> None:
+    def __init__(self, loudness: bool = False, whole: bool = False) -> None:
         self.samples, self.clipped = 0, 0
         self.low, self.high = math.inf, -math.inf
-        self.whole = True
-        """Whether all samples of all channels are whole numbers."""
+        self.whole = whole
+        """Whether all samples of all channels are whole numbers, where that is looked at."""
         self._sum, self._power, self._parts_power, self._channels = 0.0, 0.0, 0.0, 1
         self._loudness, self._rest, self._blocks = loudness, torch.empty(0), []
 

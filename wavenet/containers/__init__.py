@@ -5,12 +5,17 @@ where one stream ends and the next begins, headers that were never finished are 
 what it is handed can be read to its end.
 """
 
-from wavenet.containers import chunks, flac, mpeg, ogg
+from wavenet.containers import chunks, flac, long, mpeg, ogg
 from wavenet.containers.source import Part, Source, View
 
 __all__ = ["Part", "Source", "View", "parts"]
 
-READERS = {b"RIFF": chunks.parts, b"RIFX": chunks.parts, b"FORM": chunks.parts, b"fLaC": flac.parts, b"OggS": ogg.parts}
+READERS = {
+    **dict.fromkeys((b"RIFF", b"RIFX", b"FORM"), chunks.parts),
+    **dict.fromkeys((b"riff", b"RF64", b".snd"), long.parts),
+    b"fLaC": flac.parts,
+    b"OggS": ogg.parts,
+}
 """How a file that begins so is taken apart."""
 
 

@@ -2,17 +2,16 @@
 
 from wavenet.containers.source import Part, Source
 
-BEGINNINGS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
-"""The mark, then the header of the block that always comes first, with its length."""
+MARK = b"fLaC"
+FIRST_BLOCK = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
+"""What always follows the mark: the header of the description of the stream, with its length."""
 
 
 def parts(source: Source, start: int) -> list[Part]:
     """Each stream from its mark to the next one's."""
-    starts = [start]
-    for beginning in BEGINNINGS:
-        found = source.find(beginning, start + 4)
-        while found is not None:
+    starts, found = [start], source.find(MARK, start + 4)
+    while found is not None:
+        if source.at(found + 4, 4) in FIRST_BLOCK:
             starts.append(found)
-            found = source.find(beginning, found + 4)
-    starts.sort()
+        found = source.find(MARK, found + 4)
     return [Part((piece,)) for piece in zip(starts, [*starts[1:], source.size], strict=True)]
