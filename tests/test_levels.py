@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from wavenet import audio, checkpoint
+from wavenet.cli.jobs.generate import Ear
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError, ConfigError
 from wavenet.levels import TARGET_PEAK, TARGET_RMS, Meter, Signal, report
@@ -204,3 +205,19 @@ def test_settings_of_levels_are_checked():
         with pytest.raises(ConfigError, match=rf"data\.{name} is 'loud', but it must be one of"):
             dataclasses.replace(DataConfig(), **{name: "loud"})
     assert DataConfig(normalise="False").normalise == "off"  # what YAML makes of it
+
+
+def test_what_generation_hears_is_read_as_in_training(folder):
+    left, right = 0.004 * tone(440, RATE), 0.004 * tone(300, RATE)
+    soundfile.write(folder / "a.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
+    ear = Ear(RATE, {"channel": "right", "normalise": "peak"})
+    heard = torch.cat(list(ear.blocks("prime", folder / "a.wav"))).numpy()
+    np.testing.assert_allclose(heard, right / right.max() * TARGET_PEAK, atol=1e-4)
+    plain = torch.cat(list(Ear(RATE, {}).blocks("prime", folder / "a.wav"))).numpy()
+    np.testing.assert_allclose(plain, (left + right) / 2, atol=1e-6)
+    assert ear.said == []
+    content = (folder / "a.wav").read_bytes()
+    (folder / "a.wav").write_bytes(content[: len(content) // 2])
+    list(ear.blocks("prime", folder / "a.wav"))
+    (line,) = ear.said
+    assert line.startswith(f"prime: {folder / 'a.wav'} is damaged or cut short, the rest is used: 0.25 of its 0.50 s")
