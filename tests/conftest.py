@@ -12,7 +12,7 @@ from hypothesis import settings
 
 import wavenet
 from wavenet import native
-from wavenet.cli import evaluate, export, generate, recognise, train
+from wavenet.cli import cache, evaluate, export, generate, recognise, train
 from wavenet.config import ModelConfig
 from wavenet.generation import ENGINES
 
@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": evaluate.main,
     "recognise": recognise.main,
     "export": export.main,
+    "cache": cache.main,
 }
 
 

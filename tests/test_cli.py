@@ -105,13 +105,13 @@ def test_a_command_line_that_is_not_understood_is_status_2(call, command, argume
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "recognise", "export"])
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "recognise", "export", "cache"])
 def test_help_tells_every_setting(call, command):
     status, out, _ = call(command, "--help")
     assert status == 0
-    assert out.count("(required)") == (0 if command == "train" else 1)
+    assert out.count("(required)") == (0 if command in ("train", "cache") else 1)
     expected = {"train": "optim.lr (0.", "generate": "top_p (1.0)", "evaluate": "data.dir (none)", "export": "(auto)"}
-    expected["recognise"] = "data.frames (none)"
+    expected |= {"recognise": "data.frames (none)", "cache": "unused_days (none)"}
     assert expected[command] in out
 
 

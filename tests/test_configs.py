@@ -6,7 +6,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from wavenet.cli import app
-from wavenet.config import EvaluateConfig, ExportConfig, GenerateConfig, RecogniseConfig, TrainConfig
+from wavenet.config import CacheConfig, EvaluateConfig, ExportConfig, GenerateConfig, RecogniseConfig, TrainConfig
 from wavenet.model import WaveNet
 from wavenet.training.optimizers import make_optimizers
 
@@ -17,6 +17,7 @@ SCHEMAS = {
     "evaluate": EvaluateConfig,
     "recognise": RecogniseConfig,
     "export": ExportConfig,
+    "cache": CacheConfig,
 }
 RECEPTIVE_FIELDS = {"tiny": 512, "base": 2047, "paper": 3070, "large": 4093}
 """1 + stacks * (2**layers - 1), by hand."""

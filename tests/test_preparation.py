@@ -183,7 +183,7 @@ def test_what_a_killed_run_left_is_not_in_the_way(config, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             prepare(config, interrupt)
     assert len(os.listdir(config.cache_dir)) == 1
@@ -251,7 +251,7 @@ def test_links_are_followed_once_and_runs_passed_over(tmp_path):
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs to be root, to become somebody else")
 def test_what_may_not_be_opened_is_told(tmp_path):
     code = """
-import multiprocessing.dummy, os, sys  # before the modules are out of reach
+import concurrent.futures.thread, os, sys  # before the modules are out of reach
 from wavenet import checkpoint, metadata, preparation
 from wavenet.config import DataConfig
 from wavenet.errors import WaveNetError
@@ -260,8 +260,10 @@ root = Path(sys.argv[1])
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
-data = preparation.prepare(DataConfig(dir=str(root / "sounds"), cache_dir=str(root / "cache")))
-print([(skip.name, skip.reason) for skip in data.skipped])
+for mode in (0o000, 0o000, 0o644):  # given later, permission counts
+    os.chmod(root / "sounds" / "ours.wav", mode)
+    data = preparation.prepare(DataConfig(dir=str(root / "sounds"), cache_dir=str(root / "cache")))
+    print([(skip.name, skip.reason) for skip in data.skipped])
 for call in (
     lambda: preparation.find_folder(DataConfig(dir=str(root / "sounds" / "closed" / "x"))),
     lambda: metadata.read(root / "table"),
@@ -277,6 +279,8 @@ for call in (
     soundfile.write(tmp_path / "sounds" / "a.wav", tone(440, 16000), 16000)
     soundfile.write(tmp_path / "sounds" / "closed" / "b.wav", tone(440, 16000), 16000)
     (tmp_path / "table" / "metadata.csv").write_text("file_name\n")
+    soundfile.write(tmp_path / "sounds" / "ours.wav", tone(550, 16000), 16000)
+    os.chown(tmp_path / "sounds" / "ours.wav", 65534, 65534)
     for path in (tmp_path, *tmp_path.parents):
         path.chmod(path.stat().st_mode | 0o005)
     (tmp_path / "cache").chmod(0o777)
@@ -285,7 +289,10 @@ for call in (
     (tmp_path / "sounds" / "unlisted").chmod(0o001)
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    skipped, *errors = done.stdout.splitlines()
+    *before, skipped = done.stdout.splitlines()[:3]
+    errors = done.stdout.splitlines()[3:]
+    assert all("('ours.wav', 'it cannot be opened (Permission denied)')" in line for line in before)
+    assert "ours.wav" not in skipped
     assert "('closed/b.wav', 'it cannot be opened (Permission denied)')" in skipped
     assert "('unlisted', 'it cannot be opened (Permission denied)')" in skipped
     assert [error.endswith("cannot be opened (Permission denied)") for error in errors[:2]] == [True, True]
@@ -304,7 +311,7 @@ def test_silence_is_cut_where_it_ends(tmp_path_factory, loudness, block):
     if 0.5 not in loudness:
         return
     folder = tmp_path_factory.mktemp("cut")
-    soundfile.write(folder / "a.wav", np.repeat(loudness, 100), 16000)
+    soundfile.write(folder / "a.wav", np.repeat(loudness, 100) * np.tile([1, -1], 50 * len(loudness)), 16000)
     config = DataConfig(dir=str(folder), cache_dir=str(folder / "cache"), min_seconds=0, trim_silence_db=20)
     before, preparation.BLOCK = preparation.BLOCK, block * 37
     try:

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from wavenet import audio, load
-from wavenet.cli.jobs.generate import read_prime
+from wavenet.cli.jobs.generate import Ear, read_prime
 from wavenet.encodings import MULAW
 
 SMALL = [f"model.{name}={value}" for name, value in (
@@ -168,7 +168,7 @@ def test_all_of_a_prime_that_a_context_stack_hears_is_kept(folder):
     long = np.random.default_rng(2).standard_normal(600_000) * 0.1
     soundfile.write(folder / "long.wav", long, 16000)
     for heard in (2000, 67_000):
-        prime = read_prime(str(folder / "long.wav"), 16000, heard, MULAW)
+        prime = read_prime(str(folder / "long.wav"), Ear(16000, {}), heard, MULAW)
         assert prime is not None
         assert heard <= len(prime) < 400_000
         assert torch.equal(prime, MULAW.encode(audio.read(folder / "long.wav", 16000))[-len(prime) :].long())

@@ -1,12 +1,12 @@
 """What is known of a folder's recordings besides their samples: labels, and frames of features kept on disk."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import re
 from pathlib import Path, PurePosixPath
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from wavenet.config import DataConfig, ModelConfig
 from wavenet.encodings import encoding_of
 from wavenet.errors import AudioError, ConfigError
 from wavenet.files import atomic
-from wavenet.preparation import Prepared, Progress, some
+from wavenet.parallel import in_order
+from wavenet.preparation import Prepared, Progress, Recording, some
 
 SEPARATOR = "|"
 """Between several values of one label in one cell."""
@@ -152,18 +153,14 @@ class Annotations:
 
     def _compute_frames(self, path: Path, progress: Progress | None) -> None:
         prepared = self.prepared
-        jobs = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")
-        work = (
-            joblib.delayed(features.frames)(
-                prepared.codes[recording.start : recording.start + recording.samples],
-                self.config.features,
-                prepared.sample_rate,
-                prepared.folder / recording.name,
-            )
-            for recording in prepared.recordings
-        )
-        with atomic(path) as temporary, open(temporary, "wb") as file:
-            for done, frames in enumerate(jobs(work), start=1):
+
+        def frames_of(recording: Recording) -> np.ndarray:
+            codes = prepared.codes[recording.start : recording.start + recording.samples]
+            return features.frames(codes, self.config.features, prepared.sample_rate, prepared.folder / recording.name)
+
+        made = in_order(frames_of, prepared.recordings)
+        with contextlib.closing(made), atomic(path) as temporary, open(temporary, "wb") as file:
+            for done, frames in enumerate(made, start=1):
                 file.write(np.ascontiguousarray(frames).data)
                 if progress:
                     progress(done, len(prepared.recordings))

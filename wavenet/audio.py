@@ -1,7 +1,6 @@
 """Audio files: probe, read (mono, at the rate asked for, block by block), and write as it is made."""
 
 import contextlib
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,38 +15,30 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchaudio.transforms import Resample
 
+from wavenet.decoding import Account, Recording, UnusableAudioError
 from wavenet.errors import AudioError
-from wavenet.files import remedy
+from wavenet.files import remedy, temporary_name
+from wavenet.levels import Meter, Signal
 
 OPUS = (".opus",) if "OPUS" in soundfile.available_subtypes("OGG") else ()
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", *OPUS, ".mp3", ".aiff", ".aif")
+EXTENSIONS += (".aifc", ".au", ".caf", ".mp2", ".rf64", ".snd", ".w64")
 """What counts as a recording, in any case; what is in the file is told from its contents."""
 UNREAD = {
-    *(".3gp", ".aac", ".ac3", ".aifc", ".amr", ".ape", ".au", ".avi", ".caf", ".m4a", ".m4b", ".mka", ".mkv", ".mov"),
-    *(".mp2", ".mp4", ".mpc", ".opus", ".ra", ".snd", ".w64", ".weba", ".webm", ".wma", ".wv"),
+    *(".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp4", ".mpc"),
+    *(".opus", ".ra", ".weba", ".webm", ".wma", ".wv"),
 } - set(EXTENSIONS)
 """What holds sound too, but has to be converted."""
+
+CHANNELS = ("left", "right", "mix")
+"""What `data.channel` can be: the first, the second, or their mean."""
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}
 WAV_SAMPLES = (2**32 - 1 - 36) // 2
 """The most that a WAV file's 32-bit sizes allow, in mono at 16 bits."""
-RATES = range(1000, 768001)
-"""Sample rates, in Hz, that a recording may have; a header that says otherwise is damaged."""
-
-BLOCK_VALUES = 1 << 18
-"""Samples decoded at once, all channels together: 1 MiB of float32."""
-
 MAX_RATIO_TERM = 3000
 """Largest term of the resampling ratio. Its filter bank grows with the terms: the common rates reach 2560 and are
 exact; odd ones, such as 44101 to 16000, are rounded to a ratio nearby, never more than a third of a cent off."""
-
-
-class UnusableAudioError(AudioError):
-    """One recording cannot be used; `reason` says why without naming it."""
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be used: {reason}")
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -66,28 +57,55 @@ class AudioInfo:
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Read a file's header. Raises AudioError where it is missing or not audio."""
-    with _open(path) as file:
-        rate = file.samplerate
+    """Read a file's header, the first of those that were joined in it. Raises AudioError where it is no audio."""
+    with Recording(path) as file:
+        rate = file.sample_rate
         return AudioInfo(
             Path(path), rate, file.channels, file.frames, file.frames / rate, f"{file.format} {file.subtype}"
         )
 
 
-def blocks(path: str | Path, sample_rate: int) -> Iterator[Tensor]:
+def blocks(
+    path: str | Path, sample_rate: int, channel: str = "mix", normalise: str = "off", signal: Signal | None = None
+) -> Iterator[Tensor]:
     """Decode a file piece by piece: float32 mono (samples,) at `sample_rate` Hz, a few MiB of memory at any length.
 
-    Channels are averaged. Raises AudioError where the file cannot be read to its end or holds NaN or infinity.
+    `channel` and `normalise` are those of DataConfig. Where the file is damaged, what can be read is; recordings that
+    were joined in one file follow one another. `signal`, if given, is filled in at the end and tells. Raises AudioError
+    where nothing can be read, or what is read is NaN, infinite, or in a range of which nothing is known.
     """
-    with _open(path) as file:
-        mono = _mono_blocks(path, file)
-        ratio = _ratio(file.samplerate, sample_rate)
-        yield from mono if ratio == 1 else resample_blocks(mono, ratio)
+    with Recording(path) as file:
+        gain = 1.0
+        if normalise != "off" or not file.exact:
+            meter = Meter(normalise == "loudness", whole=not file.exact)
+            for rate, pieces in file.streams(Account()):
+                for _ in _mono(path, pieces, rate, channel, 1.0, meter):
+                    pass
+            told = meter.gain(normalise)
+            if told is None:
+                raise UnusableAudioError(
+                    path,
+                    f"its samples reach {meter.peak:.4g}, where 1 is full scale: save it in that range, or set "
+                    "data.normalise=peak",
+                )
+            gain = told
+        meter, account = Meter(), Account()
+        for rate, pieces in file.streams(account):
+            mono, ratio = _mono(path, pieces, rate, channel, gain, meter), _ratio(rate, sample_rate)
+            yield from mono if ratio == 1 else resample_blocks(mono, ratio)
+        if not meter.samples and (account.missing or account.flaws):
+            raise UnusableAudioError(path, "nothing of it can be read: it is damaged")
+        if signal is not None:
+            signal.gain, signal.channels, signal.streams = gain, account.channels, account.streams
+            signal.seconds, signal.missing, signal.flaws = account.seconds, account.missing, account.flaws
+            signal.peak, signal.swing, signal.offset = meter.peak, meter.swing, meter.offset
+            signal.clipped = meter.clipped / max(meter.samples, 1)
+            signal.cancelled = meter.cancelled if channel == "mix" else 0.0
 
 
-def read(path: str | Path, sample_rate: int) -> Tensor:
+def read(path: str | Path, sample_rate: int, channel: str = "mix", normalise: str = "off") -> Tensor:
     """Decode a whole file: float32 mono (samples,) at `sample_rate` Hz. Raises AudioError as `blocks` does."""
-    return torch.cat([torch.empty(0), *blocks(path, sample_rate)])
+    return torch.cat([torch.empty(0), *blocks(path, sample_rate, channel, normalise)])
 
 
 def resample_blocks(pieces: Iterable[Tensor], ratio: Fraction) -> Iterator[Tensor]:
@@ -133,7 +151,7 @@ class Writer:
             raise AudioError(f"cannot write {self.path}: its name must end in {' or '.join(WRITABLE)}")
         if self.path.is_dir():
             raise AudioError(f"cannot write {self.path}: a folder has that name")
-        self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}{self.path.suffix}")
+        self._temporary = temporary_name(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = soundfile.SoundFile(
@@ -190,36 +208,19 @@ def _name(path: Path) -> Any:
     return os.fsencode(path) if os.name == "posix" else os.fspath(path)
 
 
-def _open(path: str | Path) -> soundfile.SoundFile:
-    path = Path(path)
-    try:
-        with open(path, "rb") as file:  # soundfile's own words for a missing or forbidden file are "System error"
-            if not file.read(1):
-                raise UnusableAudioError(path, "the file is empty")
-        file = soundfile.SoundFile(_name(path))
-    except OSError as error:
-        raise UnusableAudioError(path, f"it cannot be opened ({error.strerror})") from error
-    except (soundfile.SoundFileError, ValueError, TypeError) as error:
-        raise UnusableAudioError(path, "it is damaged or not audio") from error
-    if file.samplerate not in RATES:
-        file.close()
-        raise UnusableAudioError(
-            path, f"its header says {file.samplerate} Hz; {RATES.start} to {RATES.stop - 1} can be read"
-        )
-    return file
-
-
-def _mono_blocks(path: str | Path, file: soundfile.SoundFile) -> Iterator[Tensor]:
-    frames = max(BLOCK_VALUES // file.channels, 1)
-    while True:
-        try:
-            block = file.read(frames, dtype="float32", always_2d=True)
-        except (soundfile.SoundFileError, OSError, ValueError, AssertionError) as error:
-            raise UnusableAudioError(path, "it is damaged part of the way") from error
-        if not len(block):
-            return
-        mono = torch.from_numpy(block).mean(dim=1)
-        if not math.isfinite(float(mono.sum(dtype=torch.float64))):
+def _mono(
+    path: str | Path, pieces: Iterable[np.ndarray], sample_rate: int, channel: str, gain: float, meter: Meter
+) -> Iterator[Tensor]:
+    """(frames, channels) -> (frames,), scaled and measured."""
+    for values in pieces:
+        piece = torch.from_numpy(values)
+        if gain != 1:
+            piece = piece * gain
+        if channel == "mix" and piece.shape[1] > 1:
+            mono = piece.mean(dim=1)
+        else:
+            mono = piece[:, min(CHANNELS.index(channel), piece.shape[1] - 1)]
+        if not meter.add(piece, mono, sample_rate):
             raise UnusableAudioError(path, "it holds NaN or infinite samples")
         yield mono
 

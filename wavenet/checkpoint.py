@@ -35,8 +35,8 @@ MULAW = {"mu": MULAW_LEVELS - 1, "levels": MULAW_LEVELS, "rounding": "half up", 
 """The convention of `wavenet.mulaw`, so that a reader of the file need not guess."""
 
 
-DATA = ("valid_fraction", "min_seconds", "trim_silence_db")
-"""Settings of DataConfig that decide which samples were learned from."""
+DATA = ("valid_fraction", "min_seconds", "trim_silence_db", "channel", "normalise")
+"""Settings of DataConfig that decide which samples were learned from, and how they were read."""
 
 
 @dataclass(frozen=True)

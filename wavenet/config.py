@@ -23,6 +23,8 @@ ENGINE_PRECISIONS = (*PRECISIONS, "int8")
 FEATURES = ("mel", "pitch", "file")
 UPSAMPLINGS = ("transposed", "linear", "repeat")
 SCHEDULES = ("linear", "cosine", "constant")
+CHANNELS = ("mix", "left", "right")
+LEVELS = ("off", "peak", "loudness")
 SPLITS = ("all", "train", "valid", "test")
 
 
@@ -249,6 +251,11 @@ class DataConfig:
     """Recordings shorter than this are left out, and the report says so."""
     trim_silence_db: float | None = None
     """Cut silence at both ends that lies this many dB below the file's peak (40, say). Left out: nothing is cut."""
+    channel: str = "mix"
+    """Of recordings with several channels: `mix` (their mean), `left`, or `right`."""
+    normalise: str = "off"
+    """Scale each recording: `peak` (to -1 dB), `loudness` (the parts of it that are not silent to an RMS level of -23
+    dB, as far as the peak stays below -1 dB), or `off`."""
     cache_dir: str | None = None
     """Where prepared codes are kept. Left out: $XDG_CACHE_HOME/wavenet or ~/.cache/wavenet."""
     workers: int = 0
@@ -265,6 +272,10 @@ class DataConfig:
         _check("data.valid_fraction", self.valid_fraction, 0 <= self.valid_fraction < 1, "0 or more and below 1")
         _check_at_least("data.min_seconds", self.min_seconds, 0)
         _check_at_least("data.workers", self.workers, 0)
+        _check_choice("data.channel", self.channel, CHANNELS)
+        if self.normalise == "False":  # what YAML 1.1 takes `off` for
+            self.normalise = "off"
+        _check_choice("data.normalise", self.normalise, LEVELS)
         if self.trim_silence_db is not None:
             _check_above("data.trim_silence_db", self.trim_silence_db, 0)
             _check(
@@ -529,6 +540,25 @@ class RecogniseConfig:
         _check_at_least("threads", self.threads, 0)
         cut = self.data.trim_silence_db
         _check("data.trim_silence_db", cut, cut is None, "left out: cutting would shift the times")
+
+
+@dataclass
+class CacheConfig:
+    """Settings of `wavenet-cache`."""
+
+    cache_dir: str | None = None
+    """Where prepared codes are kept, `data.cache_dir` of training. Left out: $XDG_CACHE_HOME/wavenet or
+    ~/.cache/wavenet."""
+    remove: str | None = None
+    """What is removed: `all`, or a folder of recordings, or of prepared audio, that is listed."""
+    unused_days: float | None = None
+    """Remove what was not used for so many days; with `remove`, only of that."""
+    report: str | None = None
+    """File that the figures are written to as JSON."""
+
+    def __post_init__(self) -> None:
+        if self.unused_days is not None:
+            _check_at_least("unused_days", self.unused_days, 0)
 
 
 @dataclass

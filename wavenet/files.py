@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,15 @@ def remedy(error: BaseException) -> str:
     return "choose" if getattr(error, "errno", None) in NOT_FULL else "free space or choose"
 
 
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path` that nobody else takes, not even a process of the same number in another container.
+
+    It keeps the extension, which tells libraries what to write, and is never too long for a file system.
+    """
+    suffix = path.suffix if len(path.suffix) <= 16 else ""
+    return path.with_name(f".{path.stem[:32]}.{secrets.token_hex(6)}{suffix}")
+
+
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place, on any failure it is removed.
@@ -24,9 +34,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = temporary_name(path)
     try:
-        temporary.unlink(missing_ok=True)  # of a killed process with this number
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary

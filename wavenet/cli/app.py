@@ -29,7 +29,7 @@ KINDS = {
 """What OmegaConf says of a wrong type, in words."""
 
 
-PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames")
+PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove")
 """Last parts of the settings that are paths."""
 
 

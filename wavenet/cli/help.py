@@ -35,6 +35,12 @@ EXAMPLES = {
   wavenet-recognise checkpoint=runs/phones data.dir=~/recordings split=valid report=figures.json
   wavenet-recognise checkpoint=runs/phones data.dir=~/others output=others.csv
 """,
+    "cache": """List what is kept of folders of recordings, once decoded, and remove it.
+
+  wavenet-cache
+  wavenet-cache remove=~/recordings
+  wavenet-cache unused_days=30
+""",
     "export": """Write a trained model as one file that plays without Python.
 
   wavenet-export checkpoint=runs/2026-01-31_12-00-00 output=voice.wavenet

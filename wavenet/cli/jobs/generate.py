@@ -4,8 +4,9 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from wavenet.encodings import Encoding
 from wavenet.errors import AudioError, CheckpointError, ConfigError
 from wavenet.export import is_exported
 from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, render
+from wavenet.levels import Signal
 from wavenet.training.machine import find_device
 
 DEFAULT_SECONDS = 5.0
@@ -33,11 +35,11 @@ def job(config: GenerateConfig) -> None:
     output = Path(config.output).expanduser()
     single = check_output(output, config.count)
     sampling = Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
-    engine, where, conditions, length = load_engine(config, sampling)
+    engine, where, conditions, length, ear = load_engine(config, sampling)
     rate = engine.sample_rate
     encoding = engine.distribution.encoding
     spans = [] if conditions is None else [stack.span for stack in conditions.conditioning.context]
-    prime = read_prime(config.prime, rate, max([engine.receptive_field, *spans]), encoding)
+    prime = read_prime(config.prime, ear, max([engine.receptive_field, *spans]), encoding)
     check_report(config.report)
     if config.seconds is not None:
         length = round(config.seconds * rate)
@@ -49,6 +51,8 @@ def job(config: GenerateConfig) -> None:
         )
     with Display() as display, contextlib.nullcontext([output]) if single else new_files(output, seeds) as paths:
         display.say(f"{where}; {rate} Hz; engine {engine.name}, {engine.precision}")
+        for line in ear.said:
+            display.say(line)
         if config.engine == "auto" and engine.name == "cached" and engine.device.type == "cpu":
             display.say(f"engine=compiled, many times faster, cannot be used: {native.missing}")
         began = time.perf_counter()
@@ -75,7 +79,7 @@ def job(config: GenerateConfig) -> None:
         )
         nearness = {}
         if config.features is not None and not config.features.endswith(".npy") and made.finished:
-            nearness = _compare(config.features, made.files[0], rate, encoding, display)
+            nearness = _compare(config.features, made.files[0], ear, encoding, display)
         write_report(
             config.report,
             {
@@ -94,20 +98,37 @@ def job(config: GenerateConfig) -> None:
         raise KeyboardInterrupt
 
 
-def _compare(
-    features: str, made: Path, sample_rate: int, encoding: Encoding, display: Display
-) -> dict[str, float | None]:
+def _compare(features: str, made: Path, ear: "Ear", encoding: Encoding, display: Display) -> dict[str, float | None]:
     """How near the first sound made is to the recording that it follows."""
-    recording = encoding.decode(encoding.encode(audio.read(Path(features).expanduser(), sample_rate)))
-    found = fidelity.compare(recording, audio.read(made, sample_rate), sample_rate)
+    recording = encoding.decode(encoding.encode(torch.cat(list(ear.blocks("features", Path(features).expanduser())))))
+    found = fidelity.compare(recording, audio.read(made, ear.sample_rate), ear.sample_rate)
     words = [f"{fidelity.words(name)}: {value:.3g}" for name, value in found.items() if value is not None]
     display.say(f"against {features}: {'; '.join(words)}")
     return found
 
 
-def load_engine(config: GenerateConfig, sampling: Sampling) -> tuple[Engine, str, Conditions | None, int | None]:
+class Ear:
+    """Reads the recordings that settings name as those of training were read. `said` is what is to be said of them."""
+
+    def __init__(self, sample_rate: int, data: dict[str, Any]) -> None:
+        self.sample_rate = sample_rate
+        self.channel, self.normalise = data.get("channel", "mix"), data.get("normalise", "off")
+        self.said: list[str] = []
+
+    def blocks(self, setting: str, path: Path) -> Iterator[torch.Tensor]:
+        """(samples,) of audio, piece by piece. Raises AudioError, with the setting that named the recording."""
+        signal = Signal()
+        try:
+            yield from audio.blocks(path, self.sample_rate, self.channel, self.normalise, signal)
+        except AudioError as error:
+            raise AudioError(f"{setting}: {error}") from error
+        if signal.damage:
+            self.said.append(f"{setting}: {path} is damaged or cut short, the rest is used: {signal.damage}")
+
+
+def load_engine(config: GenerateConfig, sampling: Sampling) -> tuple[Engine, str, Conditions | None, int | None, Ear]:
     """The engine that the settings ask for; in words what it runs, a checkpoint or an exported network; what it is
-    told; and for how many samples its features last."""
+    told; for how many samples its features last; and what reads recordings for it."""
     path = Path(config.checkpoint).expanduser()
     if is_exported(path):
         if config.label or config.features or config.guidance != 1:
@@ -121,20 +142,21 @@ def load_engine(config: GenerateConfig, sampling: Sampling) -> tuple[Engine, str
         if config.precision not in ("auto", engine.precision):
             raise ConfigError(f"precision is {config.precision!r}, but {path} was exported in {engine.precision}")
         engine.distribution.check(sampling)
-        return engine, str(path), None, None
+        return engine, str(path), None, None, Ear(engine.sample_rate, {})
     loaded = checkpoint.load(path)
     loaded.model.distribution.check(sampling)
     model = loaded.model.to(find_device(config.device))
-    conditions, length = steer(config, loaded)
+    ear = Ear(loaded.sample_rate, loaded.data)
+    conditions, length = steer(config, loaded, ear)
     how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
     engine = make_engine(config.engine, model, *how)
     if engine.name != "compiled":
         torch.set_num_threads(config.threads or 1)  # a step is many small products: a second thread only waits
     bits = "" if loaded.valid_bits is None else f", {loaded.valid_bits:.3f} bits per sample held out"
-    return engine, f"{loaded.path}: step {loaded.step}{bits}", conditions, length
+    return engine, f"{loaded.path}: step {loaded.step}{bits}", conditions, length, ear
 
 
-def steer(config: GenerateConfig, loaded: Checkpoint) -> tuple[Conditions | None, int | None]:
+def steer(config: GenerateConfig, loaded: Checkpoint, ear: Ear) -> tuple[Conditions | None, int | None]:
     """What the settings tell the model, once per stream, and for how many samples its features last."""
     conditioning, known = loaded.model.conditioning, loaded.model.config
     labels = choose_labels(config.label, known.labels)
@@ -152,27 +174,27 @@ def steer(config: GenerateConfig, loaded: Checkpoint) -> tuple[Conditions | None
         if config.prime is not None:
             raise ConfigError("prime and features cannot be combined: the features begin where the sound begins")
         encoding = loaded.model.distribution.encoding
-        rows = read_features(Path(config.features).expanduser(), known.features, loaded.sample_rate, encoding)
+        rows = read_features(Path(config.features).expanduser(), known.features, ear, encoding)
         frames, length = annotations.clamped(rows), len(rows) * known.features.hop
     if conditioning is None:
         return None, None
     return Conditions(conditioning, [Companion(labels, frames)] * config.count, guided=config.guidance != 1), length
 
 
-def read_features(path: Path, config: FeatureConfig, sample_rate: int, encoding: Encoding) -> np.ndarray:
+def read_features(path: Path, config: FeatureConfig, ear: Ear, encoding: Encoding) -> np.ndarray:
     """Frames (n, channels), one a hop, of a recording, or of an array that holds them as training was given them."""
     if path.suffix == ".npy":
         rows = features.load(path)
         if rows.shape[1] != config.channels:
             raise ConfigError(f"features: {path} has {rows.shape[1]} numbers in a row, the model {config.channels}")
         if set(config.kinds) == {"file"} and config.frame_rate:
-            rows_per_hop = config.frame_rate * config.hop / sample_rate
+            rows_per_hop = config.frame_rate * config.hop / ear.sample_rate
             return features.at_hops(rows, max(round(len(rows) / rows_per_hop), 1), rows_per_hop).astype(np.float32)
         return rows
-    codes = [encoding.encode(block) for block in named("features", audio.blocks(path, sample_rate))]
+    codes = [encoding.encode(block) for block in ear.blocks("features", path)]
     if not sum(map(len, codes)):
         raise AudioError(f"features: {path} holds no samples")
-    return features.frames(torch.cat(codes).numpy().astype(encoding.stored), config, sample_rate, path)
+    return features.frames(torch.cat(codes).numpy().astype(encoding.stored), config, ear.sample_rate, path)
 
 
 def check_output(output: Path, count: int) -> bool:
@@ -217,23 +239,15 @@ def new_files(folder: Path, seeds: list[int]) -> Iterator[list[Path]]:
                     path.unlink()
 
 
-def read_prime(path: str | None, sample_rate: int, heard: int, encoding: Encoding) -> torch.Tensor | None:
+def read_prime(path: str | None, ear: Ear, heard: int, encoding: Encoding) -> torch.Tensor | None:
     """The last codes of a recording, the `heard` that matter, however long it is. Raises AudioError for none."""
     if path is None:
         return None
     tail: deque[torch.Tensor] = deque()
-    for block in named("prime", audio.blocks(Path(path).expanduser(), sample_rate)):
+    for block in ear.blocks("prime", Path(path).expanduser()):
         tail.append(encoding.encode(block))
         while sum(map(len, tail)) - len(tail[0]) >= heard:
             tail.popleft()
     if not sum(map(len, tail)):
         raise AudioError(f"prime: {path} holds no samples")
     return torch.cat(list(tail))[-heard:].long()
-
-
-def named(setting: str, blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The same blocks; an AudioError on the way tells which setting the recording was given by."""
-    try:
-        yield from blocks
-    except AudioError as error:
-        raise AudioError(f"{setting}: {error}") from error

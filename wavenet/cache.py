@@ -1,0 +1,156 @@
+"""Folders of prepared audio: where they are kept, how one is built, and when one is removed.
+
+A folder is built under a hidden name, with a lock that dies with its process, and renamed when it is whole: runs that
+start at once cannot see each other's halves, and halves that a killed one left are known as such.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavenet.errors import ConfigError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+INDEX = "index.json"
+LOCK = "lock"
+WHOLE = re.compile(r"[0-9a-f]{24}")
+UNFINISHED = re.compile(r"\.[0-9a-f]{24}\.[0-9a-f]{8}")
+DAY = 24 * 3600
+UNUSED_DAYS = 90
+"""After so many days without use a folder of prepared audio is removed."""
+HOUR = 3600
+"""A folder without a lock that is younger may still be about to get one."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is kept of one folder of recordings."""
+
+    path: Path
+    recordings: str | None
+    """The folder they are in; None where that is not known."""
+    size: int
+    """Bytes."""
+    used: float
+    """When it was last used, in seconds of the epoch."""
+
+
+def root(given: str | None) -> Path:
+    """The folder of all of them: `data.cache_dir`, or the user's. Raises ConfigError where there is none."""
+    named = given or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    place = Path(os.path.expanduser(named))  # pathlib's fails for ~nobody
+    if str(place).startswith("~"):
+        raise ConfigError(f"data.cache_dir: there is no home folder that {named} could mean: give data.cache_dir=...")
+    return place if given else place / "wavenet"
+
+
+def entries(root: Path) -> list[Entry]:
+    """What is kept, last used first."""
+    found = []
+    for path in _within(root, WHOLE):
+        with contextlib.suppress(OSError):
+            used = (path / INDEX).stat().st_mtime
+            size = sum(file.stat().st_size for file in path.iterdir())
+            found.append(Entry(path, _recordings(path), size, used))
+    return sorted(found, key=lambda entry: -entry.used)
+
+
+def touch(path: Path) -> None:
+    """Note that a folder was used now."""
+    with contextlib.suppress(OSError):  # it may belong to somebody else
+        os.utime(path / INDEX)
+
+
+def discard(path: Path) -> bool:
+    """Remove a folder of prepared audio, at once for whoever looks. Runs that read it keep what they have open."""
+    hidden = path.with_name(f".{path.name[:24]}.{secrets.token_hex(4)}")
+    try:
+        os.rename(path, hidden)
+    except OSError:
+        return False
+    shutil.rmtree(hidden, ignore_errors=True)
+    return True
+
+
+def sweep(root: Path, unused_days: float = UNUSED_DAYS) -> list[Entry]:
+    """Remove what killed runs left, and what was not used for so many days, which is returned."""
+    for path in _within(root, UNFINISHED):
+        if not _is_held(path):
+            shutil.rmtree(path, ignore_errors=True)
+    return [e for e in entries(root) if time.time() - e.used > unused_days * DAY and discard(e.path)]
+
+
+@contextlib.contextmanager
+def building(path: Path) -> Iterator[Path]:
+    """Yield a folder that becomes `path` when the block is left, and that vanishes where it is left by an exception.
+
+    Raises OSError where folders cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        folder.mkdir()
+        with _holding(folder / LOCK):
+            yield folder
+            (folder / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another run was first: its folder is as good
+                os.rename(folder, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _within(root: Path, name: re.Pattern) -> list[Path]:
+    try:
+        return [path for path in root.iterdir() if name.fullmatch(path.name)]
+    except OSError:
+        return []
+
+
+def _recordings(path: Path) -> str | None:
+    try:
+        return json.loads((path / INDEX).read_text()).get("folder")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+@contextlib.contextmanager
+def _holding(path: Path) -> Iterator[None]:
+    with open(path, "w") as file:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # not every file system has locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether the process that builds in a folder is alive."""
+    try:
+        with open(folder / LOCK) as file:
+            if fcntl is None:
+                raise OSError
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return _age(folder) < HOUR
+    except OSError:
+        return _age(folder) < DAY
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

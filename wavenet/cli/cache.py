@@ -1,0 +1,20 @@
+"""wavenet-cache: what is kept of folders of recordings, listed and removed."""
+
+from typing import Any
+
+from wavenet.cli import app
+from wavenet.config import CacheConfig
+
+
+def main() -> None:
+    app.run("cache", CacheConfig, _job)
+
+
+def _job(config: CacheConfig) -> Any:
+    from wavenet.cli.jobs.cache import job  # only now: --help does without rich
+
+    return job(config)
+
+
+if __name__ == "__main__":
+    main()

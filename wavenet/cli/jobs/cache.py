@@ -1,0 +1,67 @@
+"""wavenet-cache: what is kept of folders of recordings, listed and removed."""
+
+import os
+import time
+
+from wavenet import cache
+from wavenet.cache import DAY, Entry
+from wavenet.cli.display import Display, check_report, write_report
+from wavenet.config import CacheConfig
+from wavenet.errors import ConfigError
+from wavenet.words import counted
+
+
+def job(config: CacheConfig) -> None:
+    root = cache.root(config.cache_dir)
+    check_report(config.report)
+    cache.sweep(root, unused_days=float("inf"))  # halves that killed runs left
+    kept = cache.entries(root)
+    removed = []
+    if config.remove is not None or config.unused_days is not None:
+        wanted = chosen(kept, config.remove) if config.remove is not None else kept
+        removed = [entry for entry in wanted if age(entry) >= (config.unused_days or 0) and cache.discard(entry.path)]
+        kept = [entry for entry in kept if entry not in removed]
+    with Display() as display:
+        for entry in kept:
+            display.say(f"{in_words(entry)}  ({entry.path})")
+        for entry in removed:
+            display.say(f"removed {in_words(entry)}")
+        total = f"{root}: {counted(len(kept), 'folder')} of prepared audio, {in_bytes(sum(e.size for e in kept))}"
+        hint = "; remove=all or remove=FOLDER removes" if kept and not removed else ""
+        display.say(f"{total}, each removed after {cache.UNUSED_DAYS} days without use{hint}" if kept else total)
+    write_report(
+        config.report,
+        {
+            "kept": [str(entry.path) for entry in kept],
+            "bytes": sum(entry.size for entry in kept),
+            "removed": [str(entry.path) for entry in removed],
+            "removed_bytes": sum(entry.size for entry in removed),
+        },
+    )
+
+
+def chosen(kept: list[Entry], remove: str) -> list[Entry]:
+    """What `remove` means. Raises ConfigError where that is nothing."""
+    if remove == "all":
+        return kept
+    place = os.path.realpath(os.path.expanduser(remove))
+    found = [e for e in kept if place in (e.recordings, os.path.realpath(e.path)) or remove == e.path.name]
+    if not found:
+        raise ConfigError(f"remove: nothing is kept of {remove}; give all, or a folder that wavenet-cache lists")
+    return found
+
+
+def age(entry: Entry) -> float:
+    """Days since it was used."""
+    return max(time.time() - entry.used, 0) / DAY
+
+
+def in_words(entry: Entry) -> str:
+    days = int(age(entry))
+    used = "used today" if days < 1 else f"used {counted(days, 'day')} ago"
+    return f"{in_bytes(entry.size)}, {used}: {entry.recordings or 'made by an older version'}"
+
+
+def in_bytes(size: float) -> str:
+    """1.2 GB, 3 MB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

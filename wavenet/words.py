@@ -1,0 +1,24 @@
+"""Names and numbers as lines of words have them."""
+
+import math
+
+
+def printable(name: str) -> str:
+    """A file name that any terminal and text file can take: what is not valid text becomes question marks."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def counted(number: int, thing: str) -> str:
+    """1 recording, 2 recordings."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def some(names: list[str], limit: int = 3) -> str:
+    """2 (a.wav, b.wav), 9 (a.wav, b.wav, c.wav, ...)."""
+    shown = ", ".join([printable(name) for name in names[:limit]] + ["..."] * (len(names) > limit))
+    return f"{len(names)} ({shown})"
+
+
+def decibels(ratio: float) -> str:
+    """An amplitude in dB of full scale."""
+    return f"{20 * math.log10(max(ratio, 1e-10)):.1f} dB"
