@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavenet.config import DataConfig
-from wavenet.dataset import Span, Windows, shuffled, split
+from wavenet.dataset import Windows, shuffled
 from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError
 from wavenet.mulaw import ZERO
 from wavenet.preparation import Prepared, Recording
+from wavenet.split import Span, split
 
 
 def prepared(lengths: dict[str, int], folder: Path = Path("nowhere")) -> Prepared:

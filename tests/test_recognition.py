@@ -18,12 +18,13 @@ from test_training import Stop
 from wavenet import alignments, checkpoint, evaluation, recognition
 from wavenet.alignments import UNKNOWN, Alignments
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, RecognitionConfig, TrainConfig
-from wavenet.dataset import Span, Windows
+from wavenet.dataset import Windows
 from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError, ConfigError
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
 from wavenet.recognition import FrameHead
+from wavenet.split import Span
 from wavenet.training import train
 from wavenet.training.trainer import Objective
 

@@ -11,9 +11,9 @@ from wavenet.checkpoint import DATA, Checkpoint
 from wavenet.cli.app import overridden
 from wavenet.cli.display import Display
 from wavenet.config import DataConfig, ModelConfig
-from wavenet.dataset import Span, Split
 from wavenet.errors import AudioError, ConfigError
 from wavenet.preparation import Prepared
+from wavenet.split import Span, Split, split, whole
 
 
 def as_trained(data: DataConfig, loaded: Checkpoint) -> None:
@@ -33,29 +33,46 @@ def as_trained(data: DataConfig, loaded: Checkpoint) -> None:
             setattr(data, name, loaded.data[name])
     if "data.labels" in asked:
         raise ConfigError("data.labels: the model knows its labels: leave it out; use_labels=false tells it none")
+    data.labels = list(loaded.model.config.labels)  # some of each were held out
 
 
-def annotate(prepared: Prepared, model: ModelConfig, use_labels: bool, display: Display) -> Annotations | None:
+def annotate(
+    prepared: Prepared, data: DataConfig, model: ModelConfig, use_labels: bool, display: Display
+) -> Annotations | None:
     """What a model is told of a folder's recordings, None where nothing conditions it; what does not fit is said.
 
     Raises ConfigError where the folder has not the model's labels.
     """
     labels = model.labels if use_labels else {}
     try:
-        for line in misfits(prepared, labels):
+        for line in misfits(prepared, labels, data.split_by):
             display.say(line)
     except ConfigError as error:
         raise ConfigError(f"{error}. Or use_labels=false, to tell the model none") from error
-    return Annotations(prepared, model, display.preparing, use_labels) if model.conditioned else None
+    return Annotations(prepared, model, display.preparing, use_labels, data.split_by) if model.conditioned else None
 
 
-def spans_of(prepared: Prepared, sides: Split, part: str) -> list[Span]:
-    """The recordings of a part of the folder, one of SPLITS. Raises AudioError where there are none."""
+def divide(prepared: Prepared, data: DataConfig, part: str, display: Display) -> tuple[Split, list[Span]]:
+    """The folder's sides, and the recordings of a part of it, one of SPLITS.
+
+    Raises AudioError where there are none, or where a part is asked for and metadata.csv cannot be understood.
+    """
+    try:
+        sides = split(prepared, data)
+    except AudioError as error:
+        if part != "all":
+            raise
+        display.say(f"{error}; it does not matter for split=all")
+        sides = Split(whole(prepared), [], [])
     spans: list[Span] = getattr(sides, part)
+    for line in sides.report if part != "all" else []:
+        display.say(line)
     if not spans:
-        hint = "; the split column of its metadata.csv names those" if part == "test" else ""
-        raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part{hint}")
-    return spans
+        hint = "; the split column of its metadata.csv names those, or a folder test/ beside train/"
+        if data.split_by == "older":
+            hint += " with data.split_by=auto, which the run, of an older version, did not know"
+        raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part{hint * (part == 'test')}")
+    return sides, spans
 
 
 def choose_labels(chosen: dict[str, Any], known: dict[str, list[str]]) -> torch.Tensor:
