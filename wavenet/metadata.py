@@ -22,7 +22,7 @@ class Metadata:
     path: Path | None
     """None where there is no table."""
     columns: list[str] = field(default_factory=list)
-    """As they are written; of them, those that were asked for are read."""
+    """As they are written; of them, those that were asked for are read. None where the first line cannot be used."""
     rows: int = 0
     """How many name something; none are read from a table without a file_name column."""
     recordings: set[str] = field(default_factory=set)
@@ -112,10 +112,11 @@ def read(prepared: Prepared, labels: Iterable[str] = ()) -> Metadata:
 
 
 def _read(metadata: Metadata, table: tables.Table, files: Files, wanted: Iterable[str]) -> None:
-    metadata.columns, metadata.exact = table.columns, table.exact
     place = table.place(tables.FILE_NAME)
     if place is None:
         _refuse_if_meant(table, files)
+    metadata.columns, metadata.exact = table.columns, table.exact
+    if place is None:
         if table.columns:
             metadata.lines.append(f"{table.path.name} has no file_name column: nothing of it is used")
         return
