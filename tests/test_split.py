@@ -72,6 +72,16 @@ def test_no_side_is_left_empty(count):
     assert sides.valid
 
 
+def test_the_report_says_how_the_split_came_about(tmp_path):
+    names = [f"{i}.wav" for i in range(20)]
+    assert report(names, tmp_path) == ["split by name: 18 train, 2 valid"]
+    assert report(names, tmp_path, valid_fraction=0) == ["split by data.valid_fraction=0: 20 train, 0 valid"]
+    assert report(["a.wav"], tmp_path) == ["split by time, at 90% of a.wav: 1 train, 1 valid"]
+    (tmp_path / "metadata.csv").write_text("file_name,split\n0.wav,train\n1.wav,test\n")
+    assert report(names[:2], tmp_path) == ["split by metadata.csv: 1 train, 0 valid, 1 test"]
+    assert report(names, tmp_path)[0].startswith("split by metadata.csv and name: ")
+
+
 def test_no_validation_when_none_is_wanted():
     for count in (1, 5):
         sides = split(prepared({f"{i}.wav": 10 for i in range(count)}), DataConfig(valid_fraction=0))

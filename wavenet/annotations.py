@@ -53,7 +53,7 @@ def misfits(prepared: Prepared, known: dict[str, list[str]], split_by: str = "au
     """What became of the rows of metadata.csv, and where a model's labels and their values do not go with the
     recordings, in lines of words."""
     table = metadata.read(prepared, known)
-    lines = table.report()
+    lines = table.report() + metadata.others(prepared)
     for label, told in labels.read(prepared, table, list(known), split_by).items():
         pairs = zip(prepared.recordings, told, strict=True)
         without = [recording.name for recording, values in pairs if not values]

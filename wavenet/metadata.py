@@ -96,7 +96,7 @@ def read(prepared: Prepared, labels: Iterable[str] = ()) -> Metadata:
     try:
         path = find(prepared.folder)
         if path is None:
-            return Metadata(None, lines=_others(prepared))
+            return Metadata(None)
         metadata = Metadata(path)
     except (AudioError, OSError) as error:
         metadata = Metadata(prepared.folder / NAME)
@@ -107,7 +107,6 @@ def read(prepared: Prepared, labels: Iterable[str] = ()) -> Metadata:
             _read(metadata, table, Files(prepared), dict.fromkeys([SPLIT, *labels]))
     except AudioError as error:
         metadata.faults[tables.FILE_NAME] = error
-    metadata.lines += _others(prepared)
     return metadata
 
 
@@ -141,7 +140,9 @@ def _read(metadata: Metadata, table: tables.Table, files: Files, wanted: Iterabl
         if name not in files.used:
             metadata.left_out.append(written)
             continue
-        if name != written:
+        if name == written:
+            metadata.respelled.pop(name, None)
+        elif name not in seen:
             metadata.respelled[name] = written
         before = seen.setdefault(name, line)
         for column, at in places.items():
@@ -199,8 +200,8 @@ def _shown(names: list[str], said: Callable[[str], str], limit: int = 3) -> str:
     return some([*map(said, names[:limit]), *names[limit:]], limit)
 
 
-def _others(prepared: Prepared) -> list[str]:
-    """Tables in sub-folders, and of other kinds, which nothing reads."""
+def others(prepared: Prepared) -> list[str]:
+    """Tables in sub-folders, and of other kinds, which nothing reads, in a line of words."""
     places = {name.rpartition("/")[0] for name in (recording.name for recording in prepared.recordings)}
     found = [f"{place}/{NAME}" for place in sorted(places) if place and (prepared.folder / place / NAME).is_file()]
     found += [name for name in OTHERS if (prepared.folder / name).is_file()]

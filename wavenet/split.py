@@ -55,11 +55,16 @@ def split(prepared: Prepared, config: DataConfig) -> Split:
     all this gives one side nothing, as in a folder of a few, the nearest file changes sides; a single recording is cut
     in two.
 
-    So a file keeps its side when others are added, but for this. A file that was held out as the nearest, of a label or
-    of a small folder, is learned from once a file is there that is nearer. A file that was learned from is held out
-    where it is the nearest of a label that now first has enough recordings (or of a folder that had but one recording,
-    or of a few that have all been held out so far); or where the table, labels or folders now say something else of it,
-    a new valid/ or test/ beside train/ included. With `split_by=name` labels and folders have no part in it.
+    So a file keeps its side when others are added, but for these.
+
+    - A file that was held out as the nearest is learned from once a nearer one is there; the nearest of a small folder,
+      once any other is held out.
+    - A file that was learned from is held out where it is the nearest of a label that has enough recordings now and had
+      not before; where all but it were held out, being few; or where it was the only one, and was cut in two.
+    - What the table or the label says of it changes, or a folder comes to stand beside its own: train/ beside test/, or
+      valid/ beside both.
+
+    With `split_by=name` labels and folders have no part in it.
 
     Raises AudioError for a metadata.csv that cannot be understood.
     """
@@ -97,8 +102,10 @@ def split(prepared: Prepared, config: DataConfig) -> Split:
     ways = [metadata.NAME] if by_table else []
     if folders.depth.keys() - by_table.keys():
         ways.append("folders " + ", ".join(f"{folder}/" for folder in folders.folders))
-    if ranks:
-        ways.append("name" if cut is None else f"time, at {1 - config.valid_fraction:.0%} of {printable(cut)}")
+    if cut is not None:
+        ways.append(f"time, at {1 - config.valid_fraction:.0%} of {printable(cut)}")
+    elif ranks:
+        ways.append("name" if config.valid_fraction > 0 else "data.valid_fraction=0")
     report = [f"split by {' and '.join(ways)}: {_counts(sides)}"]
     if nearest:
         report.append(f"held out too, for a label that had none: {some(sorted(nearest))}")
