@@ -18,12 +18,13 @@ from torch import Tensor, nn
 import wavenet
 from wavenet import native, stack
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from wavenet.dataset import Windows, split
+from wavenet.dataset import Windows
 from wavenet.distributions import Sampling
 from wavenet.generation import CachedEngine, CompiledEngine, Engine, NaiveEngine, exported
 from wavenet.generation.splitmix import uniforms
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
+from wavenet.split import split
 from wavenet.training import train
 from wavenet.training.machine import keep_memory
 from wavenet.training.optimizers import make_optimizers

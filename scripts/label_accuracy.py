@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from wavenet import checkpoint, features
 from wavenet.annotations import Annotations
 from wavenet.config import DataConfig, FeatureConfig
-from wavenet.dataset import Span, split
 from wavenet.distributions import Sampling
 from wavenet.generation import Conditions, generate, make_engine
 from wavenet.preparation import prepare
+from wavenet.split import Span, split
 
 DEFAULTS = {"report": "", "seed": "0", "temperature": "1", "guidance": "1", "threads": "2", "label": ""}
 SECONDS, EPOCHS, BATCH = 1.0, 20, 32
@@ -37,10 +37,11 @@ def main() -> None:
     torch.set_num_threads(int(options["threads"]))
     loaded = checkpoint.load(Path(options["checkpoint"]).expanduser())
     assert loaded.model.conditioning is not None, "this model was trained without labels"
-    data = DataConfig(dir=options["data.dir"], sample_rate=loaded.sample_rate, **loaded.data)
+    labels = list(loaded.model.config.labels)
+    data = DataConfig(dir=options["data.dir"], sample_rate=loaded.sample_rate, labels=labels, **loaded.data)
     encoding = loaded.model.distribution.encoding
     prepared = prepare(data, encoding=encoding)
-    known, sides = Annotations(prepared, loaded.model.config), split(prepared, data)
+    known, sides = Annotations(prepared, loaded.model.config, split_by=data.split_by), split(prepared, data)
     columns = [i for i, (label, _) in enumerate(loaded.model.conditioning.names) if label == options["label"]]
 
     def example(codes: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ def main() -> None:
 
     def recorded(spans: list[Span]) -> tuple[Tensor, Tensor]:
         sounds = [torch.from_numpy(prepared.codes[span.start : span.stop].copy()) for span in spans]
-        truth = torch.stack([known.labels[span.recording][columns].argmax() for span in spans])
+        truth = torch.stack([known.labels(span.recording)[columns].argmax() for span in spans])
         return torch.stack([example(sound) for sound in sounds]), truth
 
     classifier = train(*recorded(sides.train), classes=len(columns))

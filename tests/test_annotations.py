@@ -1,5 +1,6 @@
 """Labels from sub-folders and metadata.csv, frames kept on disk, and what a model of other labels makes of them."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from wavenet.annotations import Annotations, after_silence, clamped, describe, misfits
 from wavenet.config import DataConfig, FeatureConfig, ModelConfig
 from wavenet.errors import AudioError, ConfigError
-from wavenet.preparation import prepare
+from wavenet.preparation import Prepared, Recording, prepare
 
 TABLE = "file_name,speaker,tags,split\nx/a.wav,june,slow|loud,train\nx/b.wav,carlo,,train\ny/c.wav,june,loud,valid\n"
 
@@ -39,7 +40,49 @@ def test_labels_come_from_columns_and_folders(folder):
         "x/b.wav": [1, 0, 0, 0, 1, 0],
         "y/c.wav": [0, 1, 1, 0, 0, 1],
     }
-    assert not Annotations(prepared, model, use_labels=False).labels.any()
+    untold = Annotations(prepared, model, use_labels=False)
+    assert not any(untold.labels(i).any() for i in range(len(prepared.recordings)))
+
+
+def test_folders_of_a_split_are_no_label():
+    """What is in train/ and valid/ is labelled by the folders in there, or the one above."""
+    within = ["train/june/a.wav", "train/carlo/b.wav", "valid/june/c.wav", "valid/d.wav"]
+    data = recordings(*within, "x/train/e.wav", "x/test/f.wav")
+    config = DataConfig(labels=["folder"])
+    model = describe(data, config, ModelConfig())
+    assert model.labels == {"folder": ["carlo", "june", "x"]}
+    known = Annotations(data, model)
+    assert [known.labels(i).tolist() for i in range(6)] == [
+        [0, 1, 0],
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 0],
+        [0, 0, 1],
+        [0, 0, 1],
+    ]
+    config.split_by = "name"
+    assert describe(data, config, ModelConfig()).labels == {"folder": ["train", "valid", "x"]}
+
+
+def recordings(*names: str, folder: Path = Path("nowhere")) -> Prepared:
+    entries = [Recording(name, 10 * number, 10) for number, name in enumerate(names)]
+    return Prepared(folder, 16000, np.zeros(10 * len(names), np.uint8), entries, [], folder)
+
+
+def test_labels_of_a_large_folder_are_quick_and_small(tmp_path):
+    """A matrix of 44,000 recordings and 109 labels, an element at a time, took 17 s and 19 MB."""
+    names = [f"{i % 109}/{i}.flac" for i in range(44_000)]
+    rows = [f"{name},{name.split('/')[0]}|{i % 3}" for i, name in enumerate(names)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,who", *rows]) + "\n")
+    data = recordings(*names, folder=tmp_path)
+    model = describe(data, DataConfig(labels=["who"]), ModelConfig())
+    began = time.process_time()
+    known = Annotations(data, model)
+    assert time.process_time() - began < 2
+    assert sum(kept.nbytes for kept in vars(known).values() if isinstance(kept, np.ndarray)) < 1_000_000
+    for i in (0, 1, 43_999):
+        expected = [value in (str(i % 109), str(i % 3)) for value in model.labels["who"]]
+        assert known.labels(i).tolist() == expected
 
 
 def test_a_label_that_is_no_column(folder):
@@ -61,9 +104,13 @@ def test_what_a_table_does_not_fit_is_told(folder):
     with open(folder.dir + "/metadata.csv", "a") as file:
         file.write("x/e.wav,june,,train\n")
     prepared = prepare(folder)
-    assert misfits(prepared, {}) == ["metadata.csv names what is not used: 1 (x/e.wav)"]
+    rows = [
+        "metadata.csv: 4 rows for 3 of 4 recordings",
+        "not used, as no recording is called so in metadata.csv: 1 (x/e.wav)",
+    ]
+    assert misfits(prepared, {}) == rows
     known = {"speaker": ["june"], "tags": ["happy", "sad", "loud"]}
-    told = misfits(prepared, known)[1:]
+    told = misfits(prepared, known)[2:]
     assert "without a value for speaker: 1 (d.wav)" in told
     assert "without a value for tags: 2 (d.wav, x/b.wav)" in told
     assert any(line.startswith("values of speaker that the model does not know, and is not told: 1 (") for line in told)
@@ -71,7 +118,7 @@ def test_what_a_table_does_not_fit_is_told(folder):
 
 def test_a_table_of_something_else_is_told(folder):
     Path(folder.dir, "metadata.csv").write_text("id|text\n1|hello\n")
-    assert misfits(prepare(folder), {}) == ["metadata.csv has no file_name column, or no rows: nothing of it is used"]
+    assert misfits(prepare(folder), {}) == ["metadata.csv has no file_name column: nothing of it is used"]
 
 
 def test_a_label_that_nothing_has(folder):

@@ -10,22 +10,7 @@ import pytest
 from wavenet import checkpoint
 
 ROOT = Path(__file__).parents[1] / "wavenet"
-BELOW_TRAINING = {"checkpoint", "config", "dataset", "distributions", "errors", "evaluation", "files", "generation"}
-BELOW_TRAINING |= {
-    "alignments",
-    "annotations",
-    "audio",
-    "conditioning",
-    "export",
-    "features",
-    "fidelity",
-    "metadata",
-    "model",
-    "mulaw",
-    "encodings",
-}
-BELOW_TRAINING |= {"native", "plots", "preparation", "recognition", "cache", "levels"}
-MAY_IMPORT = {
+MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
     "words": set(),
@@ -58,10 +43,15 @@ MAY_IMPORT = {
         "parallel",
         "words",
     },
-    "metadata": {"errors"},
+    "tables": {"errors"},
+    "sides": set(),
+    "matching": {"audio", "preparation"},
+    "metadata": {"errors", "matching", "preparation", "sides", "tables"},
+    "labels": {"errors", "metadata", "preparation", "sides", "tables"},
+    "split": {"config", "labels", "metadata", "preparation", "sides"},
     "features": {"config", "encodings", "errors"},
     "fidelity": {"config", "features"},
-    "alignments": {"audio", "config", "distributions", "errors", "preparation"},
+    "alignments": {"audio", "config", "distributions", "errors", "matching", "preparation", "tables"},
     "annotations": {
         "alignments",
         "conditioning",
@@ -70,21 +60,12 @@ MAY_IMPORT = {
         "errors",
         "features",
         "files",
+        "labels",
         "metadata",
         "parallel",
         "preparation",
     },
-    "dataset": {
-        "alignments",
-        "annotations",
-        "conditioning",
-        "config",
-        "distributions",
-        "encodings",
-        "errors",
-        "metadata",
-        "preparation",
-    },
+    "dataset": {"alignments", "annotations", "conditioning", "distributions", "encodings", "split"},
     "checkpoint": {"config", "errors", "files", "model"},
     "export": {"encodings", "errors", "layers", "model"},
     "generation": {
@@ -98,12 +79,21 @@ MAY_IMPORT = {
         "mulaw",
         "native",
     },
-    "evaluation": {"annotations", "conditioning", "dataset", "distributions", "encodings", "generation", "model"},
+    "evaluation": {
+        "annotations",
+        "conditioning",
+        "dataset",
+        "distributions",
+        "encodings",
+        "generation",
+        "model",
+        "split",
+    },
     "plots": {"files"},
-    "training": BELOW_TRAINING | {"training"},
-    "cli": BELOW_TRAINING | {"training", "cli", "wavenet"},
     "wavenet": {"checkpoint", "config", "errors", "model"},
 }
+MAY_IMPORT["training"] = {*MAY_IMPORT, "training"} - {"wavenet"}
+MAY_IMPORT["cli"] = {*MAY_IMPORT, "cli"}
 ONLY_IN = {
     "hydra": {"cli"},
     "omegaconf": {"cli"},

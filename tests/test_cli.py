@@ -341,6 +341,7 @@ def test_what_was_held_out_stays_so(call, tmp_path):
     assert few < json.loads((tmp_path / "r.json").read_text())["files"]
     assert wavenet.load(tmp_path / "run").data == {
         "valid_fraction": 0.05,
+        "split_by": "auto",
         "min_seconds": 0.1,
         "trim_silence_db": None,
     }

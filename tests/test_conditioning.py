@@ -9,7 +9,7 @@ from wavenet import native
 from wavenet.annotations import Annotations, after_silence, clamped, describe
 from wavenet.conditioning import Companion, Conditioning, Upsample, linear_upsampling
 from wavenet.config import ContextConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig
-from wavenet.dataset import Windows, split
+from wavenet.dataset import Windows
 from wavenet.distributions import Sampling, Softmax
 from wavenet.encodings import MULAW
 from wavenet.evaluation import score
@@ -26,6 +26,7 @@ from wavenet.generation import (
 from wavenet.generation.engine import heard_rows
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
+from wavenet.split import split
 from wavenet.training.optimizers import make_optimizers
 
 LABELS = {"speaker": ["june", "carlo"], "tag": ["slow", "loud"]}

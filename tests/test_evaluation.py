@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from wavenet import evaluation, mulaw
-from wavenet.dataset import Span, Windows
+from wavenet.dataset import Windows
 from wavenet.distributions import Softmax
 from wavenet.evaluation import Baselines
 from wavenet.generation import CachedEngine, NaiveEngine
 from wavenet.model import WaveNet
+from wavenet.split import Span
 
 
 def test_all_ways_of_scoring_agree(small):

@@ -251,7 +251,7 @@ def test_links_are_followed_once_and_runs_passed_over(tmp_path):
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs to be root, to become somebody else")
 def test_what_may_not_be_opened_is_told(tmp_path):
     code = """
-import concurrent.futures.thread, os, sys  # before the modules are out of reach
+import concurrent.futures.thread, dataclasses, os, sys  # before the modules are out of reach
 from wavenet import checkpoint, metadata, preparation
 from wavenet.config import DataConfig
 from wavenet.errors import WaveNetError
@@ -266,7 +266,7 @@ for mode in (0o000, 0o000, 0o644):  # given later, permission counts
     print([(skip.name, skip.reason) for skip in data.skipped])
 for call in (
     lambda: preparation.find_folder(DataConfig(dir=str(root / "sounds" / "closed" / "x"))),
-    lambda: metadata.read(root / "table"),
+    lambda: metadata.read(dataclasses.replace(data, folder=root / "table")).split(),
     lambda: checkpoint.find(root / "sounds" / "closed" / "x.safetensors"),
 ):
     try:

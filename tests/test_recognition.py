@@ -16,14 +16,15 @@ from test_dataset import prepared
 from test_training import Stop
 
 from wavenet import alignments, checkpoint, evaluation, recognition
-from wavenet.alignments import UNKNOWN, Alignments
+from wavenet.alignments import UNKNOWN, Alignments, Segments
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, RecognitionConfig, TrainConfig
-from wavenet.dataset import Span, Windows
+from wavenet.dataset import Windows
 from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError, ConfigError
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
 from wavenet.recognition import FrameHead
+from wavenet.split import Span
 from wavenet.training import train
 from wavenet.training.trainer import Objective
 
@@ -263,7 +264,11 @@ def test_targets_equal_a_plain_search(samples, hop, lengths):
         for number, (start, stop) in enumerate(itertools.pairwise(edges))
         if number % 2 == 0
     ]
-    known = Alignments([segments], dataclasses.replace(HEAD, hop=hop))
+    times = np.array([segment[:2] for segment in segments])
+    phones = np.array([HEAD.classes.index(segment.phone) for segment in segments])
+    told = Segments(times, phones, np.array([0, len(segments)]), HEAD.classes, [])
+    assert told[0] == segments
+    known = Alignments(told, dataclasses.replace(HEAD, hop=hop))
     expected = []
     for first in range(0, samples, hop):
         centre = first + hop / 2
@@ -300,7 +305,7 @@ def test_a_phone_that_the_model_does_not_know_is_always_wrong(tmp_path):
         ),
         (HEADER + "a.wav,0,4.5,low,\n", r"line 2: end_sample is '4\.5', but it must be a whole number of samples"),
         (HEADER + "a.wav,-3,4,low,\n", r"line 2: start_sample is '-3'"),
-        (HEADER + "a.wav,3\n", r"line 2: end_sample is None"),
+        (HEADER + "a.wav,3\n", r"line 2: end_sample is ''"),
         (HEADER + "a.wav,8,4,low,\n", r"line 2: a phone from 8 to 4 has no samples"),
         (HEADER + "z.wav,0,4,low,\n", r"tells no phone of any recording in .*; the first that it names is 'z\.wav'"),
         (HEADER, r"tells no phone of any recording in .*; it is empty"),

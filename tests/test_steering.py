@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 import torch
 
 from wavenet import audio, load
+from wavenet.cli.jobs.common import choose_labels
 from wavenet.cli.jobs.generate import Ear, read_prime
 from wavenet.encodings import MULAW
 
@@ -135,7 +137,8 @@ def test_recordings_of_unequal_length_score_alike_in_every_engine(call, folder, 
 
 
 def test_any_value_of_a_label_can_be_chosen(call, folder):
-    names = ["Müller", "O'Brien", "rock&roll", "1.10", "true", "a, b", 'say "hi"']
+    names = ["Müller", "O'Brien", "rock&roll", "1.10", "true", "a, b", 'say "hi"', "'90s", '"x', "null", "[noise]"]
+    names += ["~root", "'q'", "${x}", "[a, b]", "\\"]
     quoted = ['"' + name.replace('"', '""') + '"' for name in names]
     rows = ["file_name,who"] + [f"june/{i}.wav,{name}" for i, name in enumerate(quoted)]
     (folder / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
@@ -143,9 +146,39 @@ def test_any_value_of_a_label_can_be_chosen(call, folder):
         soundfile.write(folder / "june" / f"{i}.wav", np.random.default_rng(i).standard_normal(2000) * 0.1, 16000)
     trained(call, folder, "data.labels=[who]")
     assert load("run").model.config.labels == {"who": sorted(names)}
-    for name in names:
+    for name in [*names, '["a, b", [noise]]']:
         status, _, err = made(call, f"label.who={name}")
         assert status == 0, err
+    status, _, err = call("train", "resume=run", "steps=4")
+    assert status == 0, err
+    assert load("run").model.config.labels == {"who": sorted(names)}
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("[noise]", ["[noise]"]),
+        ("[a,b]", ["a", "b"]),
+        ("[a, [noise]]", ["a", "[noise]"]),
+        ("['a, b',a]", ["a, b", "a"]),
+        ('"a"', ["a"]),
+        ("'90s", ["'90s"]),
+        ("null", ["null"]),
+        ("[]", []),
+        (["a", "b"], ["a", "b"]),
+    ],
+)
+def test_a_value_is_taken_as_it_is_written_where_the_model_knows_it(text, chosen):
+    known = ["a", "b", "a, b", "[noise]", "'90s", "null"]
+    assert choose_labels({"mood": text}, {"mood": known}).tolist() == [value in chosen for value in known]
+
+
+@pytest.mark.parametrize("name", ["'90s", '"x', "[noise]", "it's"])
+def test_a_folder_of_any_name_is_trained_on_and_resumed(call, folder, tmp_path, name):
+    shutil.move(folder, tmp_path / name)
+    trained(call, Path(name), "data.labels=[folder]", "sample_every=0", f"run.dir=run of {name}")
+    status, _, err = call("train", f"resume=run of {name}", "steps=4")
+    assert status == 0, err
 
 
 def test_an_array_lasts_as_long_as_its_frame_rate_says(call, folder, tmp_path):

@@ -5,13 +5,14 @@ import dataclasses
 import hashlib
 import json
 import re
-from pathlib import Path, PurePosixPath
+from array import array
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wavenet import alignments, features, metadata
+from wavenet import alignments, features, labels, metadata
 from wavenet.conditioning import Companion, Range
 from wavenet.config import DataConfig, ModelConfig
 from wavenet.encodings import encoding_of
@@ -19,9 +20,6 @@ from wavenet.errors import AudioError, ConfigError
 from wavenet.files import atomic
 from wavenet.parallel import in_order
 from wavenet.preparation import Prepared, Progress, Recording, some
-
-SEPARATOR = "|"
-"""Between several values of one label in one cell."""
 
 
 def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelConfig:
@@ -36,10 +34,10 @@ def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelC
                 f"data.labels: {label!r} could not be chosen by label.{label}=...: rename the column, with letters, "
                 "digits, _ and - alone"
             )
-    told = _cells(prepared, data.labels)
+    table = metadata.read(prepared, data.labels)
     values: dict[str, list[str]] = {}
-    for label in data.labels:
-        found = {value for row in told.values() for value in row[label]}
+    for label, told in labels.read(prepared, table, data.labels, data.split_by).items():
+        found = set().union(*told)
         if not found:
             raise ConfigError(f"data.labels: no recording of {prepared.folder} has a value for {label}")
         values[label] = sorted(found)
@@ -47,49 +45,21 @@ def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelC
     if "file" in model.features.kinds:
         first = features.load((prepared.folder / prepared.recordings[0].name).with_suffix(".npy"))
         described.features = dataclasses.replace(model.features, columns=first.shape[1])
-    segments = alignments.read(prepared, data.frames) if data.frames is not None else []
-    classes = sorted({segment.phone for recording in segments for segment in recording})
+    classes = alignments.classes(prepared, data.frames) if data.frames is not None else []
     described.recognition = dataclasses.replace(model.recognition, classes=classes)
     return described
 
 
-def _cells(prepared: Prepared, labels: list[str]) -> dict[str, dict[str, list[str]]]:
-    """Recording -> label -> values."""
-    rows = metadata.read(prepared.folder) if labels else {}
-    columns = [column for column in next(iter(rows.values()), {}) if column not in ("file_name", "split")]
-    for label in labels:
-        if label != "folder" and label not in columns:
-            table = prepared.folder / metadata.NAME
-            raise ConfigError(
-                f"data.labels: {label!r} is not a column of {table}; there are {', '.join([*columns, 'folder'])}"
-                if rows
-                else f"data.labels: {label!r} would be a column of {table}, which "
-                f"{'has no rows' if table.exists() else 'does not exist'}; without it there is folder, the "
-                "sub-folder's name"
-            )
-    told = {}
-    for recording in prepared.recordings:
-        row = dict(rows.get(recording.name, {}))
-        parts = PurePosixPath(recording.name).parts
-        row.setdefault("folder", parts[0] if len(parts) > 1 else "")
-        told[recording.name] = {
-            label: [value.strip() for value in row.get(label, "").split(SEPARATOR) if value.strip()] for label in labels
-        }
-    return told
-
-
-def misfits(prepared: Prepared, labels: dict[str, list[str]]) -> list[str]:
-    """Where metadata.csv and a model's labels and their values do not go with the recordings, in lines of words."""
-    used, rows = {recording.name for recording in prepared.recordings}, metadata.read(prepared.folder)
-    strangers = [name for name in rows if name not in used]
-    lines = [f"{metadata.NAME} names what is not used: {some(strangers)}"] if strangers else []
-    if not rows and (prepared.folder / metadata.NAME).is_file():
-        lines.append(f"{metadata.NAME} has no file_name column, or no rows: nothing of it is used")
-    told = _cells(prepared, list(labels))
-    for label, known in labels.items():
-        without = [name for name, values in told.items() if not values[label]]
+def misfits(prepared: Prepared, known: dict[str, list[str]], split_by: str = "auto") -> list[str]:
+    """What became of the rows of metadata.csv, and where a model's labels and their values do not go with the
+    recordings, in lines of words."""
+    table = metadata.read(prepared, known)
+    lines = table.report() + metadata.others(prepared)
+    for label, told in labels.read(prepared, table, list(known), split_by).items():
+        pairs = zip(prepared.recordings, told, strict=True)
+        without = [recording.name for recording, values in pairs if not values]
         lines += [f"without a value for {label}: {some(without)}"] if without else []
-        unknown = sorted({value for values in told.values() for value in values[label]} - set(known))
+        unknown = sorted(set().union(*told) - set(known[label]))
         lines += (
             [f"values of {label} that the model does not know, and is not told: {some(unknown)}"] if unknown else []
         )
@@ -100,15 +70,15 @@ class Annotations:
     """Labels and frames of every recording of a prepared folder, as a model wants them."""
 
     def __init__(
-        self, prepared: Prepared, model: ModelConfig, progress: Progress | None = None, use_labels: bool = True
+        self,
+        prepared: Prepared,
+        model: ModelConfig,
+        progress: Progress | None = None,
+        use_labels: bool = True,
+        split_by: str = "auto",
     ) -> None:
         self.prepared, self.config = prepared, model
-        told = _cells(prepared, list(model.labels) if use_labels else [])
-        names = [(label, value) for label, values in model.labels.items() for value in values]
-        self.labels = torch.zeros(len(prepared.recordings), len(names))
-        for row, recording in zip(self.labels, prepared.recordings, strict=True):
-            for i, (label, value) in enumerate(names):
-                row[i] = value in told[recording.name].get(label, [])
+        self._read_labels(list(model.labels) if use_labels else [], split_by)
         self.frames: np.ndarray | None = None
         if model.features.kinds:
             counts = [-(-recording.samples // model.features.hop) for recording in prepared.recordings]
@@ -122,12 +92,34 @@ class Annotations:
             first = int(self._first[recording]) + from_sample // self.config.features.hop
             frames = clamped(self.frames[first : self._first[recording + 1]])
         codes = self._codes(recording) if self.config.context.pools else None
-        return Companion(self.labels[recording], frames, codes)
+        return Companion(self.labels(recording), frames, codes)
+
+    def labels(self, recording: int) -> Tensor:
+        """(values,): 1 for each label that a recording has, in the order of `ModelConfig.labels`."""
+        chosen = self._numbers[self._first_number[recording] : self._first_number[recording + 1]]
+        dense = np.zeros(self._values, dtype=np.float32)
+        dense[chosen] = 1
+        return torch.from_numpy(dense)
 
     def some_frames(self, most: int = 100_000) -> Tensor:
         """(n, channels): frames from everywhere, to measure their mean and spread on."""
         assert self.frames is not None
         return torch.from_numpy(np.array(self.frames[:: max(1, len(self.frames) // most)]))
+
+    def _read_labels(self, names: list[str], split_by: str) -> None:
+        """Keeps the numbers of each recording's labels, one recording after another."""
+        told = labels.read(self.prepared, metadata.read(self.prepared, names), names, split_by)
+        counts, numbers, before = np.zeros(len(self.prepared.recordings) + 1, dtype=np.int64), array("i"), 0
+        place: dict[str, dict[str, int]] = {}
+        for label, values in self.config.labels.items():
+            place[label] = {value: before + number for number, value in enumerate(values)}
+            before += len(values)
+        self._values = before
+        for recording, row in enumerate(zip(*told.values(), strict=True)):
+            found = {place[label][v] for label, vs in zip(told, row, strict=True) for v in vs if v in place[label]}
+            numbers.extend(sorted(found))
+            counts[recording + 1] = len(found)
+        self._numbers, self._first_number = np.array(numbers), counts.cumsum()
 
     def _codes(self, recording: int) -> Range:
         place = self.prepared.recordings[recording]

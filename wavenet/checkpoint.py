@@ -35,8 +35,11 @@ MULAW = {"mu": MULAW_LEVELS - 1, "levels": MULAW_LEVELS, "rounding": "half up", 
 """The convention of `wavenet.mulaw`, so that a reader of the file need not guess."""
 
 
-DATA = ("valid_fraction", "min_seconds", "trim_silence_db", "channel", "normalise")
-"""Settings of DataConfig that decide which samples were learned from, and how they were read."""
+DATA = ("valid_fraction", "split_by", "min_seconds", "trim_silence_db", "channel", "normalise")
+"""Settings of DataConfig that decide which samples were learned from, and how they were
+read; so do the model's labels."""
+OLDER = {"split_by": "older"}
+"""What those of them were that a file of an older version does not tell."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def load(path: str | Path) -> Checkpoint:
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
         if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
             raise ValueError(f"sample_rate {rate!r}, step {step!r}, valid_bits {bits!r}")
-        data = header.get("data", {})
+        data = OLDER | header.get("data", {})
         if not set(data) <= set(DATA):
             raise ValueError(f"data {data!r}")
         dataclasses.replace(DataConfig(), **data)  # within their ranges
@@ -171,6 +174,8 @@ def load_state(path: str | Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path} has format version {state['format_version']}, this program reads {FORMAT_VERSION}"
             )
+        if "config" in state:
+            state["config"]["data"] = OLDER | state["config"]["data"]
     except CheckpointError:
         raise
     except Exception as error:  # torch.load raises a different class for every kind of damage

@@ -26,6 +26,7 @@ SCHEDULES = ("linear", "cosine", "constant")
 CHANNELS = ("mix", "left", "right")
 LEVELS = ("off", "peak", "loudness")
 SPLITS = ("all", "train", "valid", "test")
+SPLITS_BY = ("auto", "name", "older")
 
 
 def _check(name: str, value: Any, holds: bool, allowed: str) -> None:
@@ -247,6 +248,10 @@ class DataConfig:
     """Rate, in Hz, that every recording is resampled to and the model generates at."""
     valid_fraction: float = 0.1
     """Share of the files held out for validation, where the folder's metadata.csv has no `split` column."""
+    split_by: str = "auto"
+    """What decides where that column does not: `auto`, folders named train/ and valid/ or test/ beside it, then the
+    file's name, with some of every label held out; `name`, the file's name alone; `older`, as runs of older versions,
+    which took only rows of metadata.csv that are spelled exactly: those runs are resumed and scored so."""
     min_seconds: float = 0.1
     """Recordings shorter than this are left out, and the report says so."""
     trim_silence_db: float | None = None
@@ -270,6 +275,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         _check("data.sample_rate", self.sample_rate, 1000 <= self.sample_rate <= 192000, "1000 to 192000 (Hz)")
         _check("data.valid_fraction", self.valid_fraction, 0 <= self.valid_fraction < 1, "0 or more and below 1")
+        _check_choice("data.split_by", self.split_by, SPLITS_BY)
         _check_at_least("data.min_seconds", self.min_seconds, 0)
         _check_at_least("data.workers", self.workers, 0)
         _check_choice("data.channel", self.channel, CHANNELS)
@@ -486,7 +492,8 @@ class EvaluateConfig:
     """Run folder, or checkpoint file."""
     data: DataConfig = field(default_factory=DataConfig)
     split: str = "all"
-    """Which part of the folder is scored: `all`, `train`, `valid`, or `test`, which its metadata.csv tells."""
+    """Which part of the folder is scored: `all`, `train`, `valid`, or `test`, which its metadata.csv
+    tells, or a folder test/ beside train/."""
     use_labels: bool = True
     """Whether a model that was trained with labels is told them."""
     resynthesise: int = 0
@@ -522,7 +529,8 @@ class RecogniseConfig:
     """Run folder, or checkpoint file, of a model that was trained with `data.frames`."""
     data: DataConfig = field(default_factory=DataConfig)
     split: str = "all"
-    """Which part of the folder is recognised: `all`, `train`, `valid`, or `test`, which its metadata.csv tells."""
+    """Which part of the folder is recognised: `all`, `train`, `valid`, or `test`, which its metadata.csv
+    tells, or a folder test/ beside train/."""
     use_labels: bool = True
     """Whether a model that was trained with labels is told them."""
     device: str = "auto"

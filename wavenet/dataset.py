@@ -5,7 +5,6 @@ from silence does. Windows never cross files. Where a window ends has no influen
 are tiled once, each sample is scored once an epoch, and only the order changes: item = f(seed, epoch, index).
 """
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,102 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet import metadata
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
-from wavenet.config import DataConfig
 from wavenet.distributions import IGNORED
 from wavenet.encodings import encoding_of
-from wavenet.errors import AudioError
-from wavenet.preparation import Prepared
-
-SPLIT_NAMES = {
-    "train": "train",
-    "valid": "valid",
-    "validation": "valid",
-    "val": "valid",
-    "dev": "valid",
-    "test": "test",
-}
-
-
-@dataclass(frozen=True)
-class Span:
-    """Samples start..stop of the codes, from the recording that begins at `origin`."""
-
-    start: int
-    stop: int
-    origin: int
-    recording: int = 0
-    """Its place among the recordings."""
-
-    @property
-    def samples(self) -> int:
-        return self.stop - self.start
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which samples are learned from, which only measured on meanwhile, and which kept for later."""
-
-    train: list[Span]
-    valid: list[Span]
-    test: list[Span]
-
-    @property
-    def all(self) -> list[Span]:
-        return self.train + self.valid + self.test
-
-
-def split(prepared: Prepared, config: DataConfig) -> Split:
-    """Divide a folder by file. A file keeps its side when others are added: its name alone decides.
-
-    A `split` column in the folder's metadata.csv wins (train, valid, test). Where chance gives one side nothing, as in
-    a folder of a few, the file nearest to the border changes sides; a single recording is cut in two. Raises AudioError
-    for a metadata.csv that cannot be understood.
-    """
-    told = _told_split(prepared)
-    sides: dict[str, list[Span]] = {"train": [], "valid": [], "test": []}
-    ranks = {recording.name: _rank(recording.name) for recording in prepared.recordings}
-    free = [recording for recording in prepared.recordings if recording.name not in told]
-    usable = sum(told.get(recording.name) != "test" for recording in prepared.recordings)
-    side = {name: "valid" if rank < config.valid_fraction else "train" for name, rank in ranks.items()} | told
-    if config.valid_fraction > 0 and free:
-        by_rank = sorted(free, key=lambda recording: ranks[recording.name])
-        if "valid" not in side.values() and usable > 1:
-            side[by_rank[0].name] = "valid"
-        elif "train" not in side.values() and usable > 1:
-            side[by_rank[-1].name] = "train"
-    for number, recording in enumerate(prepared.recordings):
-        start, stop = recording.start, recording.start + recording.samples
-        if usable == 1 and recording in free and config.valid_fraction > 0:
-            cut = stop - max(1, round(recording.samples * config.valid_fraction))
-            sides["train"].append(Span(start, cut, start, number))
-            sides["valid"].append(Span(cut, stop, start, number))
-        else:
-            sides[side[recording.name]].append(Span(start, stop, start, number))
-    return Split(sides["train"], sides["valid"], sides["test"])
-
-
-def _rank(name: str) -> float:
-    """A number in 0..1 that the name alone decides."""
-    return int.from_bytes(hashlib.sha256(name.encode(errors="replace")).digest()[:8], "big") / 2**64
-
-
-def _told_split(prepared: Prepared) -> dict[str, str]:
-    told = {}
-    for name, row in metadata.read(prepared.folder).items():
-        value = row.get("split", "").lower()
-        if value and value not in SPLIT_NAMES:
-            raise AudioError(
-                f"{prepared.folder / metadata.NAME}: split of {name} is {value!r}; it can be train, valid or test"
-            )
-        if value:
-            told[name] = SPLIT_NAMES[value]
-    known = {recording.name for recording in prepared.recordings}
-    return {name: value for name, value in told.items() if name in known}
-
+from wavenet.split import Span
 
 GRAIN = 1024
 """Batches are padded to a multiple of this many scored samples: matrix libraries compile a kernel for every shape, so

@@ -17,11 +17,12 @@ from torchaudio.functional import lfilter
 
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Conditioning
-from wavenet.dataset import Span, Windows
+from wavenet.dataset import Windows
 from wavenet.distributions import IGNORED
 from wavenet.encodings import MULAW, encoding_of, expand
 from wavenet.generation import Conditions, Engine, generate
 from wavenet.model import WaveNet
+from wavenet.split import Span
 
 ORDER = 32
 """Past amplitudes that the linear predictor uses."""

@@ -31,6 +31,8 @@ KINDS = {
 
 PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove")
 """Last parts of the settings that are paths."""
+QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")
+"""A value that is in quotes already, those of Hydra's grammar."""
 
 
 class UsageError(ConfigError):
@@ -174,24 +176,24 @@ def overridden() -> list[str]:
 def expand_home(argument: str) -> str:
     """name=~/x -> name=/home/me/x: shells leave the tilde after an equals sign alone."""
     name, equals, value = argument.partition("=")
-    return name + equals + os.path.expanduser(value) if value.startswith("~") else argument
+    label = name.lstrip("+").startswith("label.")
+    return name + equals + os.path.expanduser(value) if value.startswith("~") and not label else argument
 
 
 def quote_path(argument: str) -> str:
-    """Quote the value of a setting that is a path or a label, so that any name gets through Hydra's grammar."""
+    """Quote the value of a setting that is a path or a label, so that any name gets through Hydra's grammar.
+
+    A label's goes through as it is, for the command to read; a path may be null, in quotes, or hold an interpolation.
+    """
     name, equals, value = argument.partition("=")
-    label = name.lstrip("+").startswith("label.") and not value.startswith("[")
-    if (
-        not (label or name.lstrip("+").split(".")[-1] in PATHS)
-        or not value
-        or value[0] in "'\""
-        or "${" in value
-        or value == "null"
-    ):
+    label = name.lstrip("+").startswith("label.")
+    path = name.lstrip("+").split(".")[-1] in PATHS
+    as_it_is = QUOTED.fullmatch(value) or "${" in value or value == "null"
+    if not value or not (label or (path and not as_it_is)):
         return argument
     # in Hydra's grammar a backslash escapes a quote, or another backslash just before one, and nothing else
     escaped = re.sub(r'(\\+)(?="|$)', r"\1\1", value).replace('"', '\\"')
-    return f'{name}{equals}"{escaped}"'
+    return f'{name}{equals}"{escaped}"'.replace("${", "\\${")
 
 
 def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:

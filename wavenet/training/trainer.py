@@ -28,7 +28,7 @@ from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Piece
 from wavenet.config import ModelConfig, TrainConfig
-from wavenet.dataset import Batch, Frames, Span, Windows, shuffled, split
+from wavenet.dataset import Batch, Frames, Windows, shuffled
 from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.evaluation import Baselines
@@ -36,6 +36,7 @@ from wavenet.files import atomic, remedy
 from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
 from wavenet.preparation import Prepared, prepare
+from wavenet.split import Span, split
 from wavenet.training.machine import keep_memory, make_fabric
 from wavenet.training.metrics import RunLog
 from wavenet.training.optimizers import make_optimizers
@@ -212,7 +213,8 @@ class Trainer:
     def _annotate(self, prepared: Prepared) -> tuple[Prepared, Annotations]:
         model = annotations.describe(prepared, self.config.data, self.config.model)
         self.config = dataclasses.replace(self.config, model=model)
-        return prepared, Annotations(prepared, model, self.reporter.preparing)
+        by = self.config.data.split_by
+        return prepared, Annotations(prepared, model, self.reporter.preparing, split_by=by)
 
     def _make_model(self) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -571,7 +573,9 @@ class Trainer:
     def _announce(self) -> None:
         rate, field = self.config.data.sample_rate, self.model.receptive_field
         self.reporter.say(f"run folder: {self.run_dir}")
-        for line in [*self.prepared.report(), *annotations.misfits(self.prepared, self.config.model.labels)]:
+        told = annotations.misfits(self.prepared, self.config.model.labels, self.config.data.split_by)
+        spoken = self.alignments.segments.report() if self.alignments else []
+        for line in [*self.prepared.report(), *told, *spoken, *self.sides.report]:
             self.reporter.say(line)
         minutes = [sum(span.samples for span in side) / rate / 60 for side in (self.sides.train, self.sides.valid)]
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
@@ -591,7 +595,9 @@ class Trainer:
 
     def _measure_baselines(self) -> Baselines | None:
         if not self.sides.valid:
-            self.reporter.say("no validation part: nothing to measure on; set data.valid_fraction above 0")
+            held_out = self.config.data.valid_fraction > 0
+            what = "mark some as valid in metadata.csv" if held_out else "set data.valid_fraction above 0"
+            self.reporter.say(f"no validation part: nothing to measure on; {what}")
             return None
         measured = evaluation.baselines(self.prepared.codes, self.sides.train, self.sides.valid)
         self.reporter.say(

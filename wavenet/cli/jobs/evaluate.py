@@ -9,13 +9,14 @@ from wavenet import checkpoint, evaluation, fidelity
 from wavenet.annotations import Annotations
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.jobs.common import annotate, as_trained, spans_of
+from wavenet.cli.jobs.common import annotate, as_trained, divide
 from wavenet.config import EvaluateConfig
-from wavenet.dataset import Span, Windows, split
+from wavenet.dataset import Windows
 from wavenet.errors import ConfigError
 from wavenet.generation import Conditions, make_engine
 from wavenet.generation.compiled import MEASURED_STREAMS
 from wavenet.preparation import counted, prepare
+from wavenet.split import Span
 from wavenet.training.machine import find_device
 
 
@@ -43,9 +44,8 @@ def job(config: EvaluateConfig) -> float:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
             display.say(line)
-        known = annotate(prepared, model.config, config.use_labels, display)
-        sides = split(prepared, config.data)
-        spans = spans_of(prepared, sides, config.split)
+        known = annotate(prepared, config.data, model.config, config.use_labels, display)
+        sides, spans = divide(prepared, config.data, config.split, display)
         if config.engine == "auto":
             mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
             windows = Windows(prepared.codes, spans, evaluation.CROP, model.receptive_field, known)

@@ -10,12 +10,12 @@ from rich.table import Table
 from wavenet import alignments, audio, checkpoint, evaluation, recognition
 from wavenet.alignments import Alignments
 from wavenet.cli.display import Display, check_report, write_report
-from wavenet.cli.jobs.common import annotate, as_trained, check_folder, spans_of
+from wavenet.cli.jobs.common import annotate, as_trained, check_folder, divide
 from wavenet.config import RecogniseConfig, RecognitionConfig
-from wavenet.dataset import Span, split
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic
 from wavenet.preparation import Prepared, prepare
+from wavenet.split import Span
 from wavenet.training.machine import find_device
 
 
@@ -40,15 +40,17 @@ def job(config: RecogniseConfig) -> float | None:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
             display.say(line)
-        spans = spans_of(prepared, split(prepared, config.data), config.split)
+        _, spans = divide(prepared, config.data, config.split, display)
         reference = find_reference(prepared, config.data.frames, known)
+        for line in reference.segments.report() if reference is not None else []:
+            display.say(line)
         if (
             reference is not None
             and output.exists()
             and output.samefile(prepared.folder / (config.data.frames or alignments.NAME))
         ):
             raise ConfigError(f"output: {output} tells what is said there, and would be lost; choose another output")
-        told = annotate(prepared, model.config, config.use_labels, display)
+        told = annotate(prepared, config.data, model.config, config.use_labels, display)
         try:
             with (
                 atomic(output) as temporary,
