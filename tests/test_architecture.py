@@ -24,7 +24,7 @@ BELOW_TRAINING |= {
     "mulaw",
     "encodings",
 }
-BELOW_TRAINING |= {"native", "plots", "preparation", "recognition", "cache", "levels"}
+BELOW_TRAINING |= {"native", "plots", "preparation", "recognition", "cache", "levels", "words"}
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
