@@ -100,13 +100,14 @@ def test_labels_can_be_fixed_for_good(bias):
     torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_made_is_scored_by_one_parallel_forward(kind):
-    """Rows worked out ahead, chunk by chunk, are those that training sees."""
+@pytest.mark.parametrize(("kind", "guidance"), [*((kind, 1.0) for kind in KINDS), ("labels", 3.0), ("all", 0.0)])
+def test_what_is_made_is_scored_by_one_parallel_forward(kind, guidance):
+    """Rows worked out ahead, chunk by chunk, are those that training sees; guidance is not in the bits."""
     model = model_of(kind)
     companion = companion_of(model)
-    conditions = Conditions(model.conditioning, [companion])
-    made = [(c[0], b[0]) for c, b in generate(CachedEngine(model), 150, [3], chunk=47, conditions=conditions)]
+    conditions = Conditions(model.conditioning, [companion], guided=guidance != 1)
+    how = {"chunk": 47, "conditions": conditions, "sampling": Sampling(guidance=guidance)}
+    made = [(c[0], b[0]) for c, b in generate(CachedEngine(model), 150, [3], **how)]
     codes, bits = torch.cat([c for c, _ in made]).long(), torch.cat([b for _, b in made])
     field = model.receptive_field
     known = Companion(companion.labels, companion.frames, after_silence(codes.numpy().astype(np.uint8)))

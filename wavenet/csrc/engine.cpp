@@ -287,9 +287,11 @@ class Kernel final : public Engine {
         if (stream.uniforms) {
             float guided[CODES];
             const float* logits = stream.without ? lead(stream, sampling, guided) : stream.logits;
-            stream.codes[t] = uint16_t(mixtures ? draw(Mixture{logits, mixtures}, stream.uniforms[t], sampling, bits)
-                                                : draw(logits, stream.uniforms[t], sampling, bits));
-        } else if (bits) {
+            float* drawn = stream.without ? nullptr : bits;
+            stream.codes[t] = uint16_t(mixtures ? draw(Mixture{logits, mixtures}, stream.uniforms[t], sampling, drawn)
+                                                : draw(logits, stream.uniforms[t], sampling, drawn));
+        }
+        if (bits && (stream.without || !stream.uniforms)) {  // under the model itself, not under what leads it away
             *bits = float(mixtures ? Mixture{stream.logits, mixtures}.bits(stream.codes[t])
                                    : Softmax(stream.logits, 1).bits(stream.logits, stream.codes[t]));
         }

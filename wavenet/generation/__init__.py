@@ -106,7 +106,7 @@ class Rendering:
     """In all files together."""
     seconds_taken: float
     bits_per_sample: float
-    """Of what was made, under the model itself."""
+    """Of what was made, under the model itself: neither temperature nor guidance enters them."""
     warnings: list[str]
     finished: bool
     """False where it was interrupted; the files then hold what was made until then."""

@@ -77,7 +77,8 @@ class Engine(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Make n codes per stream from uniforms (S, n): codes (S, n), and the bits of each (S, n).
 
-        Raises ConfigError for sampling that the distribution does not have.
+        The bits are the model's own, told what it is told: neither temperature nor guidance enters them. Raises
+        ConfigError for sampling that the distribution does not have.
         """
         self.distribution.check(sampling)
         made, bits = [], []
@@ -85,7 +86,7 @@ class Engine(ABC):
             logits = distributions.guided(state.logits, sampling)
             codes = self.distribution.sample(logits, uniform, sampling)
             made.append(codes)
-            bits.append(self.distribution.bits(logits, codes))
+            bits.append(self.distribution.bits(state.logits[: len(codes)], codes))
             self.step(state, codes.repeat(len(state.logits) // len(codes)), row(rows, t))
         return _columns(made, uniforms, self.distribution.encoding.dtype), _columns(bits, uniforms, torch.float32)
 
