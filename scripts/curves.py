@@ -1,54 +1,45 @@
 """The learning curves of several runs in one picture, each named by the settings in which it differs from the others.
 
-    python scripts/curves.py runs/a runs/b ... output=curves.png
+    python scripts/curves.py runs/a runs/b ... [output=curves.png]
+    python scripts/curves.py runs/sweep        [output=curves.png]
 
-Training bits are averaged over a hundredth of a run; the name ends with the last held-out bits.
+A folder without a run of its own stands for the runs in it. Drawn are held-out bits where every run has three or more
+of them, else training bits, smoothed; the name ends with the last held-out bits.
 """
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import yaml
+from wavenet import plots, runs
+from wavenet.runs import Run
 
-from wavenet import plots
-
-UNTOLD = ("run.dir", "report", "resume", "threads")
-"""Settings that do not change what is learned."""
+FEWEST = 3
+"""Held-out figures that make a curve."""
 
 
 def main() -> None:
-    folders = [Path(argument) for argument in sys.argv[1:] if "=" not in argument]
-    options = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
-    if len(folders) < 2 or set(options) - {"output"}:
-        sys.exit(__doc__)
-    settings = [flat(yaml.safe_load((folder / "config.yaml").read_text())) for folder in folders]
-    names = sorted({name for one in settings for name in one if name not in UNTOLD})
-    telling = [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("output=")]
+    outputs = [argument.removeprefix("output=") for argument in sys.argv[1:] if argument.startswith("output=")]
+    found = [run for argument in arguments for run in runs.within(Path(argument))]
+    if len(found) < 2 or len(outputs) > 1:
+        sys.exit(__doc__ if len(arguments) < 1 else f"{' '.join(arguments)}: {len(found)} runs, but two are needed")
+    output = Path(outputs[0] if outputs else "curves.png")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    plots.save(plots.curves(curves(found), {}), output)
+    print(output)
+
+
+def curves(found: list[Run]) -> dict:
+    """(n, 2) of step and bits per run, by name."""
+    telling = runs.differences(found)
+    name = "valid/bits" if all(len(run.series("valid/bits")) >= FEWEST for run in found) else "train/bits"
     series = {}
-    for folder, one in zip(folders, settings, strict=True):
-        label = ", ".join(f"{name}={one.get(name)}" for name in telling) or folder.name
-        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        training = np.array([(row["step"], row["train/bits"]) for row in rows if "train/bits" in row])
-        held_out = [row["valid/bits"] for row in rows if "valid/bits" in row]
-        series[f"{label}: {held_out[-1]:.3f} held out"] = smoothed(training)
-    plots.save(plots.curves(series, {}), Path(options.get("output", "curves.png")))
-
-
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"optim": {"lr": 1}} -> {"optim.lr": 1}"""
-    found = {}
-    for name, value in settings.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
-
-
-def smoothed(points: np.ndarray) -> np.ndarray:
-    """(n, 2) of step and bits, averaged over runs of n / 100 points."""
-    width = max(1, len(points) // 100)
-    return points[: len(points) // width * width].reshape(-1, width, 2).mean(axis=1)
+    for run in found:
+        label = ", ".join(f"{setting}={run.settings.get(setting)}" for setting in telling) or run.folder.name
+        held_out = run.series("valid/bits")
+        end = f": {held_out[-1, 1]:.3f} held out" if len(held_out) else ""
+        series[label + end] = run.series(name)
+    return series
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from wavenet import audio, plots
+from wavenet.baselines import Baselines
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +37,7 @@ def main() -> None:
     print(f"spectrograms       {run / 'spectrogram.png'}")
     print(f"learning curve     {run / 'curves.png'}")
     print(f"held out           {trained['bits_per_sample']:.2f} bits per sample")
-    print(f"                   (counting codes {trained['unigram_bits']:.2f}, linear {trained['linear_bits']:.2f})")
+    print(f"                   ({Baselines(trained['unigram_bits'], trained['linear_bits'])})")
     print(f"generation         {made['samples_per_second']:,.0f} samples/s = {made['realtime_factor']:.2f} x real time")
     program = "wavenet-generate"
     if shutil.which(program) is None:

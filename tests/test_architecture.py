@@ -79,6 +79,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "mulaw",
         "native",
     },
+    "baselines": {"encodings", "split"},
+    "traits": {"config", "features"},
+    "verdict": {"baselines", "encodings", "split", "traits"},
+    "runs": set(),
     "evaluation": {
         "annotations",
         "conditioning",

@@ -1,7 +1,9 @@
 """The commands: every mistake is one line that names the setting, and the figures come out as documented."""
 
+import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -252,12 +254,22 @@ def test_a_preset_of_ones_own_starts_from_a_shipped_one(call, tmp_path):
 
 def test_a_sweep_goes_on_past_a_failed_job(call, folder):
     arguments = ["--multirun", "optim.lr=0.01,-1,0.02", f"data.dir={folder}", "run.dir=sweep", *QUICK]
-    status, _, err = call("train", *arguments)
+    status, out, err = call("train", *arguments)
     assert status == 1
     assert "error in job 1: optim.lr is -1.0" in err
     assert "1 job of the sweep failed" in err
     done = sorted(path.parts[-3] for path in Path("sweep").glob("*/checkpoints/best.safetensors"))
     assert [name.split("_")[0] for name in done] == ["0", "2"]
+    with open("sweep/sweep.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted((row["run"], row["optim.lr"], row["steps"]) for row in rows) == [
+        ("0_optim.lr=0.01", "0.01", "3"),
+        ("2_optim.lr=0.02", "0.02", "3"),
+    ]
+    bits = [float(row["bits_per_sample"]) for row in rows]
+    assert bits == sorted(bits)  # the best first
+    for row in rows:
+        assert re.search(rf"{re.escape(row['run'])} .* {float(row['bits_per_sample']):.3f} ", out)
 
 
 @pytest.mark.parametrize(

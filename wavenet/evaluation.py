@@ -1,60 +1,26 @@
-"""How well a model predicts recordings: bits per sample, teacher-forced, and the two predictors it must beat.
-
-The scale: 8 bits is a code drawn blindly. A unigram model knows how often each code occurs. A linear predictor knows
-the last 32 amplitudes: an AR(32) whose residual is Laplace with a scale that follows the signal, integrated over each
-code's bin. A network above the unigram has learned nothing; one above the linear predictor still makes noise.
-"""
+"""How well a model predicts recordings: bits per sample, teacher-forced, in parallel over time or engine by engine."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchaudio.functional import lfilter
 
 from wavenet.annotations import Annotations
 from wavenet.conditioning import Conditioning
 from wavenet.dataset import Windows
 from wavenet.distributions import IGNORED
-from wavenet.encodings import MULAW, encoding_of, expand
+from wavenet.encodings import encoding_of
 from wavenet.generation import Conditions, Engine, generate
 from wavenet.model import WaveNet
 from wavenet.split import Span
 
-ORDER = 32
-"""Past amplitudes that the linear predictor uses."""
-DECAYS = (0.9, 0.95, 0.98, 0.99)
-"""Per-sample decays of the residual's scale that are tried on the training part."""
-FLOOR = 1e-3
-"""Share of the linear predictor's probability that is spread evenly over all codes, against surprises."""
 CROP = 16384
 """Samples that a whole recording is worked through in at a time."""
 STREAMS = 32
 """Recordings that an engine scores side by side."""
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """Bits per sample of the two simple predictors on the validation part."""
-
-    unigram_bits: float
-    linear_bits: float
-
-    def verdict(self, bits: float) -> str:
-        """What to expect of a model with so many bits per sample, in plain words."""
-        if bits > self.unigram_bits - 0.05:
-            return "no better than counting codes: expect noise"
-        if bits > self.linear_bits:
-            return "better than counting codes, not yet a linear predictor: expect noise that comes and goes"
-        if bits > self.linear_bits - 0.3:
-            return "a little better than a linear predictor: expect the colour of the sound, still noisy"
-        better = f"{self.linear_bits - bits:.1f} bits better than a linear predictor"
-        if bits > self.linear_bits - 1:
-            return f"{better}: expect the sound, with noise in it"
-        return f"{better}: expect the sound itself"
 
 
 class Score(NamedTuple):
@@ -165,74 +131,3 @@ def _before(codes: np.ndarray, span: Span, length: int) -> Tensor:
     return torch.nn.functional.pad(
         torch.from_numpy(context.astype(np.int64)), (length - len(context), 0), value=encoding_of(codes).zero
     )
-
-
-def baselines(codes: np.ndarray, train: list[Span], valid: list[Span], most_samples: int = 5_000_000) -> Baselines:
-    """Fit both predictors on the training part, score them on the validation part; `most_samples` of each at most."""
-    encoding = encoding_of(codes)
-
-    def mulaw(span: Span) -> np.ndarray:
-        return encoding.mulaw(torch.from_numpy(codes[span.start : span.stop].astype(np.int64))).numpy()
-
-    fitted_on = [mulaw(span) for span in _spread(train, most_samples)]
-    scored_on = [mulaw(span) for span in _spread(valid, most_samples)]
-    counts = np.sum([np.bincount(part, minlength=MULAW.levels) for part in fitted_on], axis=0) + 1
-    log_p = np.log2(counts / counts.sum())
-    unigram = -sum(log_p[part].sum() for part in scored_on) / sum(map(len, scored_on))
-    return Baselines(float(unigram), _linear_bits(fitted_on, scored_on))
-
-
-def _spread(spans: list[Span], most: int) -> list[Span]:
-    """Spans with at most `most` samples in all, taken evenly from everywhere."""
-    total = sum(span.samples for span in spans)
-    if total <= most:
-        return spans
-    share = most / total
-    return [Span(span.start, span.start + max(1, int(span.samples * share)), span.origin) for span in spans]
-
-
-def _linear_bits(fitted_on: list[np.ndarray], scored_on: list[np.ndarray]) -> float:
-    signals = [_amplitudes(part) for part in fitted_on]
-    correlation = torch.stack([_autocorrelation(signal) for signal in signals]).sum(dim=0)
-    lags = torch.arange(ORDER)
-    # a ridge of 1e-9 keeps a pure tone, whose equations are singular, solvable
-    matrix = correlation[(lags[:, None] - lags).abs()] + torch.eye(ORDER, dtype=torch.float64) * correlation[0] * 1e-9
-    predictor = torch.linalg.solve(matrix, correlation[1:])
-    sample = [part[:50_000] for part in fitted_on[:: max(1, len(fitted_on) // 20)]]
-    decay = min(DECAYS, key=lambda decay: _laplace_bits(predictor, decay, sample))
-    return _laplace_bits(predictor, decay, scored_on)
-
-
-def _amplitudes(codes: np.ndarray) -> Tensor:
-    return MULAW.amplitudes[torch.from_numpy(codes.astype(np.int64))]
-
-
-def _autocorrelation(signal: Tensor) -> Tensor:
-    size = 2 ** math.ceil(math.log2(len(signal) + ORDER + 1))
-    spectrum = torch.fft.rfft(signal, n=size)
-    return torch.fft.irfft(spectrum.abs().square(), n=size)[: ORDER + 1]
-
-
-def _laplace_bits(predictor: Tensor, decay: float, parts: list[np.ndarray]) -> float:
-    """Average bits of codes whose amplitude is Laplace around the prediction, with a scale that trails the residual."""
-    halves = torch.arange(MULAW.levels - 1, dtype=torch.float64) + 0.5
-    inner = expand(halves / (MULAW.levels - 1) * 2 - 1)
-    edges = torch.cat([torch.tensor([-math.inf]).double(), inner, torch.tensor([math.inf]).double()])
-    whitener = torch.cat([torch.ones(1, dtype=torch.float64), -predictor])
-    total, samples = 0.0, 0
-    for part in parts:
-        codes = torch.from_numpy(part.astype(np.int64))
-        x = _amplitudes(part)
-        residual = lfilter(x, torch.eye(1, ORDER + 1).double()[0], whitener, clamp=False)
-        trailing = torch.tensor([0.0, 1 - decay], dtype=torch.float64)
-        scale = lfilter(residual.abs(), torch.tensor([1.0, -decay]).double(), trailing, clamp=False) + 1e-4
-        prediction = x - residual
-        high, low = (edges[codes + 1] - prediction) / scale, (edges[codes] - prediction) / scale
-        p = (_laplace_cdf(high) - _laplace_cdf(low)) * (1 - FLOOR) + FLOOR / MULAW.levels
-        total -= float(p.log2().sum())
-        samples += len(codes)
-    return total / samples
-
-
-def _laplace_cdf(x: Tensor) -> Tensor:
-    return torch.where(x < 0, torch.exp(x.clamp(max=0)) / 2, 1 - torch.exp(-x.clamp(min=0)) / 2)

@@ -120,6 +120,19 @@ def pitch(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
     return torch.cat([torch.where(voiced, torch.log2(hertz / 100), 0.0), voiced.float(), energy], dim=1)
 
 
+def pitch_of(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
+    """`pitch` of windows around a sound's samples (n,), some at a time: a window is a hundred times its hop."""
+    window = pitch_window(sample_rate)
+    padded = F.pad(sound, (window // 2, window // 2))
+    count = (len(padded) - window) // config.hop + 1
+    pieces = []
+    for first in range(0, count, CHUNK):
+        last = min(first + CHUNK, count)
+        piece = padded[first * config.hop : (last - 1) * config.hop + window]
+        pieces.append(pitch(piece, config, sample_rate))
+    return torch.cat(pieces)
+
+
 def from_file(path: Path, config: FeatureConfig, sample_rate: int, samples: int) -> np.ndarray:
     """The array beside a recording, `name.npy` for `name.wav`, brought to one row per hop: (ceil(n / hop), columns)."""
     array = path.with_suffix(".npy")

@@ -73,24 +73,11 @@ def stft_distance(recording: Tensor, made: Tensor) -> float:
 def pitch_errors(recording: Tensor, made: Tensor, sample_rate: int) -> tuple[float | None, float]:
     """Root mean square F0 error in cents, None where no frame is voiced in both; share of frames voiced in only one."""
     config = FeatureConfig(kinds=["pitch"], hop=max(sample_rate // 200, 1))
-    a, b = (_pitch(sound, config, sample_rate) for sound in (recording, made))
+    a, b = (features.pitch_of(sound, config, sample_rate) for sound in (recording, made))
     voiced = (a[:, 1] > 0) & (b[:, 1] > 0)
     cents = 1200 * (a[voiced, 0] - b[voiced, 0])
     error = float(cents.square().mean().sqrt()) if len(cents) else None
     return error, float((a[:, 1] != b[:, 1]).float().mean())
-
-
-def _pitch(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
-    """`features.pitch` of windows around the sound's samples, some at a time: a window is a hundred times its hop."""
-    window = features.pitch_window(sample_rate)
-    padded = torch.nn.functional.pad(sound, (window // 2, window // 2))
-    count = (len(padded) - window) // config.hop + 1
-    pieces = []
-    for first in range(0, count, features.CHUNK):
-        last = min(first + features.CHUNK, count)
-        piece = padded[first * config.hop : (last - 1) * config.hop + window]
-        pieces.append(features.pitch(piece, config, sample_rate))
-    return torch.cat(pieces)
 
 
 def missing() -> list[str]:

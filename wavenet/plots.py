@@ -1,56 +1,97 @@
-"""Figures: spectrograms and learning curves. The only importer of matplotlib."""
+"""Figures: spectrograms, learning curves, what was learned of labels and features, speeds. The only importer of
+matplotlib, and the only place for its settings: wavenet.mplstyle."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
+from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from torchaudio.transforms import Spectrogram
 
 from wavenet.files import atomic
 
-FLOOR_DB = -90
-"""Decibels below the picture's peak that are still drawn."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+STYLE = Path(__file__).with_name("wavenet.mplstyle")
+FLOOR_DB = -80
+"""Decibels below the loudest point that are still drawn."""
+QUIET = "#999999"
+"""For what is there to compare with."""
+SMOOTHED = 50
+"""A smoothed curve averages over a fiftieth of its points."""
 
 
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """The same function, drawing in the package's style."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with style.context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@styled
 def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
-    """Spectrograms, (samples,) each, one below the other: 32 ms windows every 4 ms, decibels below each one's peak."""
+    """Spectrograms, (samples,) each, one below the other: 32 ms windows every 4 ms, dB below the loudest of all."""
     size = max(2 ** round(np.log2(0.032 * sample_rate)), 16)
-    hop = size // 8
-    spectrogram = Spectrogram(n_fft=size, hop_length=hop)
-    figure = Figure(figsize=(9, 2.6 * len(sounds)), layout="constrained")
-    for axes, (title, sound) in zip(figure.subplots(len(sounds), 1, squeeze=False)[:, 0], sounds.items(), strict=True):
-        sound = torch.nn.functional.pad(sound, (0, max(size - len(sound), 0)))
-        power = spectrogram(sound).clamp(min=1e-12)
-        decibels = 10 * torch.log10(power / power.max())
+    spectrogram = Spectrogram(n_fft=size, hop_length=size // 8)
+    padded = [torch.nn.functional.pad(sound, (0, max(size - len(sound), 0))) for sound in sounds.values()]
+    powers = [spectrogram(sound).clamp(min=1e-12) for sound in padded]
+    loudest = max(float(power.max()) for power in powers)
+    figure = Figure(figsize=(9, 2.6 * len(sounds)))
+    rows = figure.subplots(len(sounds), 1, squeeze=False)[:, 0]
+    for axes, title, sound, power in zip(rows, sounds, padded, powers, strict=True):
+        decibels = 10 * torch.log10(power / loudest)
         extent = (0, len(sound) / sample_rate, 0, sample_rate / 2000)
-        axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0, cmap="magma")
-        axes.set(title=title, xlabel="seconds", ylabel="kHz")
+        image = axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0)
+        axes.set(title=title, ylabel="kHz")
+    rows[-1].set_xlabel("seconds")
+    figure.colorbar(image, ax=list(rows), label="dB below the loudest", aspect=15 * len(sounds), pad=0.01)
     return figure
 
 
+@styled
 def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
-    """What was learned of labels: each one's vectors (n, C) on the two axes along which they differ most (PCA)."""
+    """What was learned of labels: each one's vectors (n, C) on the two axes along which they differ most (PCA).
+
+    Both axes have one scale, so that what lies close is alike; their titles say how much of all difference they show.
+    """
     labels = list(dict.fromkeys(label for label, _ in names))
-    figure = Figure(figsize=(5 * len(labels), 4.5), layout="constrained")
+    figure = Figure(figsize=(5 * len(labels), 4.8))
     for axes, label in zip(figure.subplots(1, len(labels), squeeze=False)[0], labels, strict=True):
         chosen = [i for i, (other, _) in enumerate(names) if other == label]
         centred = vectors[chosen] - vectors[chosen].mean(dim=0)
-        _, _, axes_of_most = torch.linalg.svd(centred, full_matrices=False)
+        _, sizes, axes_of_most = torch.linalg.svd(centred, full_matrices=False)
         places = torch.nn.functional.pad(centred @ axes_of_most[:2].t(), (0, max(2 - len(axes_of_most), 0))).numpy()
-        axes.scatter(places[:, 0], places[:, 1])
-        for place, i in zip(places, chosen, strict=True):
-            axes.annotate(names[i][1], place, xytext=(4, 4), textcoords="offset points", parse_math=False)
-        axes.set(title=label, xlabel="first principal axis", ylabel="second")
+        shares = torch.nn.functional.pad(sizes.square() / sizes.square().sum().clamp(min=1e-12), (0, 2))
+        axes.scatter(places[:, 0], places[:, 1], s=25)
+        middle = places[:, 0].mean()
+        for place, i in zip(places, chosen, strict=True):  # a name is written towards the middle, inside the frame
+            side, align = (5, "left") if place[0] <= middle else (-5, "right")
+            axes.annotate(names[i][1], place, xytext=(side, 3), textcoords="offset points", ha=align, parse_math=False)
+        axes.margins(0.12)
+        axes.set_aspect("equal", adjustable="datalim")
+        first, second = (f"{float(share):.0%} of the differences" for share in shares[:2])
+        axes.set(title=label, xlabel=f"first axis: {first}", ylabel=f"second: {second}")
     return figure
 
 
+@styled
 def upsampled(sound: Tensor, rows: Tensor, sample_rate: int) -> Figure:
     """What was learned of features: rows (n, C), one per sample, each channel from blue to red, below the spectrogram
     of the recording (n,) that they describe."""
-    figure = spectrograms({"recording": sound, "its features at the sample rate": sound}, sample_rate)
+    title = "its features, upsampled to one row per sample"
+    figure = spectrograms({"recording": sound, title: sound}, sample_rate)
     axes = figure.axes[1]
     axes.clear()
     scaled = (rows - rows.mean(dim=0)) / rows.std(dim=0).clamp(min=1e-6)
@@ -59,40 +100,78 @@ def upsampled(sound: Tensor, rows: Tensor, sample_rate: int) -> Figure:
     axes.imshow(
         scaled[::step].t().numpy(), origin="lower", aspect="auto", extent=extent, vmin=-3, vmax=3, cmap="RdBu_r"
     )
-    axes.set(title="its features, upsampled to one row per sample", xlabel="seconds", ylabel="channel")
+    axes.set(title=title, xlabel="seconds", ylabel="channel")
     return figure
 
 
+@styled
 def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
-    """Bits per sample over steps: each series (n, 2) of step and bits, with horizontal levels to compare with."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    """Bits per sample over steps: each series (n, 2) of step and bits, where it has many points smoothed over the faint
+    raw one, with horizontal levels to compare with. The scale leaves out the first steep fall."""
+    figure = Figure(figsize=(8, 4.5))
     axes = figure.subplots()
+    shown = []
     for label, points in series.items():
-        axes.plot(points[:, 0], points[:, 1], label=label, marker="o" if len(points) < 20 else None)
-    for (label, level), style in zip(levels.items(), ("--", ":", "-."), strict=False):
-        axes.axhline(level, label=f"{label} ({level:.2f})", linestyle=style, color="grey")
+        if not len(points):
+            continue
+        few = len(points) < SMOOTHED
+        (line,) = axes.plot(*smoothed(points).T, label=label, marker="o" if few else None, markersize=4)
+        if not few:
+            axes.plot(*points.T, color=line.get_color(), alpha=0.2, linewidth=1, zorder=1)
+        shown.append(smoothed(points)[len(points) // 10 :, 1])
+    for (label, level), dashes in zip(levels.items(), ("--", ":", "-."), strict=False):
+        axes.axhline(level, label=f"{label} ({level:.2f})", linestyle=dashes, color=QUIET)
+    _zoom(axes, np.concatenate([*shown, list(levels.values())]) if shown else np.array([0.0, 8.0]))
     axes.set(xlabel="step", ylabel="bits per sample")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return figure
 
 
+def _zoom(axes: Axes, values: np.ndarray) -> None:
+    space = 0.05 * (values.max() - values.min()) + 0.01
+    axes.set_ylim(values.min() - space, values.max() + space)
+
+
+def smoothed(points: np.ndarray) -> np.ndarray:
+    """(n, 2) of step and bits, each point averaged with its neighbours; a short series as it is."""
+    width = len(points) // SMOOTHED * 2 + 1
+    if width < 3:
+        return points
+    half = width // 2
+    sums = np.cumsum(np.concatenate([[0.0], points[:, 1]]))
+    first, last = np.arange(len(points)) - half, np.arange(len(points)) + half + 1
+    first, last = first.clip(0), last.clip(max=len(points))
+    return np.stack([points[:, 0], (sums[last] - sums[first]) / (last - first)], axis=1)
+
+
+@styled
 def speeds(rows: list[dict[str, Any]], title: str) -> Figure:
-    """Samples per second as bars, on a logarithmic scale: rows as scripts/benchmark.py reports them."""
-    figure = Figure(figsize=(9, 0.3 * len(rows) + 1.2), layout="constrained")
+    """Samples per second as bars, on a logarithmic scale: rows as scripts/benchmark.py reports them.
+
+    Drawn are `base` and one stream on one thread, by the peer and by each engine in each of its precisions with the
+    widest instructions: whatever else was measured is for tables.
+    """
+    chosen: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        ours = row["ratio_to_peer"] != 1
+        if (row["model"], row["streams"], row["threads"]) == ("base", 1, 1):
+            chosen.setdefault(f"{row['engine']}, {row['precision']}" if ours else row["name"], row)
+    figure = Figure(figsize=(9, 0.45 * len(chosen) + 1.3))
     axes = figure.subplots()
-    labels = []
-    for r in rows:
-        many = f", {r['streams']} streams" if r["streams"] > 1 else ""
-        cores = f", {r['threads']} threads" if r["threads"] > 1 else ""
-        labels.append(f"{r['name']}: {r['model']}, {r['engine']} {r['precision']}{many}{cores}")
-    values = [r["samples_per_second"] for r in rows]
-    bars = axes.barh(range(len(rows)), values, color=["grey" if r["ratio_to_peer"] == 1 else "C0" for r in rows])
-    axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3)
-    axes.axvline(16000, color="C3", linestyle="--", label="real time at 16 kHz")
-    axes.set(xscale="log", xlabel="samples per second", title=title, xlim=(min(values) / 1.5, max(values) * 4))
-    axes.set_yticks(range(len(rows)), labels)
+    values = [row["samples_per_second"] for row in chosen.values()]
+    colours = [QUIET if row["ratio_to_peer"] == 1 else "C0" for row in chosen.values()]
+    bars = axes.barh(range(len(chosen)), values, color=colours, height=0.7)
+    axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=4)
+    axes.axvline(16000, color="C1", linestyle="--", zorder=0)
+    axes.annotate(
+        "real time at 16 kHz", (16000, 1), xycoords=("data", "axes fraction"), color="C1", ha="center", va="bottom"
+    )
+    axes.set(xscale="log", xlabel="samples per second", xlim=(min(values) / 1.5, max(values) * 3))
+    axes.set_yticks(range(len(chosen)), list(chosen))
+    axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
     return figure
 
 

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from wavenet import labels, metadata
 from wavenet.config import DataConfig
 from wavenet.preparation import Prepared, Recording, printable, some
@@ -176,3 +178,26 @@ def _gaps(members: dict[tuple[str, str], list[str]], side: dict[str, str], cut: 
         ]
         lines += [f"{words}: {some(missing)}"] if missing else []
     return lines
+
+
+def spread(spans: list[Span], crop: int, most: int) -> list[Span]:
+    """Spans cut into crops; where they hold more than `most` samples, about so many, evenly from everywhere.
+
+    As many equal stretches as crops are wanted give one each, drawn at random, so that no rhythm is followed; the same
+    every time.
+    """
+    samples = np.array([span.samples for span in spans], dtype=np.int64)
+    ends = samples.cumsum()
+    if not len(spans) or ends[-1] <= most:
+        return [_crop(span, number, crop) for span in spans for number in range(-(-span.samples // crop))]
+    wanted = max(1, round(most / ends[-1] * (-(-samples // crop)).sum()))
+    places = (np.arange(wanted) + np.random.default_rng(0).random(wanted)) / wanted * ends[-1]
+    owners = np.searchsorted(ends, places, side="right")
+    numbers = (places - (ends - samples)[owners]).astype(np.int64) // crop
+    chosen = dict.fromkeys(zip(owners.tolist(), numbers.tolist(), strict=True))
+    return [_crop(spans[owner], number, crop) for owner, number in chosen]
+
+
+def _crop(span: Span, number: int, crop: int) -> Span:
+    start = span.start + number * crop
+    return Span(start, min(start + crop, span.stop), span.origin, span.recording)

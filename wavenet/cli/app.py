@@ -86,6 +86,7 @@ def _run(command: str, schema: type, job: Job) -> None:
         parsed = OverridesParser.create().parse_overrides(arguments.overrides)
         same = [override.key_or_group for override in parsed if not override.is_sweep_override()]
         sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(same)}]")
+        sys.argv.append("+hydra.callbacks.results._target_=wavenet.cli.sweep.Results")
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
 
     errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep

@@ -23,15 +23,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet import alignments, annotations, checkpoint, evaluation, plots, recognition
+from wavenet import alignments, annotations, checkpoint, evaluation, plots, recognition, verdict
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
+from wavenet.baselines import Baselines, measure_baselines
 from wavenet.conditioning import Piece
 from wavenet.config import ModelConfig, TrainConfig
 from wavenet.dataset import Batch, Frames, Windows, shuffled
 from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
-from wavenet.evaluation import Baselines
 from wavenet.files import atomic, remedy
 from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
@@ -197,6 +197,7 @@ class Trainer:
         self.began, self.per_step = time.perf_counter(), 0.0  # seconds, those of a resumed run's earlier part included
         self.given = 60 * (config.minutes or 0)  # seconds, from here on
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+        self._heard: verdict.Recordings | None = None
         if config.resume is not None:
             state = checkpoint.find_state(Path(config.resume).expanduser())
             self._restore(checkpoint.load_state(state))
@@ -235,7 +236,7 @@ class Trainer:
         config = self.config
         self._announce()
         baselines = self._measure_baselines()
-        self._open_log()
+        self._open_log(baselines)
         recent = 0.0
         while self.step < self.steps and not self._stopped():
             began = time.perf_counter()
@@ -254,7 +255,7 @@ class Trainer:
             if self.step % config.validate_every == 0 and not last:
                 self.validate(baselines)
             if config.sample_every and self.step % config.sample_every == 0 and not last:
-                self.sample(baselines)
+                self.sample()
             if self.step % config.checkpoint_every == 0 and not last:
                 self.save()
         ended = self.step == self.steps
@@ -263,9 +264,9 @@ class Trainer:
             self.validate_all(baselines)
         self.save()
         if ended and config.sample_every:
-            self.sample(baselines)
-        if self.log and baselines:
-            self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
+            self.sample()
+        if self.log:
+            self.log.curves()
         rate = self.samples / max(self.seconds, 1e-9)
         try:
             best = checkpoint.find(self.run_dir)
@@ -407,13 +408,12 @@ class Trainer:
             values["valid/frame_accuracy"] = frame_accuracy
             recognised = f", {frame_accuracy:.1%} of frames recognised"
         self.log.scalars(self.step, values)
-        levels = f"unigram {baselines.unigram_bits:.2f}, linear {baselines.linear_bits:.2f}"
         whole = seconds * self.config.data.sample_rate >= self.valid_windows.samples
         part = "held out" if whole else f"on {seconds:g} s held out"
-        verdict = baselines.verdict(bits)
-        self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample {part} ({levels}){recognised}: {verdict}")
+        learned = verdict.of_bits(bits, baselines)
+        self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample {part} ({baselines}){recognised}: {learned}")
 
-    def sample(self, baselines: Baselines | None) -> None:
+    def sample(self) -> None:
         """Write a generated sound and its picture beside a recording's, and draw the curves."""
         if not self.fabric.is_global_zero or self.log is None:
             return
@@ -431,10 +431,23 @@ class Trainer:
         for warning in made.warnings:
             self.reporter.say(f"step {self.step}: {warning}")
         recording = self.prepared.codes[span.start : span.stop][: max(made.samples, 1)].astype("int64")
-        self.log.sound(self.step, path, self.model.distribution.encoding.decode(torch.from_numpy(recording)))
+        decoded = self.model.distribution.encoding.decode(torch.from_numpy(recording))
+        self._judge(self.log.sound(self.step, path, decoded), made.bits_per_sample, span)
         self._draw_conditioning(span)
-        if baselines:
-            self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
+        self.log.curves()
+
+    def _judge(self, sound: Tensor, bits: float, told: Span) -> None:
+        """Say how near a sound is to the recordings that share its labels."""
+        if self._heard is None:
+            labels = [self.annotations.companion(span.recording).labels for span in (told, *self.sides.train)]
+            like = [span for span, one in zip(self.sides.train, labels[1:], strict=True) if torch.equal(one, labels[0])]
+            samples = round(self.config.sample_seconds * self.config.data.sample_rate)
+            pieces = verdict.pieces(self.prepared.codes, like or [told], samples)
+            self._heard = verdict.Recordings(pieces, self.config.data.sample_rate)
+        judged = verdict.of_sound(sound, self._heard, bits, self.valid_bits)
+        if judged is not None and self.log is not None:
+            self.reporter.say(f"step {self.step}: the sound made is {judged.words}")
+            self.log.scalars(self.step, {f"sample/{name}": value for name, value in judged.figures.items()})
 
     @torch.inference_mode()
     def _draw_conditioning(self, span: Span) -> None:
@@ -599,16 +612,15 @@ class Trainer:
             what = "mark some as valid in metadata.csv" if held_out else "set data.valid_fraction above 0"
             self.reporter.say(f"no validation part: nothing to measure on; {what}")
             return None
-        measured = evaluation.baselines(self.prepared.codes, self.sides.train, self.sides.valid)
-        self.reporter.say(
-            f"to beat: {measured.unigram_bits:.2f} bits per sample by counting codes, "
-            f"{measured.linear_bits:.2f} by a linear predictor"
-        )
+        measured = measure_baselines(self.prepared.codes, self.sides.train, self.sides.valid)
+        self.reporter.say(f"bits per sample to beat: {measured}")
         return measured
 
-    def _open_log(self) -> None:
+    def _open_log(self, baselines: Baselines | None) -> None:
         if self.fabric.is_global_zero:
             self.log = RunLog(self.run_dir, self.config.data.sample_rate, self.step)
+            self.log.settings(dataclasses.asdict(self.config))
+            self.log.baselines = baselines.named() if baselines else {}
             with atomic(self.run_dir / "config.yaml") as path:
                 path.write_text(yaml.safe_dump(dataclasses.asdict(self.config), sort_keys=False))
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from wavenet import checkpoint, evaluation, fidelity
+from wavenet import checkpoint, evaluation, fidelity, verdict
 from wavenet.annotations import Annotations
+from wavenet.baselines import measure_baselines
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.jobs.common import annotate, as_trained, divide
@@ -60,21 +61,17 @@ def job(config: EvaluateConfig) -> float:
             own_bits = None
             bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans, model.conditioning, known)
         # fitted on the folder's other part where there is one, else on what is scored: then they flatter themselves
-        measured = evaluation.baselines(prepared.codes, sides.train or spans, spans)
+        measured = measure_baselines(prepared.codes, sides.train or spans, spans)
         per_sample = bits / samples
         table = Table("predictor", "bits per sample")
-        for name, value in (
-            ("counting codes", measured.unigram_bits),
-            ("linear predictor", measured.linear_bits),
-            (f"this model, step {loaded.step}", per_sample),
-        ):
+        for name, value in {**measured.named(), f"this model, step {loaded.step}": per_sample}.items():
             table.add_row(name, f"{value:.3f}")
         sixteen_bit = {}
         if model.config.mixtures and own_bits is not None:
             sixteen_bit = {"bits_per_16_bit_sample": own_bits / samples}
             table.add_row("this model, all 16 bits", f"{own_bits / samples:.3f}")
         display.console.print(table)
-        display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {measured.verdict(per_sample)}")
+        display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {verdict.of_bits(per_sample, measured)}")
         nearness = {}
         if config.resynthesise:
             nearness = _resynthesise(

@@ -1,0 +1,119 @@
+"""What a run leaves to look at: TensorBoard, verdicts on its sounds, its curves beside those of others."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from wavenet import runs
+from wavenet.config import DataConfig, ModelConfig, TrainConfig
+from wavenet.training import Reporter, train
+
+RATE = 4000
+
+
+class Lines(Reporter):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of four steps, with two sounds, and what it said."""
+    path, random = tmp_path_factory.mktemp("records"), np.random.default_rng(0)
+    (path / "tones").mkdir()
+    for i in range(6):
+        tone = 0.2 * np.sin(2 * np.pi * 200 * np.arange(RATE) / RATE)
+        soundfile.write(path / "tones" / f"{i}.wav", tone + random.normal(0, 0.01, RATE), RATE)
+    model = ModelConfig(stacks=1, layers_per_stack=4, residual_channels=8, gate_channels=8, skip_channels=16)
+    data = DataConfig(dir=str(path / "tones"), sample_rate=RATE, cache_dir=str(path / "cache"), valid_fraction=0.3)
+    how = {"steps": 4, "crop": 512, "precision": "float32", "device": "cpu", "log_every": 1, "validate_every": 2}
+    reporter = Lines()
+    train(TrainConfig(data=data, model=model, sample_every=2, sample_seconds=0.6, **how), path / "run", reporter)
+    return path / "run", reporter.lines
+
+
+def test_tensorboard_calls_a_run_by_its_folder_and_has_one_tag_for_all_steps(trained):
+    run, _ = trained
+    assert [path for path in run.rglob("*tfevents*") if path.parent != run] == []
+    board = EventAccumulator(str(run)).Reload()
+    tags = board.Tags()
+    assert tags["audio"] == ["sample"]
+    assert tags["images"] == ["sample/spectrogram"]
+    assert [event.step for event in board.Audio("sample")] == [2, 4]
+    assert [event.step for event in board.Images("sample/spectrogram")] == [2, 4]
+
+
+def test_tensorboard_has_baselines_and_settings(trained):
+    board = EventAccumulator(str(trained[0])).Reload()
+    scalars = board.Tags()["scalars"]
+    assert {"baseline/unigram", "baseline/linear predictor", "valid/bits", "train/bits"} <= set(scalars)
+    assert [event.step for event in board.Scalars("baseline/unigram")] == [2, 4]
+    assert any("unigram" in line for line in trained[1])
+    text = board.Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "    steps: 4" in text
+    plugins = {board.SummaryMetadata(tag).plugin_data.plugin_name for tag in board.Tags()["tensors"]}
+    assert "custom_scalars" in plugins
+    assert board.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+
+
+def test_the_sound_made_is_judged_and_bits_promise_none(trained):
+    run, lines = trained
+    judged = [line for line in lines if "the sound made is" in line]
+    assert [line.split(":")[0] for line in judged] == ["step 2", "step 4"]
+    assert all(line.split("is ")[1].startswith("noise") for line in judged)
+    rows = [row for row in runs.read_metrics(run) if "sample/pitch" in row]
+    assert [row["step"] for row in rows] == [2, 4]
+    assert rows[0]["sample/pitch"] < -0.7  # the recordings have one throughout
+    assert not any("sound itself" in line or "expect the" in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("curves", Path(__file__).parents[1] / "scripts" / "curves.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Two runs as a sweep leaves them."""
+    for number, name in enumerate(("muon", "adamw")):
+        folder = tmp_path / "sweep" / f"{number}_optim={name}"
+        folder.mkdir(parents=True)
+        settings = {"optim": {"name": name, "lr": 0.02}, "run": {"dir": str(folder)}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+        rows = [{"step": step, "train/bits": 8 - step / 100 + number} for step in range(1, 201)]
+        rows += [{"step": step, "valid/bits": 7 - step / 100 + number} for step in (100, 150, 200)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 2')
+    return tmp_path / "sweep"
+
+
+@pytest.mark.parametrize("folders", [["0_optim=muon", "1_optim=adamw"], ["."]])
+def test_a_sweeps_own_folders_can_be_drawn(script, sweep, folders, monkeypatch, capsys):
+    """An equals sign in a folder's name made it an option that there is not."""
+    monkeypatch.setattr(sys, "argv", ["curves.py", *(str(sweep / name) for name in folders), f"output={sweep}/x/c.png"])
+    script.main()
+    assert (sweep / "x" / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out == f"{sweep}/x/c.png\n"
+    drawn = script.curves(runs.within(sweep))
+    assert list(drawn) == ["optim.name=muon: 5.000 held out", "optim.name=adamw: 6.000 held out"]
+    assert all(len(points) == 3 for points in drawn.values())  # held out, since there are enough of them
+
+
+def test_one_run_is_no_comparison(script, sweep, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["curves.py", str(sweep / "0_optim=muon")])
+    with pytest.raises(SystemExit, match="1 run"):
+        script.main()

@@ -1,0 +1,70 @@
+"""What a sweep ends with: a table of its runs, the best first, on the terminal and as sweep.csv beside them."""
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from wavenet import runs
+from wavenet.files import atomic
+from wavenet.preparation import printable
+from wavenet.runs import Run
+
+NAME = "sweep.csv"
+
+
+class Results(Callback):
+    """Hydra calls it once the last job is done, whichever launcher ran them."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        report(Path(config.hydra.sweep.dir).expanduser())
+
+
+def report(folder: Path) -> None:
+    """Print the runs of a sweep's folder and write them to sweep.csv, with the settings in which they differ.
+
+    Nothing where there are no runs: only training leaves any.
+    """
+    found = sorted(runs.within(folder), key=_bits)
+    if not found:
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("run", "steps", "bits per sample", "samples/s")
+    for run in found:
+        figures = _figures(run)
+        bits = "not measured" if figures["bits_per_sample"] is None else f"{figures['bits_per_sample']:.3f}"
+        speed = figures["samples_per_second"]
+        table.add_row(printable(run.folder.name), str(figures["steps"]), bits, "" if speed is None else f"{speed:,.0f}")
+    console.print(table)
+    telling = runs.differences(found)
+    rows = [_figures(run) | {name: run.settings.get(name) for name in telling} for run in found]
+    try:
+        with atomic(folder / NAME) as path, open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        console.print(f"cannot write {printable(str(folder / NAME))} ({error.strerror})", markup=False)
+    else:
+        console.print(f"wrote {printable(str(folder / NAME))}", markup=False)
+
+
+def _bits(run: Run) -> float:
+    """What the best has the least of; a run that was not measured comes last."""
+    bits = _figures(run)["bits_per_sample"]
+    return math.inf if bits is None else bits
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    held_out, speed = run.series("valid/bits"), run.series("train/samples_per_second")
+    return {
+        "run": run.folder.name,
+        "steps": int(run.metrics[-1]["step"]) if run.metrics else 0,
+        "bits_per_sample": float(held_out[-1, 1]) if len(held_out) else None,
+        "samples_per_second": float(speed[-1, 1]) if len(speed) else None,
+    }
