@@ -1,13 +1,15 @@
-"""The two pictures of .github/convolutions.md: every number and connection in them is what torch answers.
+"""The pictures that need no training: of .github/convolutions.md, and of how fast sound is made.
 
     python scripts/figures.py [output=.github]
 
 `receptive_field.png`: which inputs the last output of a stack depends on, without and with dilation, by gradient.
 `convolutions.png`: where the zeros go, in the kernel or in the input, and how often a transposed convolution's kernels
-overlap.
+overlap. Every number and connection in these two is what torch answers.
+`generation.png`: .github/generation.json, a report of `scripts/benchmark.py generation`, drawn.
 """
 
 import io
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +23,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from wavenet import plots
 from wavenet.files import atomic
 
-REACHED, KERNEL, ZERO, FAINT, INK = "#2a6f97", "#f2b544", "#d1495b", "#c9ced3", "#22272b"
+REACHED, KERNEL, ZERO, FAINT, INK = "#0072B2", "#E69F00", "#D55E00", "#c9ced3", "#222222"  # of wavenet.mplstyle
 LAYERS = 4
 INPUTS = 18
 SIGNAL = (2, 1, 3, 0, 4, 1, 2, 3, 1, 2)
@@ -35,9 +38,10 @@ def main() -> None:
     if not set(given) <= {"output"}:
         sys.exit(__doc__)
     output = Path(given.get("output") or Path(__file__).parents[1] / ".github")
-    for name, figure in {"receptive_field.png": receptive_field(), "convolutions.png": convolutions()}.items():
-        save(figure, output / name)
-        print(output / name)
+    figures = {"receptive_field": receptive_field(), "convolutions": convolutions(), "generation": generation()}
+    for name, figure in figures.items():
+        save(figure, output / f"{name}.png")
+        print(output / f"{name}.png")
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -46,6 +50,12 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(picture, format="png", dpi=110, facecolor="white")
     with atomic(path) as temporary:
         Image.open(picture).convert("RGB").quantize(200).save(temporary, optimize=True)
+
+
+def generation() -> Figure:
+    """How fast one stream is made on one thread, by the peer and by each engine."""
+    report = json.loads((Path(__file__).parents[1] / ".github" / "generation.json").read_text())
+    return plots.speeds(report["rows"], f"One stream on one thread: {report['machine']}")
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,10 @@ def connections(dilations: Sequence[int], kernel_size: int, inputs: int) -> Conn
     return Connections(paths, edges)
 
 
+@plots.styled
 def receptive_field() -> Figure:
     """A plain and a dilated stack, one below the other, with every connection that leads to the last output."""
-    figure = Figure(figsize=(9, 5.4), layout="constrained")
+    figure = Figure(figsize=(9, 5.4))
     stacks = {"plain": [1] * LAYERS, "dilated": [2**layer for layer in range(LAYERS)]}
     for axes, (name, dilations) in zip(figure.subplots(len(stacks), 1), stacks.items(), strict=True):
         stack = connections(dilations, kernel_size=2, inputs=INPUTS)
@@ -112,9 +123,10 @@ def _draw_stack(axes: Axes, stack: Connections, dilations: Sequence[int]) -> Non
     axes.spines[:].set_visible(False)
 
 
+@plots.styled
 def convolutions() -> Figure:
     """Zeros in the kernel beside zeros in the input, and below them how often kernels of size 3 and 4 overlap."""
-    figure = Figure(figsize=(9, 5.8), layout="constrained")
+    figure = Figure(figsize=(9, 5.8))
     (left, right), (uneven, even) = figure.subplots(2, 2, height_ratios=(1.2, 1))
     _draw_dilated(left)
     _draw_transposed(right)
@@ -192,7 +204,7 @@ def _draw_overlaps(axes: Axes, kernel_size: int, stride: int, inputs: int) -> No
     counts = F.conv_transpose1d(torch.ones(1, 1, inputs), weight, stride=stride).flatten()
     bottom = torch.zeros_like(counts)
     for number, footprint in enumerate(footprints):
-        colour = (REACHED, "#8fbcd4")[number % 2]
+        colour = (REACHED, "#56B4E9")[number % 2]
         axes.bar(range(len(counts)), footprint.tolist(), 0.92, bottom.tolist(), color=colour, edgecolor="white")
         bottom += footprint
     for step, count in enumerate(counts.tolist()):

@@ -23,15 +23,15 @@ LEAST = {"level": 3.0, "spectrum": 2.0, "movement": 2.0, "pitch": 0.1}
 """Differences that are near in any case: dB, and share of the frames."""
 PITCHED = 0.2
 """Share of the recordings with a pitch, from which a sound without is noise."""
-WITHOUT = 0.3
-"""Of the recordings' pitched share: a sound that has less of it has none."""
+WITHOUT, IN_PART = 0.15, 0.6
+"""Of the recordings' pitched share: a sound that has less has none, or has it in part."""
 SILENT = 0.2
 """Of the share of the recordings that is no pause, likewise."""
 SLACK = 1.5
 """How far from the recordings is near: so many times as far as nine pieces of them out of ten keep to."""
 PIECES = 30
 """Of the recordings, at most, that a sound is held against."""
-STRANGE = 0.3
+STRANGE = 0.5
 """Bits per sample by which a sound may surprise the model more than recordings that it never heard."""
 
 
@@ -111,11 +111,13 @@ def of_sound(
 def _headline(off: list[str], made: Traits, recordings: Traits) -> str:
     if made.sounding < SILENT * recordings.sounding:
         return "nearly silent"
-    pitched = recordings.pitched >= PITCHED
-    if made.pitched < WITHOUT * recordings.pitched if pitched else "movement" in off:
+    pitched, share = recordings.pitched >= PITCHED, made.pitched / max(recordings.pitched, PITCHED)
+    if share < WITHOUT if pitched else "movement" in off:
         return "noise" if "spectrum" in off else "noise of the recordings' spectrum"
+    if pitched and share < IN_PART:
+        return "noise that has a pitch in part"
     if off:
-        return "not noise alone, and not yet like the recordings"
+        return "no mere noise, but not like the recordings"
     checked = "level, spectrum, movement" + (" and pitch" if pitched else "")
     return f"near the recordings in {checked}; words and tunes are not checked"
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.table import Table
 
-from wavenet import checkpoint, evaluation, fidelity, verdict
+from wavenet import checkpoint, evaluation, fidelity, native, verdict
 from wavenet.annotations import Annotations
 from wavenet.baselines import measure_baselines
 from wavenet.checkpoint import Checkpoint
@@ -14,11 +15,14 @@ from wavenet.cli.jobs.common import annotate, as_trained, divide
 from wavenet.config import EvaluateConfig
 from wavenet.dataset import Windows
 from wavenet.errors import ConfigError
-from wavenet.generation import Conditions, make_engine
+from wavenet.generation import Conditions, generate, make_engine
 from wavenet.generation.compiled import MEASURED_STREAMS
 from wavenet.preparation import counted, prepare
 from wavenet.split import Span
 from wavenet.training.machine import find_device
+
+HEARD_SECONDS = 4.0
+"""Of sound that the model makes to be judged."""
 
 
 def job(config: EvaluateConfig) -> float:
@@ -72,6 +76,8 @@ def job(config: EvaluateConfig) -> float:
             table.add_row("this model, all 16 bits", f"{own_bits / samples:.3f}")
         display.console.print(table)
         display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {verdict.of_bits(per_sample, measured)}")
+        if model.conditioning is None and device.type == "cpu" and native.code() is not None:  # then it takes a second
+            display.say(f"{HEARD_SECONDS:g} s that it makes: {_heard(loaded, prepared.codes, spans, per_sample)}")
         nearness = {}
         if config.resynthesise:
             nearness = _resynthesise(
@@ -88,6 +94,17 @@ def job(config: EvaluateConfig) -> float:
     }
     write_report(config.report, figures)
     return per_sample
+
+
+def _heard(loaded: Checkpoint, codes: np.ndarray, spans: list[Span], bits: float) -> str:
+    """What is to be said of a sound that the model makes, beside the recordings."""
+    rate, samples = loaded.sample_rate, round(HEARD_SECONDS * loaded.sample_rate)
+    made = list(generate(make_engine("compiled", loaded.model, sample_rate=rate), samples, [0]))
+    sound = loaded.model.distribution.encoding.decode(torch.cat([chunk[0] for chunk, _ in made]))
+    made_bits = float(torch.cat([chunk[0] for _, chunk in made]).mean())
+    recordings = verdict.Recordings(verdict.pieces(codes, spans, samples), rate)
+    judged = verdict.of_sound(sound, recordings, made_bits, bits)
+    return "not judged, the recordings are too short" if judged is None else judged.words
 
 
 def _resynthesise(
