@@ -10,8 +10,11 @@ from pathlib import Path
 
 import torch
 
-from wavenet import audio, plots
+from wavenet import audio, plots, verdict
 from wavenet.baselines import Baselines
+from wavenet.config import DataConfig
+from wavenet.dataset import split
+from wavenet.preparation import prepare
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,8 +36,14 @@ def main() -> None:
     pictures = {"generated": generated, "recording": recording[: len(generated)]}
     plots.save(plots.spectrograms(pictures, made["sample_rate"]), run / "spectrogram.png")
 
+    data = DataConfig(dir=str(ROOT / "data"))
+    prepared = prepare(data)  # from the cache
+    pieces = verdict.pieces(prepared.codes, split(prepared, data).train, len(generated))
+    judged = verdict.of_sound(generated, verdict.Recordings(pieces, made["sample_rate"]))
+
     print(f"\ngenerated sounds   {sounds}")
     print(f"spectrograms       {run / 'spectrogram.png'}")
+    print(f"the first one is   {judged.words if judged else 'too short to be judged'}")
     print(f"learning curve     {run / 'curves.png'}")
     print(f"held out           {trained['bits_per_sample']:.2f} bits per sample")
     print(f"                   ({Baselines(trained['unigram_bits'], trained['linear_bits'])})")
