@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from wavenet import audio, plots
+from wavenet.cli.terminal import steady_streams
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,4 +53,5 @@ def command(name: str, *settings: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main()
+    with steady_streams():
+        main()

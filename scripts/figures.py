@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from wavenet.cli.terminal import steady_streams
 from wavenet.files import atomic
 
 REACHED, KERNEL, ZERO, FAINT, INK = "#2a6f97", "#f2b544", "#d1495b", "#c9ced3", "#22272b"
@@ -210,4 +211,5 @@ def _draw_overlaps(axes: Axes, kernel_size: int, stride: int, inputs: int) -> No
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main()
+    with steady_streams():
+        main()
