@@ -12,9 +12,10 @@ import torch
 
 from wavenet import audio, plots, verdict
 from wavenet.baselines import Baselines
+from wavenet.cli.terminal import steady_streams
 from wavenet.config import DataConfig
-from wavenet.dataset import split
 from wavenet.preparation import prepare
+from wavenet.split import split
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,4 +63,5 @@ def command(name: str, *settings: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main()
+    with steady_streams():
+        main()

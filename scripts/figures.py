@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wavenet import plots
+from wavenet.cli.terminal import steady_streams
 from wavenet.files import atomic
 
 REACHED, KERNEL, ZERO, FAINT, INK = "#0072B2", "#E69F00", "#D55E00", "#c9ced3", "#222222"  # of wavenet.mplstyle
@@ -222,4 +223,5 @@ def _draw_overlaps(axes: Axes, kernel_size: int, stride: int, inputs: int) -> No
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main()
+    with steady_streams():
+        main()

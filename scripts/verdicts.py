@@ -22,9 +22,9 @@ from torch import Tensor
 
 from wavenet import audio, checkpoint, verdict
 from wavenet.config import DataConfig
-from wavenet.dataset import split
 from wavenet.generation import generate, make_engine
 from wavenet.preparation import prepare
+from wavenet.split import split
 
 RATE, SECONDS, SOUNDS = 16000, 2, 8
 

@@ -12,7 +12,8 @@ from wavenet import checkpoint
 ROOT = Path(__file__).parents[1] / "wavenet"
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
+    "pcm": {"files"},
     "words": set(),
     "parallel": set(),
     "containers": {"containers"},
@@ -23,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "mulaw": set(),
     "encodings": {"mulaw"},
     "config": {"errors"},
-    "audio": {"decoding", "errors", "files", "levels"},
+    "audio": {"decoding", "errors", "files", "levels", "pcm"},
     "native": {"errors"},
     "stack": {"native"},
     "layers": {"config", "encodings"},
@@ -51,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "split": {"config", "labels", "metadata", "preparation", "sides"},
     "features": {"config", "encodings", "errors"},
     "fidelity": {"config", "features"},
-    "alignments": {"audio", "config", "distributions", "errors", "matching", "preparation", "tables"},
+    "alignments": {"audio", "config", "distributions", "errors", "files", "matching", "preparation", "tables"},
     "annotations": {
         "alignments",
         "conditioning",
@@ -78,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "model",
         "mulaw",
         "native",
+        "pcm",
     },
     "baselines": {"encodings", "split"},
     "traits": {"config", "features"},

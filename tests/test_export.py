@@ -1,8 +1,11 @@
 """Exported networks from the command line, and the programs that are built from the kernels alone."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,38 @@ def test_player_plays_mixtures(call, player, tmp_path):
     refused = subprocess.run([player, "model.wavenet", "x.wav", "top_k=3"], check=False, capture_output=True, text=True)
     assert refused.returncode == 2
     assert "only temperature shapes" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="pipes have names there")
+def test_player_into_pipes_and_under_signals(exported, player, tmp_path):
+    """A stream's header tells no length, "-" has none, and a signal leaves a file that is whole."""
+    play = [player, exported, "seconds=0.5"]
+    subprocess.run([*play, tmp_path / "file.wav"], check=True)
+    whole = (tmp_path / "file.wav").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen([*play, tmp_path / "pipe"]) as playing:
+        got = (tmp_path / "pipe").read_bytes()
+    assert playing.returncode == 0
+    streamed = whole[:4] + b"\xff\xff\xff\xff" + whole[8:40] + b"\xff\xff\xff\xff" + whole[44:]
+    assert got == streamed
+    for name, expected in (("-", whole[44:]), ("/dev/stdout", streamed)):
+        done = subprocess.run([*play, name], check=True, capture_output=True)
+        assert done.stdout == expected
+        assert f"wrote {name}" in done.stderr.decode()
+    with open(tmp_path / "all", "wb") as out:  # where something was written before, it is gone on behind it
+        out.write(b"before")
+        out.flush()
+        subprocess.run([*play, "-"], check=True, stdout=out, stderr=subprocess.DEVNULL)
+    assert (tmp_path / "all").read_bytes() == b"before" + whole[44:]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with subprocess.Popen([player, exported, tmp_path / "long.wav", "seconds=200000"]) as playing:
+            while not (tmp_path / "long.wav").exists() or (tmp_path / "long.wav").stat().st_size < 10000:
+                time.sleep(0.01)
+            playing.send_signal(number)
+        assert playing.returncode == 128 + number
+        assert soundfile.info(tmp_path / "long.wav").frames == ((tmp_path / "long.wav").stat().st_size - 44) // 2
+        (tmp_path / "long.wav").unlink()
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from wavenet import audio, tables
 from wavenet.config import RecognitionConfig
 from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError
+from wavenet.files import expanded
 from wavenet.matching import Files
 from wavenet.preparation import Prepared, some
 
@@ -92,7 +93,7 @@ def classes(prepared: Prepared, name: str) -> list[str]:
 
 def _parse(prepared: Prepared, name: str) -> Segments:
     """The same, in samples of the recordings' own rates."""
-    path = prepared.folder / Path(name).expanduser()
+    path = prepared.folder / expanded(name)
     if not path.exists():
         others = ", ".join(sorted(other.name for other in prepared.folder.glob("*.csv"))) or "none"
         raise AudioError(f"data.frames: {path} does not exist; CSV files there: {others}")

@@ -17,8 +17,9 @@ from torchaudio.transforms import Resample
 
 from wavenet.decoding import Account, Recording, UnusableAudioError
 from wavenet.errors import AudioError
-from wavenet.files import remedy, temporary_name
+from wavenet.files import followed, remedy, streamed, temporary_name
 from wavenet.levels import Meter, Signal
+from wavenet.pcm import RAW, PcmStream, title
 
 OPUS = (".opus",) if "OPUS" in soundfile.available_subtypes("OGG") else ()
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", *OPUS, ".mp3", ".aiff", ".aif")
@@ -138,22 +139,27 @@ class Writer:
     """Writes audio as it is made, 16 bits a sample, to a .wav or .flac file; use it in a `with` block.
 
     The file appears under its name when the block is left, and then holds what was written so far, by an exception or
-    Ctrl-C too, unless that is nothing; an older file of that name stays whole until then. Missing folders are created.
-    Raises AudioError for another extension, a folder that cannot be written and a full disk.
+    Ctrl-C too, unless that is nothing; an older file of that name stays whole until then. Missing folders are created,
+    links are followed. What is no file, a pipe or /dev/stdout say, is sent WAV at once, and "-", the standard output,
+    bare samples. Raises AudioError for another extension, a folder that cannot be written and a full disk.
     """
 
     def __init__(self, path: str | Path, sample_rate: int) -> None:
         self.path, self.sample_rate = Path(path), sample_rate
         self.samples = 0
         """Samples written so far."""
-        suffix = self.path.suffix.lower()
-        if suffix not in WRITABLE:
-            raise AudioError(f"cannot write {self.path}: its name must end in {' or '.join(WRITABLE)}")
-        if self.path.is_dir():
-            raise AudioError(f"cannot write {self.path}: a folder has that name")
-        self._temporary = temporary_name(self.path)
+        self._temporary: Path | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path == RAW or streamed(self.path):
+                self._file = PcmStream(self.path, sample_rate)
+                return
+            target, suffix = followed(self.path), self.path.suffix.lower()
+            if suffix not in WRITABLE:
+                raise AudioError(f"cannot write {self.path}: its name must end in {' or '.join(WRITABLE)}")
+            if target.is_dir():
+                raise AudioError(f"cannot write {self.path}: a folder has that name")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._target, self._temporary = target, temporary_name(target)
             self._file = soundfile.SoundFile(
                 _name(self._temporary), "w", sample_rate, 1, "PCM_16", format=WRITABLE[suffix]
             )
@@ -178,27 +184,32 @@ class Writer:
             return
         try:
             self._file.close()
+            if self._temporary is None:
+                return
             nothing = self._temporary.stat().st_size == 0  # libsndfile writes no empty FLAC
             if not self.samples and (nothing or exception[0] is not None):
                 self._temporary.unlink()
                 return
             if soundfile.info(_name(self._temporary)).frames != self.samples:  # closing does not tell of a full disk
                 raise OSError("the file came out short; is the disk full?")
-            os.replace(self._temporary, self.path)
+            os.replace(self._temporary, self._target)
         except (OSError, soundfile.SoundFileError) as error:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         with contextlib.suppress(Exception):
             self._file.close()
-        with contextlib.suppress(OSError):
-            self._temporary.unlink()
+        if self._temporary is not None:
+            with contextlib.suppress(OSError):
+                self._temporary.unlink()
+        if isinstance(error, BrokenPipeError):
+            raise AudioError(f"cannot write {title(self.path)}: what was reading it has closed it") from error
         reason = getattr(error, "strerror", None) or str(error) or "the disk may be full"
-        raise AudioError(f"cannot write {self.path}: {reason}; {remedy(error)} another place") from error
+        raise AudioError(f"cannot write {title(self.path)}: {reason}; {remedy(error)} another place") from error
 
 
 def write(path: str | Path, audio: Tensor | np.ndarray, sample_rate: int) -> None:
-    """Write (samples,) of audio in [-1, 1] to a .wav or .flac file, whole or not at all. Raises as Writer does."""
+    """Write (samples,) of audio in [-1, 1] where Writer can; a file whole or not at all. Raises as Writer does."""
     with Writer(path, sample_rate) as writer:
         writer.write(audio)
 

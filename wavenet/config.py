@@ -445,6 +445,8 @@ class GenerateConfig:
     """Draw from the smallest set of codes that holds this probability; 1 draws from all, as mixtures must."""
     prime: str | None = None
     """Audio file to continue from. Left out: silence."""
+    keep_prime: bool = False
+    """Whether the sound begins with the prime itself; `seconds` comes on top of it."""
     label: dict[str, Any] = field(default_factory=dict)
     """What to make, for a model that was trained with labels: `label.speaker=june`, or several, `label.tags=[a,b]`."""
     guidance: float = 1.0
@@ -464,7 +466,8 @@ class GenerateConfig:
     threads: int = 0
     """CPU threads; 0 chooses. 2 makes even a single recording faster on some machines, if a second core is free."""
     output: str = "generated"
-    """Folder, or one .wav or .flac file, to write."""
+    """Folder, or one .wav or .flac file, to write. `-` is the standard output, as bare samples: 16 bits, little-endian,
+    one channel; a pipe gets WAV."""
     report: str | None = None
     """File that the figures are written to as JSON."""
 

@@ -1,14 +1,86 @@
-"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
+"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed.
+
+What is no regular file, a pipe or a device say, is never replaced: the bytes go through it. Links are followed.
+"""
 
 import contextlib
 import errno
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-NOT_FULL = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS)
+from wavenet.errors import ConfigError
+
+STANDARD_OUTPUT = Path("/dev/stdout")
+
+NOT_FULL = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EPIPE, errno.ENXIO, errno.ELOOP),
+)
 """What the system says where a place cannot be written to for another reason than its size."""
+
+MOST_LINKS = 40
+"""Links that are followed one after another, as on Linux."""
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with the home folder for a leading ~ or ~name. Raises ConfigError where the system knows no such home."""
+    found = os.path.expanduser(path)
+    if os.fspath(found).startswith("~"):
+        user = os.fspath(found).split("/")[0][1:]
+        reason = f"there is no user {user}" if user else "this account has no home folder"
+        raise ConfigError(f"{path} cannot be found: {reason}; write the path without ~")
+    return Path(found)
+
+
+def followed(path: str | Path) -> Path:
+    """Where `path` leads by its links. One of this process's own open files stays what it is, /proc/self/fd/1 say.
+
+    Raises OSError where the links go round in a circle.
+    """
+    path = Path(path)
+    for _ in range(MOST_LINKS):
+        if not path.is_symlink() or _descriptor(path) is not None:
+            return path
+        path = path.parent / os.readlink(path)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def streamed(path: str | Path) -> bool:
+    """Whether what is written to `path` goes straight through it: a pipe, a device, /dev/stdout."""
+    try:
+        path = followed(path)
+    except OSError:
+        return False
+    return _descriptor(path) is not None or (os.path.exists(path) and not (path.is_file() or path.is_dir()))
+
+
+def is_stdout(path: str | Path) -> bool:
+    """Whether this is a name of the standard output."""
+    try:
+        return _descriptor(followed(path)) == 1
+    except OSError:
+        return False
+
+
+def open_stream(path: str | Path) -> BinaryIO:
+    """Open what is `streamed` for writing; /dev/stdout and its likes go on where the process itself writes."""
+    path = followed(path)
+    number = _descriptor(path)
+    return open(path if number is None else os.dup(number), "wb")
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file of this process that a name like /dev/stdout stands for, None for any other."""
+    if path == STANDARD_OUTPUT:
+        return 1
+    if path.name.isdecimal() and os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
+        return int(path.name)
+    return None
 
 
 def remedy(error: BaseException) -> str:
@@ -30,9 +102,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place, on any failure it is removed.
 
     Missing parent folders are created. Whatever stood at `path` stays whole until the rename. The file gets the mode
-    that the umask leaves, whoever writes it. Raises OSError where the folder cannot be written or the disk is full.
+    that the umask leaves, whoever writes it. A link is followed, and a pipe or a device is written to, not replaced.
+    Raises OSError where the folder cannot be written or the disk is full.
     """
-    path = Path(path)
+    if streamed(path):
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder, Path(path).name)
+            temporary.touch()
+            yield temporary
+            with open(temporary, "rb") as whole, open_stream(path) as stream:
+                shutil.copyfileobj(whole, stream)
+        return
+    path = followed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     try:

@@ -184,20 +184,19 @@ def spread(spans: list[Span], crop: int, most: int) -> list[Span]:
     """Spans cut into crops; where they hold more than `most` samples, about so many, evenly from everywhere.
 
     As many equal stretches as crops are wanted give one each, drawn at random, so that no rhythm is followed; the same
-    every time.
+    every time. Memory follows the number of spans and of crops chosen, not the hours of audio.
     """
-    samples = np.array([span.samples for span in spans], dtype=np.int64)
-    ends = samples.cumsum()
-    if not len(spans) or ends[-1] <= most:
-        return [_crop(span, number, crop) for span in spans for number in range(-(-span.samples // crop))]
-    wanted = max(1, round(most / ends[-1] * (-(-samples // crop)).sum()))
-    places = (np.arange(wanted) + np.random.default_rng(0).random(wanted)) / wanted * ends[-1]
-    owners = np.searchsorted(ends, places, side="right")
-    numbers = (places - (ends - samples)[owners]).astype(np.int64) // crop
-    chosen = dict.fromkeys(zip(owners.tolist(), numbers.tolist(), strict=True))
-    return [_crop(spans[owner], number, crop) for owner, number in chosen]
-
-
-def _crop(span: Span, number: int, crop: int) -> Span:
-    start = span.start + number * crop
-    return Span(start, min(start + crop, span.stop), span.origin, span.recording)
+    lengths = np.array([span.samples for span in spans], dtype=np.int64)
+    ends, counts = np.cumsum(lengths), -(-lengths // crop)
+    if not spans or ends[-1] <= most:
+        chosen = [(owner, number) for owner, count in enumerate(counts.tolist()) for number in range(count)]
+    else:
+        wanted = max(1, round(most / ends[-1] * counts.sum()))
+        places = (np.arange(wanted) + np.random.default_rng(0).random(wanted)) / wanted * ends[-1]
+        owners = np.searchsorted(ends, places, side="right")
+        numbers = ((places - (ends - lengths)[owners]) // crop).astype(np.int64)
+        chosen = np.unique(np.stack([owners, numbers], axis=1), axis=0).tolist()
+    return [
+        Span(start, min(start + crop, span.stop), span.origin, span.recording)
+        for span, start in ((spans[owner], spans[owner].start + number * crop) for owner, number in chosen)
+    ]

@@ -4,19 +4,22 @@ Hydra alone accepts a mistyped `+model.chanels=8` without a word. Here every ove
 Hydra sees it, whatever its prefix.
 """
 
-import argparse
 import dataclasses
-import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn, get_origin
 
+from wavenet.cli.flags import UsageError, parse_flags
 from wavenet.cli.help import describe
+from wavenet.cli.suggest import unknown
+from wavenet.cli.terminal import signals_as_ctrl_c, steady_streams
 from wavenet.errors import ConfigError, WaveNetError
+from wavenet.files import expanded
 
 Job = Callable[[Any], Any]
 
@@ -33,32 +36,34 @@ PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output"
 """Last parts of the settings that are paths."""
 QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")
 """A value that is in quotes already, those of Hydra's grammar."""
-
-
-class UsageError(ConfigError):
-    """The command line itself cannot be understood; ends with exit status 2."""
+PLACES = ("run.dir", "report", "output")
+"""Settings that name where to write: one place, which a sweep does not go over."""
 
 
 def run(command: str, schema: type, job: Job) -> None:
     """Run `job` with an object of `schema`, made from configs/<command>.yaml and the command line.
 
-    Exit status: 0; 1 for an error that the user can fix, one line on stderr; 2 for a command line not understood.
-    Mistakes of ours keep their traceback. Under --multirun a failed job is reported and the others go on.
+    Exit status: 0; 1 for an error that the user can fix, one line on stderr; 2 for a command line not understood; 128 +
+    the number of the signal that ended it. Mistakes of ours keep their traceback. Under --multirun a failed job is
+    reported and the others go on.
     """
-    try:
-        if {"-h", "--help"} & set(sys.argv[1:]):
-            print(describe(command, schema, groups(config_folder())), end="")
-        elif "--version" in sys.argv[1:]:
-            from wavenet import __version__
+    with steady_streams(), signals_as_ctrl_c() as received:
+        try:
+            if {"-h", "--help"} & set(sys.argv[1:]):
+                print(describe(command, schema, groups(config_folder())), end="")
+            elif "--version" in sys.argv[1:]:
+                from wavenet import __version__
 
-            print(f"wavenet {__version__}")
-        else:
-            _run(command, schema, job)
-    except WaveNetError as error:
-        _fail(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+                print(f"wavenet {__version__}")
+            else:
+                _run(command, schema, job)
+        except WaveNetError as error:
+            _fail(error)
+        except KeyboardInterrupt:
+            number = received[0] if received else signal.SIGINT
+            how = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+            print(how, file=sys.stderr)
+            sys.exit(128 + number)
 
 
 def _run(command: str, schema: type, job: Job) -> None:
@@ -72,9 +77,14 @@ def _run(command: str, schema: type, job: Job) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError(f"the current folder cannot be used ({error.strerror}): change to another one") from error
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, and `run` decides what is shown
     multirun = bool({"-m", "--multirun"} & set(sys.argv))
-    sys.argv[1:] = [argument if multirun else quote_path(argument) for argument in map(expand_home, sys.argv[1:])]
+    quote = quote_sweep if multirun else quote_path
+    sys.argv[1:] = [quote(expand_home(argument)) for argument in sys.argv[1:]]
     arguments = parse_flags(list(setting_types(schema)))
     folders = [config_folder()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
     check_overrides(arguments.overrides, schema, *folders)
@@ -87,6 +97,7 @@ def _run(command: str, schema: type, job: Job) -> None:
         same = [override.key_or_group for override in parsed if not override.is_sweep_override()]
         sys.argv.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(same)}]")
         sys.argv.append("+hydra.callbacks.results._target_=wavenet.cli.sweep.Results")
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
 
     errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep
@@ -111,29 +122,6 @@ def _run(command: str, schema: type, job: Job) -> None:
         raise WaveNetError(f"{failed} of the sweep failed, as told above; the others are done")
     if errors:
         raise errors[0]
-
-
-def parse_flags(names: list[str]) -> argparse.Namespace:
-    """The command line as Hydra sees it. Raises UsageError for a flag that is none, with the setting it may mean."""
-    from hydra._internal.utils import get_args_parser
-
-    parser: Any = get_args_parser()
-    parser.allow_abbrev, parser.error = False, _refuse
-    arguments, unknown = parser.parse_known_args()
-    if unknown and unknown[0].startswith("-"):
-        flag, _, value = unknown[0].partition("=")
-        name, following = flag.lstrip("-"), sys.argv[sys.argv.index(unknown[0]) + 1 :]
-        if not value and following and not following[0].startswith("-") and "=" not in following[0]:
-            value = following[0]
-        example = f"{name}={value or '...'}" if name in names else "name=value"
-        raise UsageError(f"unknown flag {flag}: settings are written {example}, see --help")
-    if unknown:
-        raise UsageError(f"cannot understand {unknown[0]!r} here: write the settings next to each other, flags first")
-    return arguments
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UsageError(f"{message}; see --help")
 
 
 def config_folder() -> Path:
@@ -175,10 +163,19 @@ def overridden() -> list[str]:
 
 
 def expand_home(argument: str) -> str:
-    """name=~/x -> name=/home/me/x: shells leave the tilde after an equals sign alone."""
+    """name=~/x -> name=/home/me/x: shells leave the tilde after an equals sign alone.
+
+    Raises ConfigError for a setting that is a path to a home folder that there is not.
+    """
     name, equals, value = argument.partition("=")
-    label = name.lstrip("+").startswith("label.")
-    return name + equals + os.path.expanduser(value) if value.startswith("~") and not label else argument
+    if not value.startswith("~") or name.lstrip("+").startswith("label."):
+        return argument
+    if name.lstrip("+").split(".")[-1] not in PATHS:
+        return name + equals + os.path.expanduser(value)
+    try:
+        return name + equals + str(expanded(value))
+    except ConfigError as error:
+        raise ConfigError(f"{name.lstrip('+')}: {error}") from error
 
 
 def quote_path(argument: str) -> str:
@@ -197,12 +194,39 @@ def quote_path(argument: str) -> str:
     return f'{name}{equals}"{escaped}"'.replace("${", "\\${")
 
 
+def quote_sweep(argument: str) -> str:
+    """Under --multirun: quote paths as `quote_path` does, where commas between several paths still are a sweep.
+
+    Of pieces between commas, as many make one path as together exist; what says where to write to is always one.
+    Hydra's own forms, choice(a,b) say, and what is quoted already stay as they are.
+    """
+    name, equals, value = argument.partition("=")
+    plain = name.lstrip("+")
+    if plain.split(".")[-1] not in PATHS or re.match(r"['\"]|[a-z]+\(.*\)$", value):
+        return argument
+    if "," not in value or plain in PLACES:
+        return quote_path(argument)
+    pieces, quoted = value.split(","), []
+    while pieces:
+        tries = (",".join(pieces[:count]) for count in range(len(pieces), 0, -1))
+        path = next((path for path in tries if os.path.exists(os.path.expanduser(path))), pieces[0])
+        quoted.append(quote_path(expand_home(f"{name}={path}")).partition("=")[2])
+        del pieces[: path.count(",") + 1]
+    return name + equals + ",".join(quoted)
+
+
+def folder_name(text: str) -> str:
+    """What a sweep's job changes, as the name of one folder: without quotes and slashes, and not too long for one."""
+    return re.sub(r"[/\\\"']+", "_", re.sub(r"[\"']", "", text)).encode()[:200].decode(errors="ignore")
+
+
 def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
     """Raise ConfigError for an override that names no setting and no group, with the nearest that there is."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     types, options = setting_types(schema), groups(*folders)
+    names = [f"{name}.NAME" if name in open_settings(schema) else name for name in (*types, *options)]
     for override in overrides:
         try:
             parsed = OverridesParser.create().parse_override(override)
@@ -217,25 +241,16 @@ def check_overrides(overrides: list[str], schema: type, *folders: Path) -> None:
             values = parsed.value()
             for value in values if isinstance(values, list) else [values]:
                 if isinstance(value, str) and value not in options[key]:
-                    raise ConfigError(f"{key}={value} does not exist{_nearest(value, options[key], key + '=')}")
+                    raise ConfigError(f"{key}={value} does not exist{unknown(value, options[key], key + '=')}")
         elif key.split(".")[0] in open_settings(schema) and key.count(".") == 1:
             continue  # the command holds it against the model
         elif key not in types and not any(name.startswith(key + ".") for name in types):
-            raise ConfigError(f"unknown setting {key}{_nearest(key, [*types, *options])}")
+            raise ConfigError(f"unknown setting {key}{unknown(key, names)}")
         elif (types.get(key) is list or key in open_settings(schema)) and isinstance(
             value := parsed.value(), str | int | float
         ):
             better = f"{key}=[{value}]" if types[key] is list else f"{key}.NAME={value}"
             raise ConfigError(f"{key} is {value!r}, but it is written {better}")
-
-
-def _nearest(word: str, choices: list[str], prefix: str = "") -> str:
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    if not close:  # a setting that was moved: the same last part elsewhere
-        close = [choice for choice in choices if choice.split(".")[-1] == word.split(".")[-1]][:1]
-    if close:
-        return f" (did you mean {prefix}{close[0]}?)"
-    return f"; choose from {', '.join(choices)}" if len(choices) < 12 else "; --help lists all settings"
 
 
 def _in_words(error: BaseException) -> str:

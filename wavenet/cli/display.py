@@ -3,6 +3,8 @@
 import json
 import os
 import shlex
+import sys
+import textwrap
 import time
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from wavenet.cli.terminal import Steady
 from wavenet.errors import ConfigError
-from wavenet.files import atomic
+from wavenet.files import STANDARD_OUTPUT, atomic, expanded, followed, is_stdout, streamed
 from wavenet.preparation import printable
 from wavenet.training import Reporter
 
@@ -21,12 +24,18 @@ PLAIN_SECONDS = 10
 
 
 class Display(Reporter):
-    """Shows lines of words, and one task's progress at a time; use it in a `with` block."""
+    """Shows lines of words, and one task's progress at a time; use it in a `with` block.
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
-        columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[words]}")
-        self._progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+    A display that cannot be written to any more, a closed terminal say, is dropped without a word: the work goes on.
+    """
+
+    def __init__(self, to_stderr: bool = False) -> None:
+        stream: Any = Steady(sys.stderr if to_stderr else sys.stdout)
+        self.console = Console(file=stream, highlight=False, emoji=False)  # a path may have :car: in its name
+        # the text comes last: on a narrow terminal the bar goes first, and then the text's end
+        columns = BarColumn(bar_width=24), TextColumn("{task.description}: {task.fields[words]}", markup=False)
+        live = self.console.is_interactive  # a dumb terminal cannot draw over a line
+        self._progress = Progress(*columns, console=self.console, transient=True, disable=not live)
         self._task: Any = None
         self._kind, self._printed = "", 0.0
 
@@ -38,13 +47,28 @@ class Display(Reporter):
         self._progress.stop()
 
     def say(self, line: str) -> None:
-        self.console.print(printable(line), markup=False)
+        """A line of words; on a terminal it is broken between them, elsewhere it stays one."""
+        line = printable(line)
+        if self.console.is_terminal:
+            # a path that is longer than a line is left to the terminal, so that it can be copied
+            line = textwrap.fill(
+                line,
+                max(self.console.width, 20),
+                subsequent_indent="  " + line[: len(line) - len(line.lstrip())],
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def offer(self, words: str, command: str) -> None:
+        """A command to run next, as it can be copied from a terminal: never broken by us."""
+        self.console.print(printable(f"{words}: {command}"), markup=False, soft_wrap=True)
 
     def preparing(self, done: int, total: int) -> None:
         self._show("reading recordings", done, total, f"{done}/{total}")
 
     def step(self, step: int, steps: int, bits: float, samples_per_second: float, seconds_left: float) -> None:
-        left = f"{samples_per_second:,.0f} samples/s, {clock(seconds_left)} left"
+        left = f"{clock(seconds_left)} left, {samples_per_second:,.0f} samples/s"
         self._show("training", step, steps, f"step {step}/{steps}, {bits:.3f} bits, {left}")
 
     def generating(self, done: int, total: int, seconds: float, sample_rate: int) -> None:
@@ -81,14 +105,29 @@ def setting(name: str, path: Path) -> str:
     return shlex.quote(f"{name}={path}")
 
 
+def destination(given: str) -> Path:
+    """The path that a setting means; "-" is the standard output. Raises ConfigError for a home that nobody has."""
+    return STANDARD_OUTPUT if given == "-" else expanded(given)
+
+
+def takes_stdout(*given: str | None) -> bool:
+    """Whether one of these settings sends its result to the standard output, which words then stay out of."""
+    places = [destination(path) for path in given if path is not None]
+    if len(places) > 1 and all(map(is_stdout, places)):
+        raise ConfigError("output and report both go to standard output; write one of them to a file")
+    return any(map(is_stdout, places))
+
+
 def check_report(path: str | None) -> None:
     """Find out before the long part that a report can be written. Raises ConfigError where it cannot."""
-    there = Path(path or "").expanduser()
-    if path and there.is_file() and there.stat().st_size and there.read_bytes()[:1] != b"{":
+    if path is None or streamed(destination(path)):
+        return
+    there = destination(path)
+    if there.is_file() and there.stat().st_size and there.read_bytes()[:1] != b"{":
         raise ConfigError(f"report: {path} is there already and is no report; choose another place")
-    if path and not (there.is_file() and os.access(there.parent, os.W_OK)):  # an earlier report stays until the new one
+    if not (there.is_file() and os.access(there.parent, os.W_OK)):  # an earlier report stays until the new one
         write_report(path, {})
-        there.unlink()
+        followed(there).unlink()
 
 
 def write_report(path: str | None, figures: dict[str, Any]) -> None:
@@ -96,7 +135,7 @@ def write_report(path: str | None, figures: dict[str, Any]) -> None:
     if path is None:
         return
     try:
-        with atomic(Path(path).expanduser()) as temporary:
+        with atomic(destination(path)) as temporary:
             temporary.write_text(json.dumps(figures, indent=2) + "\n")
     except OSError as error:
         raise ConfigError(f"report: cannot write {path} ({error.strerror}); choose another place") from error

@@ -22,6 +22,8 @@ EXAMPLES = {
 
   wavenet-generate checkpoint=runs/2026-01-31_12-00-00 seconds=30 count=4
   wavenet-generate checkpoint=model.safetensors prime=intro.wav temperature=0.9 seed=7 output=more.flac
+  wavenet-generate checkpoint=model.safetensors prime=loop.wav keep_prime=true seconds=8
+  wavenet-generate checkpoint=model.safetensors seconds=60 output=- | aplay -f S16_LE -r 16000
   wavenet-generate checkpoint=runs/speakers label.speaker=june guidance=2
   wavenet-generate checkpoint=runs/vocoder features=recording.wav
 """,

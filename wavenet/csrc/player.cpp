@@ -27,6 +27,7 @@ constexpr const char* USAGE =
     "wavenet-play model.wavenet sound.wav [name=value ...]\n"
     "\n"
     "Make a sound with a network that wavenet-export wrote, as a WAV file; one that is there is overwritten.\n"
+    "A pipe gets WAV too, and - is the standard output, as bare samples: 16 bits, little-endian, one channel.\n"
     "\n"
     "  seconds=5             length\n"
     "  seed=0                on one processor the same seed is the same sound\n"
@@ -41,7 +42,12 @@ struct UsageError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-volatile std::sig_atomic_t interrupted = 0;
+#ifdef SIGHUP
+constexpr int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP};
+#else
+constexpr int SIGNALS[] = {SIGINT, SIGTERM};
+#endif
+volatile std::sig_atomic_t interrupted = 0;  // the signal that came
 
 /// splitmix64 as a function of seed and position: wavenet/generation/splitmix.py
 double uniform(uint64_t seed, uint64_t position) {
@@ -64,41 +70,59 @@ std::array<int16_t, CODES> decoded() {
     return table;
 }
 
-/// Mono, 16 bits. Its header is written last, so that it is right whenever the program ends in good order.
+const std::string RAW = "-", STANDARD_OUTPUT = "/dev/stdout";
+constexpr uint32_t UNKNOWN_SIZE = 0xFFFFFFFF;  // as ffmpeg writes it; readers go on to the end
+
+bool is_stdout(const std::string& path) { return path == RAW || path == STANDARD_OUTPUT; }
+
+/// Whether what is written there goes straight through it: a pipe, a device, the standard output.
+bool streamed(const std::string& path) {
+    std::error_code ignored;
+    return is_stdout(path) || std::filesystem::is_other(std::filesystem::status(path, ignored));
+}
+
+/// Mono, 16 bits. A file's header is written last, so that it is right whenever the program ends in good order; a
+/// stream's does not tell the length, and RAW has none.
 class WavFile {
   public:
-    WavFile(const std::string& path, int64_t rate) : path(path), rate(uint32_t(rate)), file(path, std::ios::binary) {
-        header();
+    WavFile(const std::string& path, int64_t rate)
+        : path(path), rate(uint32_t(rate)), stream(streamed(path)),
+          file(is_stdout(path) ? stdout : std::fopen(path.c_str(), "wb")) {
+        check(file != nullptr);
+        if (path != RAW) header(UNKNOWN_SIZE, UNKNOWN_SIZE);
     }
 
     void write(const std::vector<int16_t>& samples) {
-        file.write(reinterpret_cast<const char*>(samples.data()), std::streamsize(samples.size() * 2));
+        put(samples.data(), samples.size() * 2);
         bytes += uint32_t(samples.size() * 2);
-        check();
+        if (stream) check(std::fflush(file) == 0);
     }
 
     void close() {
-        file.seekp(0);
-        header();
-        file.close();
-        check();
+        if (!stream) {
+            check(std::fseek(file, 0, SEEK_SET) == 0);
+            header(36 + bytes, bytes);
+        }
+        check(std::fclose(file) == 0);
     }
 
   private:
-    void header() {
-        auto number = [this](uint32_t value, int size) { file.write(reinterpret_cast<const char*>(&value), size); };
-        file << "RIFF", number(36 + bytes, 4), file << "WAVEfmt ", number(16, 4), number(1, 2), number(1, 2);
-        number(rate, 4), number(2 * rate, 4), number(2, 2), number(16, 2), file << "data", number(bytes, 4);
-        check();
+    void header(uint32_t riff_size, uint32_t data_size) {
+        auto number = [this](uint32_t value, size_t size) { put(&value, size); };
+        put("RIFF", 4), number(riff_size, 4), put("WAVEfmt ", 8), number(16, 4), number(1, 2), number(1, 2);
+        number(rate, 4), number(2 * rate, 4), number(2, 2), number(16, 2), put("data", 4), number(data_size, 4);
     }
 
-    void check() const {
-        if (!file) throw std::runtime_error("cannot write " + path + ": free space, or choose another place");
+    void put(const void* data, size_t size) { check(std::fwrite(data, 1, size, file) == size); }
+
+    void check(bool written) const {
+        if (!written) throw std::runtime_error("cannot write " + path + ": free space, or choose another place");
     }
 
     std::string path;
     uint32_t rate, bytes = 0;
-    std::ofstream file;
+    bool stream;
+    FILE* file;
 };
 
 /// A setting as a number. Throws UsageError, which says what is allowed, for what is none or does not hold.
@@ -122,6 +146,7 @@ uint64_t whole_number(const Settings& settings, const char* name) {
 
 /// Throws before the long part where a sound cannot be written to `output`.
 void check_output(const std::filesystem::path& output) {
+    if (streamed(output.string())) return;
     std::string ending = output.extension().string();
     std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
     if (ending != ".wav") throw UsageError("the output is " + output.string() + ", but it must end in .wav");
@@ -165,7 +190,7 @@ void play(int count, char** arguments) {
         }
         size_t equals = argument.find('=');
         std::string name = argument.substr(0, equals);
-        if (equals == std::string::npos && argument.rfind("-", 0) == 0)
+        if (equals == std::string::npos && argument != RAW && argument.rfind("-", 0) == 0)
             throw UsageError("unknown flag " + argument + ": settings are written name=value, see --help");
         if (equals == std::string::npos) paths.push_back(argument);
         else if (!settings.count(name))
@@ -193,7 +218,7 @@ void play(int count, char** arguments) {
     }
 
     double longest = std::floor((0xFFFFFFFFu - 36) / 2.0 / double(engine->sample_rate)); // of 32-bit sizes
-    if (seconds > longest)
+    if (seconds > longest && !streamed(paths[1]))
         throw UsageError("seconds is " + settings["seconds"] + ", but a WAV file holds at most " +
                          std::to_string(int64_t(longest)) + " at " + std::to_string(engine->sample_rate) + " Hz");
 
@@ -222,8 +247,9 @@ void play(int count, char** arguments) {
         made += stream.samples;
     }
     wav.close();
+    FILE* words = is_stdout(paths[1]) ? stderr : stdout;
     double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-    std::printf("wrote %s: %.2f s of audio, %.0f samples/s = %.2f x real time\n", paths[1].c_str(),
+    std::fprintf(words, "wrote %s: %.2f s of audio, %.0f samples/s = %.2f x real time\n", paths[1].c_str(),
                 double(made) / double(engine->sample_rate), double(made) / taken,
                 double(made) / taken / double(engine->sample_rate));
 }
@@ -231,7 +257,8 @@ void play(int count, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    std::signal(SIGINT, [](int) { interrupted = 1; });
+    for (int number : SIGNALS)
+        if (std::signal(number, [](int came) { interrupted = came; }) == SIG_IGN) std::signal(number, SIG_IGN);
     try {
         play(count, arguments);
     } catch (const UsageError& error) {
@@ -241,5 +268,5 @@ int main(int count, char** arguments) {
         std::fprintf(stderr, "error: %s\n", error.what());
         return 1;
     }
-    return interrupted ? 130 : 0;
+    return interrupted ? 128 + interrupted : 0;
 }

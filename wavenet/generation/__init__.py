@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from wavenet.generation.naive import NaiveEngine
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.generation.watch import Watch
 from wavenet.model import WaveNet
+from wavenet.pcm import title
 
 __all__ = [
     "ENGINES",
@@ -122,10 +123,12 @@ def render(
     prime: Tensor | None = None,
     progress: Callable[[int], None] | None = None,
     conditions: Conditions | None = None,
+    before: Iterable[Tensor] = (),
 ) -> Rendering:
     """Write one .wav or .flac per seed, `samples` long each, as it is made; Ctrl-C ends it with valid files.
 
-    `progress` is told how many samples a file has. Raises AudioError where a file cannot be written.
+    `before`, pieces (n,) of sound in [-1, 1], come first in every file, and are counted nowhere. `progress` is told how
+    many samples a file has. Raises AudioError where a file cannot be written.
     """
     watches, encoding = [Watch(sample_rate) for _ in seeds], engine.distribution.encoding
     total_bits, made, finished = 0.0, 0, False
@@ -133,6 +136,9 @@ def render(
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(audio.Writer(path, sample_rate)) for path in paths]
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        for piece in before:
+            for writer in writers:
+                writer.write(piece)
         for codes, bits in generate(engine, samples, seeds, sampling, prime, conditions=conditions):
             for writer, watch, stream, stream_bits in zip(writers, watches, codes, bits, strict=True):
                 writer.write(encoding.decode(stream))
@@ -143,5 +149,9 @@ def render(
                 progress(made // len(seeds))
         finished = True
     taken = time.perf_counter() - began
-    warnings = [f"{path.name}: {line}" for path, watch in zip(paths, watches, strict=True) for line in watch.warnings]
+    warnings = [
+        f"{title(Path(path.name))}: {line}"
+        for path, watch in zip(paths, watches, strict=True)
+        for line in watch.warnings
+    ]
     return Rendering(paths, made, taken, total_bits / max(made, 1), warnings, finished)

@@ -5,7 +5,7 @@ import time
 
 from wavenet import cache
 from wavenet.cache import DAY, Entry
-from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.config import CacheConfig
 from wavenet.errors import ConfigError
 from wavenet.words import counted
@@ -21,7 +21,7 @@ def job(config: CacheConfig) -> None:
         wanted = chosen(kept, config.remove) if config.remove is not None else kept
         removed = [entry for entry in wanted if age(entry) >= (config.unused_days or 0) and cache.discard(entry.path)]
         kept = [entry for entry in kept if entry not in removed]
-    with Display() as display:
+    with Display(takes_stdout(config.report)) as display:
         for entry in kept:
             display.say(f"{in_words(entry)}  ({entry.path})")
         for entry in removed:

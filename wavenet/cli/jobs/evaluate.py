@@ -1,7 +1,5 @@
 """wavenet-evaluate: bits per sample of a folder of recordings under a checkpoint."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from rich.table import Table
@@ -10,11 +8,12 @@ from wavenet import checkpoint, evaluation, fidelity, native, verdict
 from wavenet.annotations import Annotations
 from wavenet.baselines import measure_baselines
 from wavenet.checkpoint import Checkpoint
-from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.cli.jobs.common import annotate, as_trained, divide
 from wavenet.config import EvaluateConfig
 from wavenet.dataset import Windows
 from wavenet.errors import ConfigError
+from wavenet.files import expanded
 from wavenet.generation import Conditions, generate, make_engine
 from wavenet.generation.compiled import MEASURED_STREAMS
 from wavenet.preparation import counted, prepare
@@ -28,7 +27,7 @@ HEARD_SECONDS = 4.0
 def job(config: EvaluateConfig) -> float:
     if config.threads:
         torch.set_num_threads(config.threads)
-    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    loaded = checkpoint.load(expanded(config.checkpoint))
     if config.resynthesise and not loaded.model.config.features.kinds:
         raise ConfigError(
             f"resynthesise: {loaded.path} was trained without features: leave it out, or train with experiment=vocoder"
@@ -45,7 +44,7 @@ def job(config: EvaluateConfig) -> float:
     device = find_device(config.device)
     model = loaded.model.to(device)
     as_trained(config.data, loaded)
-    with Display() as display:
+    with Display(takes_stdout(config.report)) as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
             display.say(line)

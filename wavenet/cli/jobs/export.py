@@ -1,29 +1,29 @@
 """wavenet-export: a checkpoint in, one file out that plays without Python."""
 
 import shlex
-from pathlib import Path
 
 from wavenet import audio, checkpoint
 from wavenet.checkpoint import Checkpoint
-from wavenet.cli.display import Display, check_report, setting, write_report
+from wavenet.cli.display import Display, check_report, destination, setting, takes_stdout, write_report
 from wavenet.cli.jobs.common import choose_labels
 from wavenet.conditioning import Companion
 from wavenet.config import ExportConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.export import fixed, is_exported
-from wavenet.files import atomic
+from wavenet.files import atomic, expanded, streamed
 from wavenet.generation import CompiledEngine, exported
 from wavenet.model import WaveNet
 
 
 def job(config: ExportConfig) -> None:
-    output = Path(config.output).expanduser()
+    output, to_stderr = destination(config.output), takes_stdout(config.output, config.report)
     if output.suffix.lower() in {*audio.EXTENSIONS, *audio.UNREAD, ".safetensors", ".state"}:
         better = output.with_suffix(".wavenet")
         raise ConfigError(f"output is {output}, but an exported network is no {output.suffix} file: call it {better}")
-    if output.is_dir() or (output.exists() and not is_exported(output)):
+    stream = streamed(output)
+    if output.is_dir() or (output.exists() and not stream and not is_exported(output)):
         raise ConfigError(f"output: {output} is there already and is no exported network; choose another output")
-    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    loaded = checkpoint.load(expanded(config.checkpoint))
     check_report(config.report)
     packed = exported(_settled(config, loaded), loaded.sample_rate, config.precision)
     engine = CompiledEngine(packed)  # what cannot be loaded is not written
@@ -32,12 +32,12 @@ def job(config: ExportConfig) -> None:
             temporary.write_bytes(packed)
     except OSError as error:
         raise CheckpointError(f"cannot write {output} ({error.strerror}); choose another output") from error
-    with Display() as display:
+    with Display(to_stderr) as display:
         display.say(f"wrote {output}: {len(packed) / 1e6:.2f} MB, {engine.precision}, {engine.sample_rate} Hz")
-        display.say(f"play it: wavenet-generate {setting('checkpoint', output)}")
-        display.say(
-            f"without Python, once it is built (see the README): wavenet-play {shlex.quote(str(output))} sound.wav"
-        )
+        if not stream:
+            display.offer("play it", f"wavenet-generate {setting('checkpoint', output)}")
+            play = f"wavenet-play {shlex.quote(str(output))} sound.wav"
+            display.offer("without Python, once it is built (see the README)", play)
     write_report(config.report, {"file": str(output), "bytes": len(packed), "precision": engine.precision})
 
 

@@ -13,7 +13,7 @@ import torch
 
 from wavenet import annotations, audio, checkpoint, features, fidelity, native
 from wavenet.checkpoint import Checkpoint
-from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.cli.jobs.common import check_folder, choose_labels
 from wavenet.conditioning import Companion
 from wavenet.config import FeatureConfig, GenerateConfig
@@ -21,8 +21,10 @@ from wavenet.distributions import Sampling
 from wavenet.encodings import Encoding
 from wavenet.errors import AudioError, CheckpointError, ConfigError
 from wavenet.export import is_exported
+from wavenet.files import expanded, is_stdout, streamed
 from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, render
 from wavenet.levels import Signal
+from wavenet.pcm import RAW, title
 from wavenet.training.machine import find_device
 
 DEFAULT_SECONDS = 5.0
@@ -32,29 +34,42 @@ SPARE_FILES = 64
 
 def job(config: GenerateConfig) -> None:
     seeds = [config.seed + i for i in range(config.count)]
-    output = Path(config.output).expanduser()
-    single = check_output(output, config.count)
+    output = expanded(config.output)
+    single, to_stderr = check_output(output, config.count), takes_stdout(config.output, config.report)
+    stream = output == RAW or streamed(output)
     sampling = Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
     engine, where, conditions, length, ear = load_engine(config, sampling)
     rate = engine.sample_rate
     encoding = engine.distribution.encoding
     spans = [] if conditions is None else [stack.span for stack in conditions.conditioning.context]
     prime = read_prime(config.prime, ear, max([engine.receptive_field, *spans]), encoding)
+    if config.keep_prime and config.prime is None:
+        raise ConfigError("keep_prime is true, but there is no prime to keep: give prime=recording.wav")
+    before, kept = (), 0
+    if config.prime is not None and config.keep_prime:
+        kept = round(audio.probe(expanded(config.prime)).seconds * rate)
+        before = ear.blocks("prime", expanded(config.prime))
     check_report(config.report)
     if config.seconds is not None:
-        length = round(config.seconds * rate)
-    samples = max(length or round(DEFAULT_SECONDS * rate), 1)
-    if samples > audio.WAV_SAMPLES and (not single or output.suffix.lower() == ".wav"):
+        length = max(round(config.seconds * rate), 1)
+    samples = length or round(DEFAULT_SECONDS * rate)
+    whole = samples + kept
+    if whole > audio.WAV_SAMPLES and not stream and (not single or output.suffix.lower() == ".wav"):
         raise ConfigError(
-            f"{samples / rate:g} seconds are asked for, but a WAV file holds at most {audio.WAV_SAMPLES // rate} at "
+            f"{whole / rate:g} seconds are asked for, but a WAV file holds at most {audio.WAV_SAMPLES // rate} at "
             f"{rate} Hz: name a .flac file as output, or give fewer seconds"
         )
-    with Display() as display, contextlib.nullcontext([output]) if single else new_files(output, seeds) as paths:
+    with (
+        Display(to_stderr) as display,
+        contextlib.nullcontext([output]) if single else new_files(output, seeds) as paths,
+    ):
         display.say(f"{where}; {rate} Hz; engine {engine.name}, {engine.precision}")
         for line in ear.said:
             display.say(line)
         if config.engine == "auto" and engine.name == "cached" and engine.device.type == "cpu":
             display.say(f"engine=compiled, many times faster, cannot be used: {native.missing}")
+        if output == RAW:
+            display.say(f"bare samples, 16 bits, little-endian, one channel: aplay -f S16_LE -r {rate} takes them")
         began = time.perf_counter()
         made = render(
             engine,
@@ -66,10 +81,13 @@ def job(config: GenerateConfig) -> None:
             prime,
             lambda done: display.generating(done, samples, time.perf_counter() - began, rate),
             conditions,
+            before,
         )
         speed = made.samples / made.seconds_taken
         for path in made.files:
-            display.say(f"wrote {path}")
+            display.say(f"wrote {title(path)}")
+        if config.prime is not None and not config.keep_prime:
+            display.say("it begins where the prime ends; keep_prime=true puts the prime in front")
         change = "another seed, a lower temperature" if config.temperature else "a temperature above 0"
         for warning in made.warnings:
             display.say(f"warning: {warning}; try {change}, a prime, or more training")
@@ -78,7 +96,7 @@ def job(config: GenerateConfig) -> None:
             f"{made.bits_per_sample:.2f} bits per sample"
         )
         nearness = {}
-        if config.features is not None and not config.features.endswith(".npy") and made.finished:
+        if config.features is not None and not config.features.endswith(".npy") and made.finished and not stream:
             nearness = _compare(config.features, made.files[0], ear, encoding, display)
         write_report(
             config.report,
@@ -100,7 +118,7 @@ def job(config: GenerateConfig) -> None:
 
 def _compare(features: str, made: Path, ear: "Ear", encoding: Encoding, display: Display) -> dict[str, float | None]:
     """How near the first sound made is to the recording that it follows."""
-    recording = encoding.decode(encoding.encode(torch.cat(list(ear.blocks("features", Path(features).expanduser())))))
+    recording = encoding.decode(encoding.encode(torch.cat(list(ear.blocks("features", expanded(features))))))
     found = fidelity.compare(recording, audio.read(made, ear.sample_rate), ear.sample_rate)
     words = [f"{fidelity.words(name)}: {value:.3g}" for name, value in found.items() if value is not None]
     display.say(f"against {features}: {'; '.join(words)}")
@@ -129,7 +147,7 @@ class Ear:
 def load_engine(config: GenerateConfig, sampling: Sampling) -> tuple[Engine, str, Conditions | None, int | None, Ear]:
     """The engine that the settings ask for; in words what it runs, a checkpoint or an exported network; what it is
     told; for how many samples its features last; and what reads recordings for it."""
-    path = Path(config.checkpoint).expanduser()
+    path = expanded(config.checkpoint)
     if is_exported(path):
         if config.label or config.features or config.guidance != 1:
             raise ConfigError(f"{path} is an exported network, which is told nothing: give label.* to wavenet-export")
@@ -174,7 +192,7 @@ def steer(config: GenerateConfig, loaded: Checkpoint, ear: Ear) -> tuple[Conditi
         if config.prime is not None:
             raise ConfigError("prime and features cannot be combined: the features begin where the sound begins")
         encoding = loaded.model.distribution.encoding
-        rows = read_features(Path(config.features).expanduser(), known.features, ear, encoding)
+        rows = read_features(expanded(config.features), known.features, ear, encoding)
         frames, length = annotations.clamped(rows), len(rows) * known.features.hop
     if conditioning is None:
         return None, None
@@ -198,13 +216,22 @@ def read_features(path: Path, config: FeatureConfig, ear: Ear, encoding: Encodin
 
 
 def check_output(output: Path, count: int) -> bool:
-    """Whether `output` is one file, named like a sound, and not a folder. Raises ConfigError for one that cannot be."""
-    single = bool(output.suffix) and not output.is_dir()
-    if single and output.suffix.lower() not in audio.WRITABLE:
+    """Whether `output` is one place for a sound, by its name or because it is a pipe or "-", and not a folder.
+
+    Raises ConfigError for one that cannot be written.
+    """
+    stream, kind = output == RAW or streamed(output), output.suffix.lower()
+    single = stream or (kind in {*audio.WRITABLE, *audio.EXTENSIONS, *audio.UNREAD} and not output.is_dir())
+    if stream and (output == RAW or is_stdout(output)) and os.isatty(1):
+        raise ConfigError(f"output is {output}, which here is the terminal: send it on, to aplay say, or name a file")
+    if single and not stream and kind not in audio.WRITABLE:
         raise ConfigError(f"output is {output}, but a file must end in {' or '.join(audio.WRITABLE)}")
     if single and count > 1:
-        raise ConfigError(f"output is one file, {output}, but count is {count}; give a folder")
-    check_folder(output.parent if single else output)
+        raise ConfigError(
+            f"output is one {'stream' if stream else 'file'}, {output}, but count is {count}; give a folder"
+        )
+    if not stream:
+        check_folder(output.parent if single else output)
     if count > 1 and hasattr(os, "sysconf") and count + SPARE_FILES > (most := os.sysconf("SC_OPEN_MAX")):
         raise ConfigError(
             f"count is {count}, but this system lets a program write to {most - SPARE_FILES} files at once: "
@@ -244,7 +271,7 @@ def read_prime(path: str | None, ear: Ear, heard: int, encoding: Encoding) -> to
     if path is None:
         return None
     tail: deque[torch.Tensor] = deque()
-    for block in ear.blocks("prime", Path(path).expanduser()):
+    for block in ear.blocks("prime", expanded(path)):
         tail.append(encoding.encode(block))
         while sum(map(len, tail)) - len(tail[0]) >= heard:
             tail.popleft()

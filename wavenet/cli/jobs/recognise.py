@@ -2,18 +2,17 @@
 
 import csv
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from rich.table import Table
 
 from wavenet import alignments, audio, checkpoint, evaluation, recognition
 from wavenet.alignments import Alignments
-from wavenet.cli.display import Display, check_report, write_report
+from wavenet.cli.display import Display, check_report, destination, takes_stdout, write_report
 from wavenet.cli.jobs.common import annotate, as_trained, check_folder, divide
 from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.errors import CheckpointError, ConfigError
-from wavenet.files import atomic
+from wavenet.files import atomic, expanded, streamed
 from wavenet.preparation import Prepared, prepare
 from wavenet.split import Span
 from wavenet.training.machine import find_device
@@ -22,7 +21,7 @@ from wavenet.training.machine import find_device
 def job(config: RecogniseConfig) -> float | None:
     if config.threads:
         torch.set_num_threads(config.threads)
-    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    loaded = checkpoint.load(expanded(config.checkpoint))
     device, known = find_device(config.device), loaded.model.config.recognition
     model = loaded.model.to(device)
     if model.recognition is None:
@@ -30,13 +29,14 @@ def job(config: RecogniseConfig) -> float | None:
             f"{loaded.path} recognises nothing: it was trained without data.frames, as experiment=phones has it"
         )
     check_report(config.report)
-    output = Path(config.output).expanduser()
-    check_folder(output.parent)
+    output = destination(config.output)
+    if not streamed(output):
+        check_folder(output.parent)
     if output.is_dir():
         raise ConfigError(f"output: {output} is a folder; name a file")
     as_trained(config.data, loaded)
     counts, pairs, frames = [], [], 0
-    with Display() as display:
+    with Display(to_stderr=takes_stdout(config.output, config.report)) as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
             display.say(line)

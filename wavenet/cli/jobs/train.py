@@ -11,33 +11,33 @@ from omegaconf import DictConfig, OmegaConf
 
 from wavenet import checkpoint
 from wavenet.cli.app import overridden
-from wavenet.cli.display import Display, check_report, setting, write_report
+from wavenet.cli.display import Display, check_report, destination, setting, takes_stdout, write_report
 from wavenet.config import TrainConfig
 from wavenet.errors import ConfigError, TrainingError
-from wavenet.preparation import counted
+from wavenet.files import expanded, streamed
+from wavenet.preparation import counted, printable
 from wavenet.training import train
 from wavenet.training.machine import is_first_process
 
 
 def job(config: TrainConfig) -> float | None:
-    run_dir, report = Path(config.run.dir or "run").expanduser(), config.report
+    run_dir, report = expanded(config.run.dir or "run"), config.report
+    named = "run.dir" in overridden() or config.resume is not None
     if config.resume is not None:
         config, run_dir = _resumed(config, run_dir)
     else:
         _decide_length(config)
     hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:  # a folder for each job of a sweep, and its report in it
+    sweep = hydra.mode == RunMode.MULTIRUN
+    if sweep:  # a folder for each job of a sweep, and its report in it
         run_dir = Path(hydra.runtime.output_dir)
-        report = str(run_dir / Path(report).name) if report else None
+        if report and not streamed(destination(report)):
+            report = str(run_dir / Path(report).name)
     if config.data.dir is not None:  # so that the run can be resumed from any folder
-        config.data.dir = str(Path(config.data.dir).expanduser().absolute())
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = "it is a file" if run_dir.is_file() else error.strerror
-        raise TrainingError(f"run.dir: cannot make {run_dir} ({reason}); choose another run.dir") from error
+        config.data.dir = str(expanded(config.data.dir).absolute())
+    run_dir = make_folder(run_dir, new=sweep or not named, by_hydra=sweep)
     check_report(report)
-    with Display() as display:
+    with Display(takes_stdout(report)) as display:
         try:
             result = train(config, run_dir, display)
         finally:
@@ -58,17 +58,49 @@ def job(config: TrainConfig) -> float | None:
             },
         )
         if result.stopped_by is not None:
-            display.say(f"stopped at step {result.steps}; continue with: wavenet-train {setting('resume', run_dir)}")
+            words = f"stopped at step {result.steps}; continue with"
+            display.offer(words, f"wavenet-train {setting('resume', run_dir)}")
             sys.exit(128 + result.stopped_by)
         display.say(f"done: {counted(result.steps, 'step')} at {result.samples_per_second:,.0f} samples/s")
         if result.best_step not in (0, result.steps):
             display.say(f"the best of them, kept to be used, is step {result.best_step}")
         told = " features=recording.wav" if config.model.features.kinds else ""
         told += f" label.{config.data.labels[0]}=..." if config.data.labels else ""
-        display.say(f"hear it: wavenet-generate {setting('checkpoint', run_dir)}{told}")
+        display.offer("hear it", f"wavenet-generate {setting('checkpoint', run_dir)}{told}")
         if config.data.frames is not None:
-            display.say(f"let it recognise: wavenet-recognise {setting('checkpoint', run_dir)} data.dir=...")
+            display.offer("let it recognise", f"wavenet-recognise {setting('checkpoint', run_dir)} data.dir=...")
     return result.bits_per_sample
+
+
+def make_folder(run_dir: Path, new: bool, by_hydra: bool = False) -> Path:
+    """Make the run's folder; a `new` one gets a number where another run has taken its name in the same second.
+
+    by_hydra: the folder of a sweep's job, which Hydra has made already.
+
+    Raises TrainingError where it cannot be made, ConfigError for a name that is not valid UTF-8.
+    """
+    if printable(str(run_dir)) != str(run_dir):
+        raise ConfigError(
+            f"run.dir: {printable(str(run_dir))} is not valid UTF-8, and TensorBoard writes to no such folder; choose "
+            "another run.dir"
+        )
+    path, number = run_dir, 2
+    try:
+        run_dir.parent.mkdir(parents=True, exist_ok=True)
+        new = new and is_first_process()
+        while True:
+            try:
+                path.mkdir(exist_ok=not new)
+                return path
+            except FileExistsError:
+                if not new:
+                    raise
+                if by_hydra and path.is_dir() and not any(path.iterdir()):
+                    return path
+                path, number = run_dir.with_name(f"{run_dir.name}_{number}"), number + 1
+    except OSError as error:
+        reason = "it is a file" if run_dir.is_file() else error.strerror
+        raise TrainingError(f"run.dir: cannot make {run_dir} ({reason}); choose another run.dir") from error
 
 
 def _decide_length(config: TrainConfig) -> None:
@@ -82,7 +114,7 @@ def _decide_length(config: TrainConfig) -> None:
 
 def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     """The stored run's settings, with those of the command line on top; and its folder, unless another is given."""
-    state_path = checkpoint.find_state(Path(given.resume or "").expanduser())
+    state_path = checkpoint.find_state(expanded(given.resume or ""))
     state = checkpoint.load_state(state_path)
     # the recordings tell these, and OmegaConf would read a meaning into some of their names
     model = state["config"]["model"]

@@ -1,0 +1,156 @@
+"""What a name that does not exist may have meant: by other words for the same thing, parts of names, and letters."""
+
+import difflib
+
+SYNONYMS = {
+    "accumulation": ["accumulate"],
+    "amp": ["precision"],
+    "average": ["optim.ema_decay"],
+    "batch": ["batch_size"],
+    "bs": ["batch_size"],
+    "cache": ["data.cache_dir"],
+    "channels": ["model.residual_channels", "data.channel"],
+    "ckpt": ["checkpoint", "resume"],
+    "clip": ["optim.clip_norm"],
+    "conditioning": ["data.labels", "label.NAME"],
+    "cores": ["threads"],
+    "cpus": ["threads"],
+    "cuda": ["device"],
+    "dataset": ["data.dir"],
+    "decay": ["optim.weight_decay"],
+    "depth": ["model.layers_per_stack"],
+    "dest": ["run.dir", "output"],
+    "dropout": ["label_dropout"],
+    "dtype": ["precision"],
+    "duration": ["seconds", "minutes"],
+    "ema": ["optim.ema_decay"],
+    "epochs": ["steps"],
+    "eval_every": ["validate_every"],
+    "file": ["output"],
+    "folder": ["data.dir"],
+    "format": ["output"],
+    "fp16": ["precision"],
+    "frequency": ["data.sample_rate"],
+    "gpu": ["device"],
+    "gpus": ["devices"],
+    "grad_clip": ["optim.clip_norm"],
+    "grad_norm": ["optim.clip_norm"],
+    "height": ["model.layers_per_stack"],
+    "hidden": ["model.residual_channels"],
+    "input": ["data.dir", "prime"],
+    "iterations": ["steps"],
+    "iters": ["steps"],
+    "kernel": ["model.kernel_size"],
+    "layers": ["model.layers_per_stack"],
+    "learning_rate": ["optim.lr"],
+    "length": ["seconds", "minutes"],
+    "lr": ["optim.lr"],
+    "max_steps": ["steps"],
+    "model": ["checkpoint"],
+    "model_path": ["checkpoint"],
+    "mono": ["data.channel"],
+    "n": ["count"],
+    "nodes": ["num_nodes"],
+    "normalisation": ["data.normalise"],
+    "normalization": ["data.normalise"],
+    "normalize": ["data.normalise"],
+    "num_samples": ["count", "steps"],
+    "num_workers": ["data.workers"],
+    "number": ["count"],
+    "optimizer": ["optim"],
+    "optimiser": ["optim"],
+    "out": ["run.dir", "output"],
+    "out_dir": ["run.dir", "output"],
+    "outdir": ["run.dir", "output"],
+    "output": ["run.dir"],
+    "output_dir": ["run.dir", "output"],
+    "path": ["data.dir", "checkpoint"],
+    "phones": ["data.frames"],
+    "pretrained": ["resume", "checkpoint"],
+    "prompt": ["prime"],
+    "quantization": ["precision"],
+    "random_seed": ["seed"],
+    "rate": ["data.sample_rate"],
+    "recordings": ["data.dir"],
+    "restore": ["resume"],
+    "samplerate": ["data.sample_rate"],
+    "save_every": ["checkpoint_every"],
+    "scheduler": ["optim.schedule"],
+    "silence": ["data.trim_silence_db"],
+    "size": ["model"],
+    "speaker": ["data.labels", "label.NAME"],
+    "sr": ["data.sample_rate"],
+    "stereo": ["data.channel"],
+    "temp": ["temperature"],
+    "time": ["minutes", "seconds"],
+    "topk": ["top_k"],
+    "topp": ["top_p"],
+    "trim": ["data.trim_silence_db"],
+    "valid": ["data.valid_fraction"],
+    "val_every": ["validate_every"],
+    "val_split": ["data.valid_fraction"],
+    "wd": ["optim.weight_decay"],
+    "width": ["model.residual_channels"],
+    "workers": ["data.workers"],
+}
+"""Words that other programs have, and the settings that mean the same here; the first that a command has is meant."""
+
+UNSUPPORTED = dict.fromkeys(
+    ("text", "transcript", "sentence", "phonemes"),
+    "no command reads text: labels and features tell a model what to make (data.labels, model.features)",
+)
+"""What nothing here means, and what comes nearest."""
+
+ALIKE = 0.7
+"""Share of letters that a name must have in common with what was written, part by part, to be suggested."""
+
+
+def unknown(name: str, choices: list[str], prefix: str = "") -> str:
+    """What to say after a name that is none of `choices`: which was meant, or where to find them."""
+    word = name.split(".")[-1].lower().replace("-", "_")
+    found = nearest(name, choices)
+    if found:
+        return f" (did you mean {' or '.join(prefix + choice for choice in found)}?)"
+    if word in UNSUPPORTED:
+        return f"; {UNSUPPORTED[word]}"
+    return f"; choose from {', '.join(choices)}" if len(choices) < 12 else "; --help lists all settings"
+
+
+def nearest(name: str, choices: list[str]) -> list[str]:
+    """Those of `choices` that a mistaken name may mean: one, rarely up to three that fit equally well, or none."""
+    section, _, word = name.lower().replace("-", "_").rpartition(".")
+    known = not section or any(choice.startswith(section + ".") for choice in choices)
+    if known:  # else the section is mistyped, and the letters tell more
+        meant = [choice for choice in SYNONYMS.get(word, []) if choice in choices]
+        meant.sort(key=lambda choice: not choice.startswith(section + "."))
+        if meant:
+            return meant[:1]
+        for within in (section + ".", "") if section else ("",):
+            parts = _by_parts(word, [choice for choice in choices if choice.startswith(within)])
+            if parts:
+                return parts
+    closest = max(choices, key=lambda choice: _alike(name, choice), default=None)
+    return [closest] if closest is not None and _alike(name, closest) >= ALIKE else []
+
+
+def _by_parts(word: str, choices: list[str]) -> list[str]:
+    """The settings whose last part has all parts of `word`, whole or as beginnings; of these, those that add least."""
+    asked = word.split("_")
+    extra: dict[str, int] = {}
+    for choice in choices:
+        own = choice.split(".")[-1].split("_")
+        if all(any(part == a or (len(a) > 2 and part.startswith(a)) for part in own) for a in asked):
+            extra[choice] = sum(part not in asked for part in own) + choice.count(".")
+    best = [choice for choice, number in extra.items() if number == min(extra.values())]
+    return best if len(best) <= 3 else []
+
+
+def _alike(name: str, choice: str) -> float:
+    """How much two dotted names have in common, 0 to 1: part by part, or where sections are left out, at their ends."""
+    ours, theirs = name.split("."), choice.split(".")
+    if len(ours) == len(theirs):
+        ratio = 1.0
+        for a, b in zip(ours, theirs, strict=True):
+            ratio *= difflib.SequenceMatcher(None, a, b).ratio()
+        return ratio
+    return 0.9 * difflib.SequenceMatcher(None, ours[-1], theirs[-1]).ratio()

@@ -1,0 +1,89 @@
+"""What a command writes words to, and the signals that end it: neither a lost terminal nor a name in letters that it
+lacks may end the work."""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+REPEAT_SECONDS = 1.0
+"""A closing terminal sends SIGHUP more than once, within this time, and means it once."""
+
+
+class Steady:
+    """A text stream that does not fail: once it cannot be written, what it is given goes nowhere."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):  # a ValueError where it was closed
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._drop()
+
+    def _drop(self) -> None:
+        """Let the system discard it: what is buffered too, which would fail again when the program ends."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, self._stream.fileno())
+                self._stream.flush()
+            finally:
+                os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def steady_streams() -> Iterator[None]:
+    """Within, print takes any letter, escaped where the encoding lacks it, and fails at nothing."""
+    with contextlib.ExitStack() as stack:
+        for name, redirect in (("stdout", contextlib.redirect_stdout), ("stderr", contextlib.redirect_stderr)):
+            stream = getattr(sys, name)
+            if stream is None:  # closed by whoever started us; its number must not go to another file
+                stream = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            if isinstance(stream, io.TextIOWrapper) and not stream.closed:
+                stream.reconfigure(errors="backslashreplace")
+            stream = Steady(stream)
+            stack.callback(stream.flush)
+            stack.enter_context(redirect(stream))
+        yield
+
+
+@contextlib.contextmanager
+def signals_as_ctrl_c() -> Iterator[list[int]]:
+    """Within, SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored; yields those that have come."""
+    received: list[int] = []
+    last = -REPEAT_SECONDS
+
+    def stop(number: int, _: Any) -> None:
+        nonlocal last
+        again, last = time.monotonic() - last < REPEAT_SECONDS, time.monotonic()
+        received.append(number)
+        if not again:
+            raise KeyboardInterrupt
+
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # not every system has SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            with contextlib.suppress(ValueError):  # only the main thread may set handlers
+                before[number] = signal.signal(number, stop)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
