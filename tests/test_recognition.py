@@ -26,7 +26,7 @@ from wavenet.preparation import prepare
 from wavenet.recognition import FrameHead
 from wavenet.split import Span
 from wavenet.training import train
-from wavenet.training.trainer import Objective
+from wavenet.training.objective import Objective
 
 RATE, HOP = 4000, 40
 PHONES = {"low": 300, "mid": 700, "high": 1500, "SIL": 0}

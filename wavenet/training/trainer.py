@@ -8,8 +8,6 @@ import contextlib
 import copy
 import dataclasses
 import math
-import shlex
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -21,14 +19,12 @@ import torch
 import yaml
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wavenet import alignments, annotations, checkpoint, evaluation, plots, recognition
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
-from wavenet.conditioning import Piece
-from wavenet.config import ModelConfig, TrainConfig
-from wavenet.dataset import Batch, Frames, Windows, shuffled
+from wavenet.config import TrainConfig
+from wavenet.dataset import Batch, Windows, shuffled
 from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.evaluation import Baselines
@@ -37,10 +33,13 @@ from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
 from wavenet.preparation import Prepared, prepare
 from wavenet.split import Span, split
+from wavenet.training import state
 from wavenet.training.machine import keep_memory, make_fabric
 from wavenet.training.metrics import RunLog
+from wavenet.training.objective import Objective
 from wavenet.training.optimizers import make_optimizers
 from wavenet.training.reporter import Reporter
+from wavenet.training.run_folder import claimed, kept
 from wavenet.training.schedule import learning_rate_factor
 
 WARM_STEPS = 10
@@ -68,35 +67,6 @@ class Result:
     """Step whose weights `checkpoint` holds, 0 where none was validated."""
 
 
-class Objective(nn.Module):
-    """Model and losses in one forward, so that logits never leave the precision they are computed in."""
-
-    def __init__(self, model: WaveNet) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]], frames: list[list[Frames]]) -> Tensor:
-        """(B, T), (B, T - receptive_field), what conditions each of the B and what is said in it -> losses (3,).
-
-        Summed, in nats: of the samples, of the frames, and what is shown, of the samples' mu-law codes.
-        """
-        activations = self.model.activations(codes[:, :-1], self.model.rows(pieces, codes.shape[1] - 1))
-        logits, distribution = self.model.predict(activations), self.model.distribution
-        losses = [distribution.loss(logits, targets), torch.zeros((), device=codes.device)]
-        if self.model.recognition is not None:
-            for row, windows in zip(activations, frames, strict=True):
-                for start, stop, classes in windows:
-                    frame_logits = self.model.recognition(row[start:stop]).float()
-                    classes = classes.to(codes.device)
-                    summed = F.cross_entropy(frame_logits, classes, ignore_index=IGNORED, reduction="sum")
-                    losses[1] = losses[1] + summed
-        shown = losses[0].detach()
-        if self.model.config.mixtures:
-            with torch.no_grad():
-                shown = distribution.mulaw_loss(logits, targets)
-        return torch.stack([*losses, shown])
-
-
 def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
     """Train as `config` says, leaving everything under `run_dir`, that of the first of several processes.
 
@@ -113,38 +83,8 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     run_dir = fabric.broadcast(run_dir)
     if not fabric.is_global_zero:
         return _train(config, fabric, run_dir, Reporter())
-    with _claimed(run_dir, config.resume, config.data.dir):
+    with claimed(run_dir, config.resume, config.data.dir):
         return _train(config, fabric, run_dir, reporter or Reporter())
-
-
-@contextlib.contextmanager
-def _claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator[None]:
-    """Within, the folder is this run's alone. Raises ConfigError where it is another's, or the recordings'."""
-    checkpoints = run_dir / "checkpoints"
-    state = None if resume is None else checkpoint.find_state(Path(resume).expanduser())
-    if data_dir is not None and Path(data_dir).expanduser().resolve() == run_dir.resolve():
-        raise ConfigError(f"run.dir: {run_dir} is the folder of recordings itself; choose another run.dir")
-    if state is None or state.parent.resolve() != checkpoints.resolve():
-        try:
-            if (run_dir / "metrics.jsonl").exists():
-                raise FileExistsError
-            checkpoints.mkdir(parents=True)
-        except FileExistsError:
-            found = f"run.dir: {run_dir} already holds a run"
-            if _has_state(run_dir):
-                found += f": go on with it by resume={shlex.quote(str(run_dir))}, or choose another run.dir"
-            else:
-                found += " that has saved no state yet: if it is over, delete it, or choose another run.dir"
-            raise ConfigError(found) from None
-        except OSError as error:
-            raise TrainingError(
-                f"cannot write to {run_dir} ({error.strerror}); {remedy(error)} another run.dir"
-            ) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            checkpoints.rmdir()  # only where nothing came of it
 
 
 def _train(config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> Result:
@@ -161,7 +101,7 @@ def _train(config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporte
         raise
     except OSError as error:
         raise TrainingError(
-            f"cannot write to {run_dir} ({error}); {remedy(error)} another run.dir; {_kept(run_dir)}"
+            f"cannot write to {run_dir} ({error}); {remedy(error)} another run.dir; {kept(run_dir)}"
         ) from error
     finally:
         if trainer is not None:
@@ -198,9 +138,9 @@ class Trainer:
         self.given = 60 * (config.minutes or 0)  # seconds, from here on
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         if config.resume is not None:
-            state = checkpoint.find_state(Path(config.resume).expanduser())
-            self._restore(checkpoint.load_state(state))
-            self._take_best(state.with_name("best.safetensors"))
+            path = checkpoint.find_state(Path(config.resume).expanduser())
+            self._restore(checkpoint.load_state(path))
+            self._take_best(path.with_name("best.safetensors"))
 
     # ---- what is built once
 
@@ -293,7 +233,7 @@ class Trainer:
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
                 f"the loss is not finite at step {self.step + 1}: lower optim.lr (now {config.optim.lr:g}) or use "
-                f"precision=float32; {_kept(self.run_dir)}"
+                f"precision=float32; {kept(self.run_dir)}"
             )
         factor = learning_rate_factor(self.step, self.steps, config.optim)
         for optimizer in self.optimizers:
@@ -480,10 +420,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the last checkpoint: the shared file, and the state to resume from."""
-        state = {
-            "format_version": checkpoint.FORMAT_VERSION,
-            "config": dataclasses.asdict(self.config),
-            "sample_rate": self.config.data.sample_rate,
+        place = {
             "step": self.step,
             "steps": self.steps,
             "steps_fixed": self.steps_fixed,
@@ -492,13 +429,10 @@ class Trainer:
             "best_bits": self.best_bits,
             "best_step": self.best_step,
             "valid_bits": self.valid_bits,
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "random": torch.get_rng_state(),
         }
+        captured = state.capture(self.config, self.model, self.averaged, self.optimizers)
         if self.fabric.is_global_zero:
-            checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", state)
+            checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", captured | place)
         self._share("last")
         self.fabric.barrier()
 
@@ -509,64 +443,34 @@ class Trainer:
         data = self.config.data
         checkpoint.save(path, self.averaged, data.sample_rate, self.step, self.valid_bits, data)
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        folder = state["config"]["data"]["dir"]
-        if folder != self.config.data.dir:
-            self.reporter.say(f"warning: {self.config.resume} was trained on {folder}, and goes on with another folder")
-        theirs, ours = state["config"]["model"], dataclasses.asdict(self.config.model)
-        theirs = dataclasses.asdict(ModelConfig.from_dict(theirs))  # older ones lack what came later
-        for name, value in theirs.items():
-            if ours[name] != value:
-                raise CheckpointError(
-                    f"{self.config.resume} holds another model: model.{name} is {value!r} there, {ours[name]!r} here; "
-                    "leave the setting out, or start a new run without resume="
-                )
-        if state["sample_rate"] != self.config.data.sample_rate:
-            raise CheckpointError(
-                f"{self.config.resume} was trained at {state['sample_rate']} Hz, data.sample_rate is "
-                f"{self.config.data.sample_rate}; leave the setting out"
-            )
-        if state["config"]["optim"]["name"] != self.config.optim.name:
-            raise CheckpointError(
-                f"{self.config.resume} was trained with optim.name={state['config']['optim']['name']}"
-            )
-        self.model.load_state_dict(state["model"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
-            peaks = [group["peak_lr"] for group in optimizer.param_groups]
-            try:
-                optimizer.load_state_dict(stored)
-            except ValueError as error:
-                raise CheckpointError(f"{self.config.resume} is of an older version, with other optimizers") from error
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["peak_lr"] = peak  # the settings win: a resumed run may lower its learning rate
-        self.step, self.valid_bits = state["step"], state["valid_bits"]
-        self.best_bits, self.best_step = state["best_bits"], state["best_step"]
-        self.began -= state.get("seconds", 0.0)
-        self.given -= state.get("seconds", 0.0)
-        self.per_step = state.get("per_step", 0.0)
+    def _restore(self, stored: dict[str, Any]) -> None:
+        state.check(stored, self.config, self.reporter.say)
+        state.restore(stored, self.config, self.model, self.averaged, self.optimizers)
+        self.step, self.valid_bits = stored["step"], stored["valid_bits"]
+        self.best_bits, self.best_step = stored["best_bits"], stored["best_step"]
+        self.began -= stored.get("seconds", 0.0)
+        self.given -= stored.get("seconds", 0.0)
+        self.per_step = stored.get("per_step", 0.0)
         if self.config.minutes is not None:
-            if state["steps_fixed"] and self.config.minutes == state["config"]["minutes"]:
-                self.steps, self.steps_fixed = state["steps"], True
+            if stored["steps_fixed"] and self.config.minutes == stored["config"]["minutes"]:
+                self.steps, self.steps_fixed = stored["steps"], True
             elif self.per_step:
                 self._steps_by_time()
             else:  # its speed is not known yet
                 self.steps += self.step
         if self.step >= self.steps:
             raise ConfigError(
-                f"{self.config.resume} is at step {self.step} of {state['steps']}: give steps= above {self.step}, "
+                f"{self.config.resume} is at step {self.step} of {stored['steps']}: give steps= above {self.step}, "
                 "or minutes= to train so much longer"
             )
-        torch.set_rng_state(state["random"])
 
     def _take_best(self, found: Path) -> None:
         """A run that goes on in another folder takes its best checkpoint along, or where that is gone, none."""
         best = self.run_dir / "checkpoints" / "best.safetensors"
         if not found.is_file():
             self.best_bits, self.best_step = math.inf, 0
-        elif self.fabric.is_global_zero and found.resolve() != best.resolve():
-            with atomic(best) as temporary:
-                shutil.copyfile(found, temporary)
+        elif self.fabric.is_global_zero:
+            state.take_best(found, best)
 
     # ---- words and files
 
@@ -619,17 +523,6 @@ class Trainer:
     def close(self) -> None:
         if self.log:
             self.log.close()
-
-
-def _has_state(run_dir: Path) -> bool:
-    return (run_dir / "checkpoints" / "last.state").exists()
-
-
-def _kept(run_dir: Path) -> str:
-    """What a run that ends early has left, in words."""
-    if _has_state(run_dir):
-        return f"the last checkpoint is whole: resume={shlex.quote(str(run_dir))}"
-    return "no checkpoint was written yet"
 
 
 def _out_of_memory(config: TrainConfig) -> TrainingError:
