@@ -11,6 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 import yaml
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.distributed import ReduceOp
 
 from wavenet import alignments, annotations, checkpoint, evaluation, plots, recognition
 from wavenet.alignments import Alignments
@@ -31,13 +33,14 @@ from wavenet.evaluation import Baselines
 from wavenet.files import atomic, remedy
 from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
-from wavenet.preparation import Prepared, prepare
+from wavenet.preparation import prepare
 from wavenet.split import Span, split
 from wavenet.training import state
-from wavenet.training.machine import keep_memory, make_fabric
+from wavenet.training.machine import autocast, keep_memory, make_fabric
 from wavenet.training.metrics import RunLog
 from wavenet.training.objective import Objective
 from wavenet.training.optimizers import make_optimizers
+from wavenet.training.processes import in_all, none_lost, together
 from wavenet.training.reporter import Reporter
 from wavenet.training.run_folder import claimed, kept
 from wavenet.training.schedule import learning_rate_factor
@@ -76,21 +79,23 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     memory runs out, or the run folder cannot be written.
     """
     keep_memory()
-    if config.threads:
-        torch.set_num_threads(config.threads)
     fabric, precision = make_fabric(config)
     config = dataclasses.replace(config, precision=precision)  # as it is kept: resumed, it stays the same
     run_dir = fabric.broadcast(run_dir)
-    if not fabric.is_global_zero:
-        return _train(config, fabric, run_dir, Reporter())
-    with claimed(run_dir, config.resume, config.data.dir):
-        return _train(config, fabric, run_dir, reporter or Reporter())
+    if not fabric.is_global_zero or reporter is None:
+        reporter = Reporter()
+    with contextlib.ExitStack() as held, none_lost():
+        with together(fabric):
+            if fabric.is_global_zero:
+                held.enter_context(claimed(run_dir, config.resume, config.data.dir))
+        return _train(config, fabric, run_dir, reporter)
 
 
 def _train(config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> Result:
     trainer = None
     try:
-        trainer = Trainer(config, fabric, run_dir, reporter)
+        with together(fabric):
+            trainer = Trainer(config, fabric, run_dir, reporter)
         with trainer.signals():
             return trainer.run()
     except torch.OutOfMemoryError as error:
@@ -116,19 +121,15 @@ class Trainer:
         self.log: RunLog | None = None
         self.signalled: int | None = None  # what this process was sent
         self.stopped_by: int | None = None  # what any of them was sent, once all know of it
-        self.prepared, self.annotations = self._prepare()
-        self.sides = split(self.prepared, config.data)
+        for first in (True, False):  # the others find prepared what the first has prepared
+            with together(fabric):
+                if fabric.is_global_zero == first:
+                    self._read()
         self._make_model()
         field = self.model.receptive_field
         codes, self.known = self.prepared.codes, self.annotations if self.config.model.conditioned else None
-        self.alignments = None
-        if config.data.frames is not None:
-            told = alignments.read(self.prepared, config.data.frames)
-            self.alignments = Alignments(told, self.config.model.recognition)
         self.train_windows = Windows(codes, self.sides.train, config.crop, field, self.known, self.alignments)
         self.valid_windows = Windows(codes, self.sides.valid, config.crop, field, self.known)
-        if not len(self.train_windows):
-            raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
         self.step, self.steps = 0, config.steps
         self.best_bits, self.best_step = math.inf, 0
         self.valid_bits: float | None = None
@@ -144,17 +145,19 @@ class Trainer:
 
     # ---- what is built once
 
-    def _prepare(self) -> tuple[Prepared, Annotations]:
+    def _read(self) -> None:
         """The recordings and what is known of them, which also completes the model's settings."""
         data, encoding = self.config.data, make_distribution(self.config.model.mixtures).encoding
-        with self.fabric.rank_zero_first():  # the others find it done
-            return self._annotate(prepare(data, self.reporter.preparing, encoding))
-
-    def _annotate(self, prepared: Prepared) -> tuple[Prepared, Annotations]:
-        model = annotations.describe(prepared, self.config.data, self.config.model)
+        self.prepared = prepare(data, self.reporter.preparing, encoding)
+        model = annotations.describe(self.prepared, data, self.config.model)
         self.config = dataclasses.replace(self.config, model=model)
-        by = self.config.data.split_by
-        return prepared, Annotations(prepared, model, self.reporter.preparing, split_by=by)
+        self.annotations = Annotations(self.prepared, model, self.reporter.preparing, split_by=data.split_by)
+        self.sides = split(self.prepared, data)
+        self.alignments = None
+        if data.frames is not None:
+            self.alignments = Alignments(alignments.read(self.prepared, data.frames), model.recognition)
+        if not self.sides.train:
+            raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
 
     def _make_model(self) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -214,19 +217,24 @@ class Trainer:
         return self._result(best, rate, baselines)
 
     def train_step(self) -> tuple[float, float, int]:
-        """One optimizer step. Returns the loss in bits per sample, the gradient's norm, and the samples scored."""
+        """One optimizer step: loss in bits per sample, the gradient's norm and samples scored, in all processes."""
         config = self.config
         batches = [self._batch(self.step * config.accumulate + i) for i in range(config.accumulate)]
         samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
         frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for row in batch.frames for w in row)
+        samples, frames = map(int, in_all(self.fabric, torch.tensor([samples, frames])))
         device = self.fabric.device
         shares = torch.tensor([1 / samples, config.model.recognition.weight / max(frames, 1), 0], device=device)
+        shares *= self.fabric.world_size  # gradients are averaged over the processes
         totals = torch.zeros(3, device=device)
         for i, batch in enumerate(batches):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(batches) - 1):
-                losses = self.objective(batch.codes.to(device), batch.targets.to(device), batch.pieces, batch.frames)
+                codes, targets = batch.codes.to(device), batch.targets.to(device)
+                with self._autocast():
+                    losses = self.objective(codes, targets, batch.pieces, batch.frames)
                 self.fabric.backward(losses @ shares)
             totals += losses.detach()
+        totals = in_all(self.fabric, totals)
         total = float(totals.sum())
         limit = config.optim.clip_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
@@ -259,8 +267,8 @@ class Trainer:
             indices.append(int(self._order[1][position % count]))
         batch = self.train_windows.batch(indices)
         if self.config.model.labels and self.config.label_dropout:
-            generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + first) % 2**63)
-            for pieces in batch.pieces:
+            for position, pieces in enumerate(batch.pieces, start=first):
+                generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + position) % 2**63)
                 dropped = torch.rand(len(pieces), generator=generator) < self.config.label_dropout
                 pieces[:] = [
                     (companion.without_labels() if drop else companion, start, stop)
@@ -269,7 +277,7 @@ class Trainer:
         return batch
 
     def _count(self, samples: int, seconds: float) -> None:
-        self.samples += samples * self.fabric.world_size
+        self.samples += samples
         self.seconds += seconds
         self.steps_here += 1
         self.per_step += (seconds - self.per_step) / min(self.steps_here, 30)
@@ -284,13 +292,12 @@ class Trainer:
         self.steps, left = self.fabric.broadcast((steps, left))  # one clock for all processes
         return left
 
+    def _autocast(self) -> AbstractContextManager:
+        return autocast(self.fabric.device, self.config.precision)
+
     def _stopped(self) -> bool:
         """Whether a signal has come, to any process."""
-        self.stopped_by = self.signalled
-        if self.fabric.world_size > 1:
-            told = torch.tensor(self.signalled or 0, device=self.fabric.device)
-            told = self.fabric.all_reduce(told, reduce_op="max")
-            self.stopped_by = int(told) or None  # type: ignore[arg-type] (a tensor comes back as one)
+        self.stopped_by = int(in_all(self.fabric, torch.tensor(self.signalled or 0), ReduceOp.MAX)) or None
         return self.stopped_by is not None
 
     # ---- what happens now and then
@@ -319,9 +326,9 @@ class Trainer:
         share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
         chosen = range(0, len(self.valid_windows), max(1, round(1 / share)))
         chosen = chosen[self.fabric.global_rank :: self.fabric.world_size]
-        autocast = self.fabric.autocast()
+        autocast = self._autocast()
         scored = evaluation.score(self.averaged, self.valid_windows, self.fabric.device, autocast, chosen)
-        bits, samples, _ = self.fabric.all_reduce(torch.tensor(scored, dtype=torch.float64), reduce_op="sum")
+        bits, samples, _ = in_all(self.fabric, torch.tensor(scored, dtype=torch.float64))
         return float(bits / samples)
 
     def _frame_accuracy(self, seconds: float) -> float | None:
@@ -331,11 +338,11 @@ class Trainer:
         share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
         counts = [(0, 0)]
         for span in self.sides.valid[:: max(1, round(1 / share))][self.fabric.global_rank :: self.fabric.world_size]:
-            how = (self.known, self.fabric.device, self.fabric.autocast())
+            how = (self.known, self.fabric.device, self._autocast())
             made = evaluation.frame_classes(self.averaged, self.prepared.codes, span, *how)
             told = self.alignments.frames(span.recording, span.start - span.origin, span.stop - span.origin)
             counts.append(recognition.count_right(made, told))
-        right, frames = self.fabric.all_reduce(torch.tensor(counts).sum(dim=0), reduce_op="sum")
+        right, frames = in_all(self.fabric, torch.tensor(counts).sum(dim=0))
         return float(right / frames) if frames else None
 
     def _tell(self, baselines: Baselines | None, seconds: float) -> None:
@@ -503,7 +510,11 @@ class Trainer:
             what = "mark some as valid in metadata.csv" if held_out else "set data.valid_fraction above 0"
             self.reporter.say(f"no validation part: nothing to measure on; {what}")
             return None
-        measured = evaluation.baselines(self.prepared.codes, self.sides.train, self.sides.valid)
+        measured = None
+        if self.fabric.is_global_zero:
+            measured = evaluation.baselines(self.prepared.codes, self.sides.train, self.sides.valid)
+        measured = self.fabric.broadcast(measured)
+        assert measured is not None
         self.reporter.say(
             f"to beat: {measured.unigram_bits:.2f} bits per sample by counting codes, "
             f"{measured.linear_bits:.2f} by a linear predictor"
