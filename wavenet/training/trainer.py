@@ -30,7 +30,7 @@ from wavenet.dataset import Batch, Windows, shuffled
 from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.evaluation import Baselines
-from wavenet.files import atomic, remedy
+from wavenet.files import atomic
 from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
@@ -41,10 +41,12 @@ from wavenet.training.metrics import RunLog
 from wavenet.training.objective import Objective
 from wavenet.training.optimizers import make_optimizers
 from wavenet.training.processes import in_all, none_lost, together
-from wavenet.training.reporter import Reporter
-from wavenet.training.run_folder import claimed, kept
+from wavenet.training.reporter import Dispensable, Reporter
+from wavenet.training.run_folder import claimed, kept, writing
 from wavenet.training.schedule import learning_rate_factor
 
+HANG_UP = getattr(signal, "SIGHUP", None)
+"""What a terminal that is closed sends; Windows has none."""
 WARM_STEPS = 10
 """Steps at least before `minutes` becomes a number of steps for good. That number follows the speed of the last thirty
 for four tenths of the time, since kernels are compiled at first, and then stays, so that the learning rate falls
@@ -82,8 +84,7 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     fabric, precision = make_fabric(config)
     config = dataclasses.replace(config, precision=precision)  # as it is kept: resumed, it stays the same
     run_dir = fabric.broadcast(run_dir)
-    if not fabric.is_global_zero or reporter is None:
-        reporter = Reporter()
+    reporter = Dispensable(reporter) if fabric.is_global_zero and reporter else Reporter()
     with contextlib.ExitStack() as held, none_lost():
         with together(fabric):
             if fabric.is_global_zero:
@@ -104,13 +105,10 @@ def _train(config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporte
         if "can't allocate memory" in str(error):
             raise _out_of_memory(config) from error
         raise
-    except OSError as error:
-        raise TrainingError(
-            f"cannot write to {run_dir} ({error}); {remedy(error)} another run.dir; {kept(run_dir)}"
-        ) from error
     finally:
         if trainer is not None:
-            trainer.close()
+            with writing(run_dir):
+                trainer.close()
 
 
 class Trainer:
@@ -178,7 +176,8 @@ class Trainer:
         config = self.config
         self._announce()
         baselines = self._measure_baselines()
-        self._open_log()
+        with writing(self.run_dir):
+            self._open_log()
         recent = 0.0
         while self.step < self.steps and not self._stopped():
             began = time.perf_counter()
@@ -193,11 +192,13 @@ class Trainer:
             if self.log and (self.step % config.log_every == 0 or last):
                 lr = self.optimizers[0].param_groups[0]["lr"]
                 values = {"train/bits": bits, "train/grad_norm": norm, "train/lr": lr, "train/samples_per_second": rate}
-                self.log.scalars(self.step, values)
+                with writing(self.run_dir):
+                    self.log.scalars(self.step, values)
             if self.step % config.validate_every == 0 and not last:
                 self.validate(baselines)
             if config.sample_every and self.step % config.sample_every == 0 and not last:
-                self.sample(baselines)
+                with writing(self.run_dir):
+                    self.sample(baselines)
             if self.step % config.checkpoint_every == 0 and not last:
                 self.save()
         ended = self.step == self.steps
@@ -205,10 +206,11 @@ class Trainer:
             self.stopped_by = None  # a signal that came with the last step stops nothing
             self.validate_all(baselines)
         self.save()
-        if ended and config.sample_every:
-            self.sample(baselines)
-        if self.log and baselines:
-            self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
+        with writing(self.run_dir):
+            if ended and config.sample_every:
+                self.sample(baselines)
+            if self.log and baselines:
+                self.log.curves({"unigram": baselines.unigram_bits, "linear predictor": baselines.linear_bits})
         rate = self.samples / max(self.seconds, 1e-9)
         try:
             best = checkpoint.find(self.run_dir)
@@ -353,7 +355,8 @@ class Trainer:
         if frame_accuracy is not None:
             values["valid/frame_accuracy"] = frame_accuracy
             recognised = f", {frame_accuracy:.1%} of frames recognised"
-        self.log.scalars(self.step, values)
+        with writing(self.run_dir):
+            self.log.scalars(self.step, values)
         levels = f"unigram {baselines.unigram_bits:.2f}, linear {baselines.linear_bits:.2f}"
         whole = seconds * self.config.data.sample_rate >= self.valid_windows.samples
         part = "held out" if whole else f"on {seconds:g} s held out"
@@ -407,18 +410,24 @@ class Trainer:
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """Within, the first Ctrl-C or SIGTERM lets the step finish and saves; a second one ends at once."""
+        """Within, the first Ctrl-C, SIGTERM or SIGHUP lets the step finish and saves; a second one ends at once.
+
+        A terminal that is closed sends several SIGHUPs, so that none is a second one; `nohup` has it ignored.
+        """
 
         def stop(number: int, _: Any) -> None:
-            if self.signalled is not None:
+            if self.signalled is None:
+                self.signalled = number
+                self.reporter.say("stopping after this step; once more to stop at once, without saving")
+            elif number != HANG_UP:
                 raise KeyboardInterrupt
-            self.signalled = number
-            self.reporter.say("stopping after this step; once more to stop at once, without saving")
 
-        try:
-            before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
-            before = {}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if HANG_UP is not None and signal.getsignal(HANG_UP) != signal.SIG_IGN:
+            numbers.append(HANG_UP)
+        before = {}
+        with contextlib.suppress(ValueError):  # only the main thread may set handlers; elsewhere the caller's stay
+            before = {number: signal.signal(number, stop) for number in numbers}
         try:
             yield
         finally:
@@ -477,7 +486,8 @@ class Trainer:
         if not found.is_file():
             self.best_bits, self.best_step = math.inf, 0
         elif self.fabric.is_global_zero:
-            state.take_best(found, best)
+            with writing(self.run_dir):
+                state.take_best(found, best)
 
     # ---- words and files
 
