@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import checkpoint
+from wavenet import checkpoint, evaluation
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.training import Reporter, machine, run_folder, train, trainer
@@ -336,7 +336,7 @@ def test_the_run_folder_is_blamed_for_its_own_errors_alone(settings, tmp_path, m
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.evaluation, "score", fail)
+        patch.setattr(evaluation, "score", fail)
         with pytest.raises(OSError, match="No space left"):
             train(settings(), tmp_path / "a")
     monkeypatch.setattr(trainer.RunLog, "scalars", fail)

@@ -22,7 +22,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.distributed import ReduceOp
 
-from wavenet import alignments, annotations, checkpoint, evaluation, plots, recognition
+from wavenet import alignments, annotations, checkpoint, evaluation, plots
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.config import TrainConfig
@@ -44,6 +44,7 @@ from wavenet.training.processes import in_all, none_lost, together
 from wavenet.training.reporter import Dispensable, Reporter
 from wavenet.training.run_folder import claimed, kept, writing
 from wavenet.training.schedule import learning_rate_factor
+from wavenet.training.validation import Validation
 
 HANG_UP = getattr(signal, "SIGHUP", None)
 """What a terminal that is closed sends; Windows has none."""
@@ -63,7 +64,8 @@ class Result:
     steps: int
     samples_per_second: float
     bits_per_sample: float | None
-    """Of the averaged weights on the whole validation part at the end, None where there is none."""
+    """Of `checkpoint`, on the whole validation part; of a run that was stopped, on `validate_seconds` of it. None where
+    nothing was validated."""
     unigram_bits: float | None
     linear_bits: float | None
     stopped_by: int | None
@@ -117,6 +119,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> None:
         self.config, self.fabric, self.run_dir, self.reporter = config, fabric, run_dir, reporter
         self.log: RunLog | None = None
+        self.stored: dict[str, Any] | None = None  # the state that is resumed, until it is taken on
         self.signalled: int | None = None  # what this process was sent
         self.stopped_by: int | None = None  # what any of them was sent, once all know of it
         for first in (True, False):  # the others find prepared what the first has prepared
@@ -127,26 +130,34 @@ class Trainer:
         field = self.model.receptive_field
         codes, self.known = self.prepared.codes, self.annotations if self.config.model.conditioned else None
         self.train_windows = Windows(codes, self.sides.train, config.crop, field, self.known, self.alignments)
-        self.valid_windows = Windows(codes, self.sides.valid, config.crop, field, self.known)
+        held_out = self.sides.valid, field, self.known, self.alignments
+        self.validation = Validation(fabric, self.config, self.prepared, *held_out)
         self.step, self.steps = 0, config.steps
-        self.best_bits, self.best_step = math.inf, 0
-        self.valid_bits: float | None = None
+        self.best_bits, self.best_step = math.inf, 0  # on `validate_seconds`
+        self.best_on: str | None = None  # the fingerprint of what that was measured on
+        self.bits: float | None = None  # of the best, on the whole validation part
+        self.valid_bits: float | None = None  # of the averaged weights at `valid_step`
+        self.valid_step = 0
         self.samples, self.seconds, self.steps_here = 0, 0.0, 0  # of this process
         self.steps_fixed = config.minutes is None
         self.began, self.per_step = time.perf_counter(), 0.0  # seconds, those of a resumed run's earlier part included
         self.given = 60 * (config.minutes or 0)  # seconds, from here on
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
-        if config.resume is not None:
-            path = checkpoint.find_state(Path(config.resume).expanduser())
-            self._restore(checkpoint.load_state(path))
-            self._take_best(path.with_name("best.safetensors"))
+        if self.stored is not None:
+            self._restore(self.stored)
+            self.stored = None
 
     # ---- what is built once
 
     def _read(self) -> None:
         """The recordings and what is known of them, which also completes the model's settings."""
         data, encoding = self.config.data, make_distribution(self.config.model.mixtures).encoding
-        self.prepared = prepare(data, self.reporter.preparing, encoding)
+        try:
+            self.prepared = prepare(data, self.reporter.preparing, encoding)
+        except AudioError as error:
+            if self.config.resume is None or data.dir is None or Path(data.dir).expanduser().exists():
+                raise
+            raise AudioError(f"{error}; if it was moved, say where to: data.dir=...") from error
         model = annotations.describe(self.prepared, data, self.config.model)
         self.config = dataclasses.replace(self.config, model=model)
         self.annotations = Annotations(self.prepared, model, self.reporter.preparing, split_by=data.split_by)
@@ -156,6 +167,9 @@ class Trainer:
             self.alignments = Alignments(alignments.read(self.prepared, data.frames), model.recognition)
         if not self.sides.train:
             raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
+        if self.config.resume is not None:
+            self.stored = checkpoint.load_state(Path(self.config.resume).expanduser())
+            state.check(self.stored, self.config, self.prepared, self.reporter.say)
 
     def _make_model(self) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -175,6 +189,7 @@ class Trainer:
         """Train to the last step, or until a signal, and leave a checkpoint either way."""
         config = self.config
         self._announce()
+        self._measure_best_anew()
         baselines = self._measure_baselines()
         with writing(self.run_dir):
             self._open_log()
@@ -201,9 +216,10 @@ class Trainer:
                     self.sample(baselines)
             if self.step % config.checkpoint_every == 0 and not last:
                 self.save()
-        ended = self.step == self.steps
+        ended = self.step >= self.steps
         if ended:
             self.stopped_by = None  # a signal that came with the last step stops nothing
+            self.save(finished=False)  # whatever happens while it is measured
             self.validate_all(baselines)
         self.save()
         with writing(self.run_dir):
@@ -306,49 +322,60 @@ class Trainer:
 
     def validate(self, baselines: Baselines | None) -> None:
         """Score the averaged weights on `validate_seconds` of validation audio, and keep them if they are the best."""
-        if not len(self.valid_windows):
+        if not self.validation:
             return
-        self.valid_bits = self._score(self.config.validate_seconds)
-        self._tell(baselines, self.config.validate_seconds)
+        seconds = self.config.validate_seconds
+        self._measure(baselines, seconds)
+        assert self.valid_bits is not None
         if self.valid_bits < self.best_bits:
             self.best_bits, self.best_step = self.valid_bits, self.step
-            self._share("best")
+            self.best_on = self.validation.fingerprint(seconds)
+            self._share("best", self.averaged, self.step, self.best_bits)
 
     def validate_all(self, baselines: Baselines | None) -> None:
-        """At the end: choose the best as ever, on the same audio, then measure on the whole validation part."""
+        """At the end: choose the best as ever, on the same audio, then measure it on the whole validation part."""
         self.validate(baselines)
-        if self.config.validate_seconds * self.config.data.sample_rate < self.valid_windows.samples:
-            self.valid_bits = self._score(math.inf)
-            self._tell(baselines, math.inf)
-            if self.best_step == self.step:
-                self._share("best")
+        if self.validation and not self.validation.is_whole(self.config.validate_seconds):
+            self._measure(baselines, math.inf)
+        if self.best_step == self.step:
+            self.bits = self.valid_bits
+            self._share("best", self.averaged, self.step, self.bits)
+        elif self.validation and self.best_step:
+            best = self._best()
+            self.bits = self.validation.bits(best, math.inf)
+            self.reporter.say(f"step {self.best_step}, the best: {self.bits:.3f} bits per sample held out")
+            self._share("best", best, self.best_step, self.bits)
 
-    def _score(self, seconds: float) -> float:
-        """Bits per sample of the averaged weights on windows from everywhere in the validation part."""
-        share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
-        chosen = range(0, len(self.valid_windows), max(1, round(1 / share)))
-        chosen = chosen[self.fabric.global_rank :: self.fabric.world_size]
-        autocast = self._autocast()
-        scored = evaluation.score(self.averaged, self.valid_windows, self.fabric.device, autocast, chosen)
-        bits, samples, _ = in_all(self.fabric, torch.tensor(scored, dtype=torch.float64))
-        return float(bits / samples)
+    def _measure(self, baselines: Baselines | None, seconds: float) -> None:
+        self.valid_bits, self.valid_step = self.validation.bits(self.averaged, seconds), self.step
+        self._tell(baselines, seconds)
 
-    def _frame_accuracy(self, seconds: float) -> float | None:
-        """Share of frames that the averaged weights know, in whole recordings from all over the validation part."""
-        if self.alignments is None:
-            return None
-        share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
-        counts = [(0, 0)]
-        for span in self.sides.valid[:: max(1, round(1 / share))][self.fabric.global_rank :: self.fabric.world_size]:
-            how = (self.known, self.fabric.device, self._autocast())
-            made = evaluation.frame_classes(self.averaged, self.prepared.codes, span, *how)
-            told = self.alignments.frames(span.recording, span.start - span.origin, span.stop - span.origin)
-            counts.append(recognition.count_right(made, told))
-        right, frames = in_all(self.fabric, torch.tensor(counts).sum(dim=0))
-        return float(right / frames) if frames else None
+    def _best(self) -> WaveNet:
+        """The best checkpoint's network, whose file the first process reads."""
+        weights = None
+        with together(self.fabric):
+            if self.fabric.is_global_zero:
+                weights = checkpoint.load(self._checkpoint("best")).model.state_dict()
+        best = copy.deepcopy(self.averaged)
+        best.load_state_dict(self.fabric.broadcast(weights))  # type: ignore[arg-type] (the first has them)
+        return best
+
+    def _measure_best_anew(self) -> None:
+        """Where the validation part is another than that on which the best was found, as in a folder that grew."""
+        seconds = self.config.validate_seconds
+        if not (self.best_step and self.validation) or self.best_on == self.validation.fingerprint(seconds):
+            return
+        best, before = self._best(), self.best_bits
+        self.best_bits, self.best_on = self.validation.bits(best, seconds), self.validation.fingerprint(seconds)
+        self._share("best", best, self.best_step, self.best_bits)
+        if f"{before:.3f}" != f"{self.best_bits:.3f}":
+            self.reporter.say(
+                f"the best so far, step {self.best_step}, measured anew: {self.best_bits:.3f} bits per sample on what "
+                f"is held out now, {before:.3f} on what was then"
+            )
 
     def _tell(self, baselines: Baselines | None, seconds: float) -> None:
-        bits, frame_accuracy = self.valid_bits, self._frame_accuracy(seconds)
+        bits, frame_accuracy = self.valid_bits, self.validation.frame_accuracy(self.averaged, seconds)
         if self.log is None or bits is None or baselines is None:
             return
         values, recognised = {"valid/bits": bits}, ""
@@ -358,8 +385,7 @@ class Trainer:
         with writing(self.run_dir):
             self.log.scalars(self.step, values)
         levels = f"unigram {baselines.unigram_bits:.2f}, linear {baselines.linear_bits:.2f}"
-        whole = seconds * self.config.data.sample_rate >= self.valid_windows.samples
-        part = "held out" if whole else f"on {seconds:g} s held out"
+        part = "held out" if self.validation.is_whole(seconds) else f"on {seconds:g} s held out"
         verdict = baselines.verdict(bits)
         self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample {part} ({levels}){recognised}: {verdict}")
 
@@ -434,8 +460,11 @@ class Trainer:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def save(self) -> None:
-        """Write the last checkpoint: the shared file, and the state to resume from."""
+    def save(self, finished: bool = True) -> None:
+        """Write the last checkpoint: the shared file, and the state to resume from.
+
+        Where that is the last step's and it is not `finished`, resuming measures it.
+        """
         place = {
             "step": self.step,
             "steps": self.steps,
@@ -444,26 +473,33 @@ class Trainer:
             "per_step": self.per_step,
             "best_bits": self.best_bits,
             "best_step": self.best_step,
+            "best_on": self.best_on,
             "valid_bits": self.valid_bits,
+            "valid_step": self.valid_step,
+            "finished": finished,
+            "recordings": state.fingerprint(self.prepared),
         }
         captured = state.capture(self.config, self.model, self.averaged, self.optimizers)
         if self.fabric.is_global_zero:
             checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", captured | place)
-        self._share("last")
+        self._share("last", self.averaged, self.step, self.valid_bits if self.valid_step == self.step else None)
         self.fabric.barrier()
 
-    def _share(self, name: str) -> None:
-        if not self.fabric.is_global_zero:
-            return
-        path = self.run_dir / "checkpoints" / f"{name}.safetensors"
-        data = self.config.data
-        checkpoint.save(path, self.averaged, data.sample_rate, self.step, self.valid_bits, data)
+    def _share(self, name: str, model: WaveNet, step: int, bits: float | None) -> None:
+        if self.fabric.is_global_zero:
+            data = self.config.data
+            checkpoint.save(self._checkpoint(name), model, data.sample_rate, step, bits, data)
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.run_dir / "checkpoints" / f"{name}.safetensors"
 
     def _restore(self, stored: dict[str, Any]) -> None:
-        state.check(stored, self.config, self.reporter.say)
         state.restore(stored, self.config, self.model, self.averaged, self.optimizers)
         self.step, self.valid_bits = stored["step"], stored["valid_bits"]
+        self.valid_step = stored.get("valid_step", 0)
         self.best_bits, self.best_step = stored["best_bits"], stored["best_step"]
+        self.best_on = stored.get("best_on")
+        self._take_best()
         self.began -= stored.get("seconds", 0.0)
         self.given -= stored.get("seconds", 0.0)
         self.per_step = stored.get("per_step", 0.0)
@@ -474,20 +510,20 @@ class Trainer:
                 self._steps_by_time()
             else:  # its speed is not known yet
                 self.steps += self.step
-        if self.step >= self.steps:
+        if self.step >= self.steps and stored.get("finished", True):
             raise ConfigError(
                 f"{self.config.resume} is at step {self.step} of {stored['steps']}: give steps= above {self.step}, "
                 "or minutes= to train so much longer"
             )
 
-    def _take_best(self, found: Path) -> None:
+    def _take_best(self) -> None:
         """A run that goes on in another folder takes its best checkpoint along, or where that is gone, none."""
-        best = self.run_dir / "checkpoints" / "best.safetensors"
-        if not found.is_file():
+        there = checkpoint.find_state(Path(self.config.resume or "").expanduser()).with_name("best.safetensors")
+        if not self.fabric.broadcast(there.is_file()):
             self.best_bits, self.best_step = math.inf, 0
         elif self.fabric.is_global_zero:
             with writing(self.run_dir):
-                state.take_best(found, best)
+                state.take_best(there, self._checkpoint("best"))
 
     # ---- words and files
 
@@ -539,7 +575,8 @@ class Trainer:
 
     def _result(self, best: Path | None, rate: float, baselines: Baselines | None) -> Result:
         levels = (baselines.unigram_bits, baselines.linear_bits) if baselines else (None, None)
-        return Result(self.run_dir, best, self.step, rate, self.valid_bits, *levels, self.stopped_by, self.best_step)
+        bits = self.bits if self.bits is not None or not self.best_step else self.best_bits
+        return Result(self.run_dir, best, self.step, rate, bits, *levels, self.stopped_by, self.best_step)
 
     def close(self) -> None:
         if self.log:
