@@ -22,7 +22,7 @@ from wavenet.preparation import prepare
 from wavenet.training import state, train, trainer
 
 __all__ = ["folder"]  # a fixture
-LEAVES = state.leaves(TrainConfig())
+LEAVES = checkpoint.settings(TrainConfig, {}, Path())
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_each_setting_applies_or_is_refused_by_name(begun, name):
     config.model.labels, classes = stored["config"]["model"]["labels"], stored["config"]["model"]["recognition"]
     config.model.recognition.classes = classes["classes"]
     state.check(stored, config, prepared, lambda line: None)
-    before = state.leaves(config)[name]
+    before = checkpoint.settings(TrainConfig, dataclasses.asdict(config), run)[name]
     config = changed(config, name, other(before))
     if state.refusal(name) is None:
         state.check(stored, config, prepared, lambda line: None)

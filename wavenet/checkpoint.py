@@ -12,18 +12,16 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 
 from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig, TrainConfig
-from wavenet.errors import CheckpointError, ConfigError, WaveNetError
+from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, remedy
 from wavenet.model import WaveNet
-
-Settings = TypeVar("Settings")
 
 FORMAT_VERSION = 1
 GIVE = "give a run folder or a .safetensors file (wavenet-generate also takes an exported one)"
@@ -109,7 +107,8 @@ def load(path: str | Path) -> Checkpoint:
         for name, tensor in tensors.items():
             if not tensor.is_floating_point() or not tensor.isfinite().all():
                 raise ValueError(f"{name} holds {tensor.dtype} that are not all finite floating-point numbers")
-        model = WaveNet(settings_from(ModelConfig, header["model"], path, "model."))
+        settings(ModelConfig, header["model"], path, "model.")  # their names
+        model = WaveNet(ModelConfig.from_dict(header["model"]))
         model.load_state_dict(tensors)
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
         if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
@@ -172,29 +171,30 @@ def load_state(path: str | Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path} has format version {state['format_version']}, this program reads {FORMAT_VERSION}"
             )
-        settings_from(TrainConfig, state.get("config", {}), path)
+        settings(TrainConfig, state.get("config", {}), path)  # their names
         if "config" in state:
             state["config"]["data"] = OLDER | state["config"].get("data", {})
-    except WaveNetError:
+    except CheckpointError:
         raise
     except Exception as error:  # torch.load raises a different class for every kind of damage
         raise CheckpointError(f"{path} is not a readable training state: it is cut short or altered") from error
     return state
 
 
-def settings_from(kind: type[Settings], stored: dict[str, Any], path: Path, prefix: str = "") -> Settings:
-    """An object of `kind` from what `dataclasses.asdict` made of one, in this version or an older one.
-
-    Raises CheckpointError for a setting that this version lacks, ConfigError for a value out of range.
-    """
-    values, factories = dict(stored), {f.name: f.default_factory for f in dataclasses.fields(kind)}  # type: ignore[arg-type] (a dataclass)
-    for name, value in stored.items():
-        if name not in factories:
-            raise _newer(path, prefix + name)
-        factory = factories[name]
+def settings(kind: type, stored: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
+    """Dotted names of all settings of a dataclass -> what `stored`, made by `dataclasses.asdict`, says of each; what an
+    older version did not know has its default. Raises CheckpointError for a setting that this version lacks."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        name, factory = field.name, field.default_factory
         if isinstance(factory, type) and dataclasses.is_dataclass(factory):
-            values[name] = settings_from(factory, value, path, f"{prefix}{name}.")
-    return kind(**values)
+            found |= settings(factory, stored.get(name, {}), path, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = stored.get(name, field.default if factory is dataclasses.MISSING else factory())
+    for name in stored:
+        if name not in {field.name for field in dataclasses.fields(kind)}:
+            raise _newer(path, prefix + name)
+    return found
 
 
 def _newer(path: Path, name: str) -> CheckpointError:

@@ -90,11 +90,12 @@ def fingerprint(prepared: Prepared) -> dict[str, Any]:
 
 def check(stored: dict[str, Any], config: TrainConfig, prepared: Prepared, say: Callable[[str], None]) -> None:
     """Raise CheckpointError for settings or recordings that a run cannot go on with; say which recordings changed."""
-    then, now = stored["config"]["data"]["dir"], config.data.dir
+    run, then, now = Path(config.resume or ""), stored["config"]["data"]["dir"], config.data.dir
     if then != now:
         say(f"warning: {config.resume} was trained on {then}, and goes on with another folder")
-    theirs = leaves(checkpoint.settings_from(TrainConfig, stored["config"], Path(config.resume or "")))
-    ours = leaves(config)
+    theirs, ours = (
+        checkpoint.settings(TrainConfig, each, run) for each in (stored["config"], dataclasses.asdict(config))
+    )
     for name, value in ours.items():
         reason = refusal(name)
         if name == "data.frames" and (theirs[name] is None) != (value is None):
@@ -141,15 +142,3 @@ def refusal(name: str) -> str | None:
     if name in APPLIED:
         return None
     return next((why for refused, why in REFUSED.items() if f"{name}.".startswith(f"{refused}.")), "it is kept")
-
-
-def leaves(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted names of all settings and their values."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            found |= leaves(value, f"{prefix}{field.name}.")
-        else:
-            found[prefix + field.name] = value
-    return found
