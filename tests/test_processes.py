@@ -1,6 +1,7 @@
 """Several processes: they learn what one learns, decide together, and fail together."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -45,6 +46,8 @@ def folder(tmp_path_factory):
         phones += [f"{name},0,{n // 2},a", f"{name},{n // 2},{n},b"] if i % 4 else []
     (path / "metadata.csv").write_text("\n".join(rows) + "\n")
     (path / "phones.csv").write_text("\n".join(phones) + "\n")
+    shutil.copytree(path, path.with_name("other"))
+    (path.with_name("other") / "07.wav").unlink()
     return path
 
 
@@ -84,11 +87,17 @@ def work_through(folder: Path, work: Path) -> None:
         train(settings(folder, devices=2, optim=OptimConfig(optim, lr=0.01, warmup_steps=5)), work / optim)
     machine.bfloat16_is_faster = lambda: rank == 1
     train(settings(folder, devices=2, steps=2, precision="auto", accumulate=2, threads=3), work / "auto")
-    for changes in ({"devices": 2}, {"devices": 2, "resume": str(work / "nowhere")}):
+    elsewhere = folder if rank == 0 else folder.with_name("other")
+    refused = {
+        "taken": (settings(folder, devices=2), work / "muon"),
+        "nowhere": (settings(folder, devices=2, resume=str(work / "nowhere")), work / "new"),
+        "unlike": (settings(elsewhere, devices=2), work / "unlike"),
+    }
+    for name, (config, run) in refused.items():
         try:
-            train(settings(folder, **changes), work / "muon")
+            train(config, run)
         except WaveNetError as error:
-            (work / f"{len(changes)}.{rank}").write_text(str(error))
+            (work / f"{name}.{rank}").write_text(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +137,14 @@ def test_threads_are_those_asked_for_in_each_process(two):
 
 def test_what_one_process_cannot_do_ends_all_in_the_same_words(two):
     work, said = two
-    assert "already holds a run" in (work / "1.0").read_text()
-    assert "no training state at" in (work / "2.0").read_text()
-    for number in (1, 2):
-        assert (work / f"{number}.1").read_text() == (work / f"{number}.0").read_text()
+    words = {
+        "taken": "already holds a run",
+        "nowhere": "no training state at",
+        "unlike": "other holds other recordings for process 1 (19) than for the first (20); give all the same",
+    }
+    for name, expected in words.items():
+        assert expected in (work / f"{name}.0").read_text()
+        assert (work / f"{name}.1").read_text() == (work / f"{name}.0").read_text()
     assert not any("Traceback" in lines for lines in said)
 
 

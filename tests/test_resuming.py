@@ -77,17 +77,17 @@ def test_every_setting_is_decided():
 def test_each_setting_applies_or_is_refused_by_name(begun, name):
     run, config = begun
     config = dataclasses.replace(copy.deepcopy(config), resume=str(run))
-    stored, prepared = checkpoint.load_state(run), prepare(config.data)
+    stored, recordings = checkpoint.load_state(run), state.fingerprint(prepare(config.data))
     config.model.labels, classes = stored["config"]["model"]["labels"], stored["config"]["model"]["recognition"]
     config.model.recognition.classes = classes["classes"]
-    state.check(stored, config, prepared, lambda line: None)
+    state.check(stored, config, recordings, lambda line: None)
     before = checkpoint.settings(TrainConfig, dataclasses.asdict(config), run)[name]
     config = changed(config, name, other(before))
     if state.refusal(name) is None:
-        state.check(stored, config, prepared, lambda line: None)
+        state.check(stored, config, recordings, lambda line: None)
         return
     with pytest.raises(CheckpointError) as caught:
-        state.check(stored, config, prepared, lambda line: None)
+        state.check(stored, config, recordings, lambda line: None)
     said = f"{run} cannot go on so: {name} is {before!r} there, {other(before)!r} here ({state.refusal(name)}); leave"
     assert str(caught.value).startswith(said)
 

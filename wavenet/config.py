@@ -377,11 +377,11 @@ class TrainConfig:
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     devices: int = 1
-    """Devices per machine."""
+    """Devices per machine, each with a process."""
     num_nodes: int = 1
     """Machines."""
     threads: int = 0
-    """CPU threads; 0 leaves torch's choice."""
+    """CPU threads of each process; 0 leaves torch's choice."""
     log_every: int = 10
     """Steps between two lines in metrics.jsonl and points in TensorBoard."""
     validate_every: int = 1000

@@ -88,8 +88,9 @@ def fingerprint(prepared: Prepared) -> dict[str, Any]:
     return {"count": len(prepared.recordings), "minutes": minutes, "digest": hashlib.sha256(told).hexdigest()}
 
 
-def check(stored: dict[str, Any], config: TrainConfig, prepared: Prepared, say: Callable[[str], None]) -> None:
-    """Raise CheckpointError for settings or recordings that a run cannot go on with; say which recordings changed."""
+def check(stored: dict[str, Any], config: TrainConfig, recordings: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Raise CheckpointError for settings or recordings, by their `fingerprint`, that a run cannot go on with; say
+    where these have changed."""
     run, then, now = Path(config.resume or ""), stored["config"]["data"]["dir"], config.data.dir
     if then != now:
         say(f"warning: {config.resume} was trained on {then}, and goes on with another folder")
@@ -105,10 +106,10 @@ def check(stored: dict[str, Any], config: TrainConfig, prepared: Prepared, say: 
                 f"{config.resume} cannot go on so: {name} is {theirs[name]!r} there, {value!r} here ({reason}); "
                 "leave the setting out, or start a new run without resume="
             )
-    _check_told(theirs, ours, f"{config.resume}", f"{prepared.folder}")
-    before, after = stored.get("recordings"), fingerprint(prepared)
-    if before is not None and before["digest"] != after["digest"]:
-        counts = [f"{one['count']} of {one['minutes']:.1f} minutes" for one in (before, after)]
+    _check_told(theirs, ours, str(config.resume), config.data.dir or "the bundled recordings")
+    before = stored.get("recordings", recordings)
+    if before["digest"] != recordings["digest"]:
+        counts = [f"{one['count']} of {one['minutes']:.1f} minutes" for one in (before, recordings)]
         say(f"warning: the recordings are not those of the run so far: {counts[0]} then, {counts[1]} now")
 
 

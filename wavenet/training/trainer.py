@@ -126,6 +126,13 @@ class Trainer:
             with together(fabric):
                 if fabric.is_global_zero == first:
                     self._read()
+        with together(fabric):
+            theirs = fabric.broadcast(self.recordings)
+            if theirs != self.recordings:
+                raise AudioError(
+                    f"data.dir: {self.prepared.folder} holds other recordings for process {fabric.global_rank} "
+                    f"({self.recordings['count']}) than for the first ({theirs['count']}); give all the same"
+                )
         self._make_model()
         field = self.model.receptive_field
         codes, self.known = self.prepared.codes, self.annotations if self.config.model.conditioned else None
@@ -158,6 +165,7 @@ class Trainer:
             if self.config.resume is None or data.dir is None or Path(data.dir).expanduser().exists():
                 raise
             raise AudioError(f"{error}; if it was moved, say where to: data.dir=...") from error
+        self.recordings = state.fingerprint(self.prepared)
         model = annotations.describe(self.prepared, data, self.config.model)
         self.config = dataclasses.replace(self.config, model=model)
         self.annotations = Annotations(self.prepared, model, self.reporter.preparing, split_by=data.split_by)
@@ -169,7 +177,7 @@ class Trainer:
             raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
         if self.config.resume is not None:
             self.stored = checkpoint.load_state(Path(self.config.resume).expanduser())
-            state.check(self.stored, self.config, self.prepared, self.reporter.say)
+            state.check(self.stored, self.config, self.recordings, self.reporter.say)
 
     def _make_model(self) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -477,7 +485,7 @@ class Trainer:
             "valid_bits": self.valid_bits,
             "valid_step": self.valid_step,
             "finished": finished,
-            "recordings": state.fingerprint(self.prepared),
+            "recordings": self.recordings,
         }
         captured = state.capture(self.config, self.model, self.averaged, self.optimizers)
         if self.fabric.is_global_zero:
