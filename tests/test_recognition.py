@@ -471,7 +471,7 @@ def test_a_model_that_recognises_nothing_is_named(call, small, tmp_path):
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_frames_are_learned_as_they_are_recognised(small, cut):
+def test_frames_are_learned_as_they_are_recognised(small, tmp_path, cut):
     """Every frame that a window scores has the logits that it has in the whole recording, however that is cut; those
     that have other neighbours there are not scored. A part of a recording does not end where the part does."""
     small.recognition = dataclasses.replace(HEAD, layers=2, kernel_size=5)
@@ -481,8 +481,8 @@ def test_frames_are_learned_as_they_are_recognised(small, cut):
             parameter.copy_(torch.randn_like(parameter) * 0.3)
     samples = {"a.wav": 2503, "b.wav": 900, "c.wav": 330}
     data = prepared(samples)
-    told = [[alignments.Segment(0, n, "low")] for n in samples.values()]
-    known = Alignments(told, small.recognition)
+    rows = [f"{name},0,{n},low\n" for name, n in samples.items()]
+    known = aligned(tmp_path, samples, "file_name,start_sample,end_sample,phone\n" + "".join(rows), small.recognition)
     spans = [Span(r.start, r.start + r.samples, r.start, i) for i, r in enumerate(data.recordings)]
     learned = [dataclasses.replace(spans[0], stop=2000, ends=False), *spans[1:]] if cut else spans
     windows = Windows(data.codes, learned, 800, model.receptive_field, None, known)

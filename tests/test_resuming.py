@@ -16,9 +16,10 @@ from test_training import Stop
 from wavenet import checkpoint, evaluation
 from wavenet.annotations import Annotations
 from wavenet.config import OptimConfig, TrainConfig
-from wavenet.dataset import Windows, split
+from wavenet.dataset import Windows
 from wavenet.errors import AudioError, CheckpointError, ConfigError
 from wavenet.preparation import prepare
+from wavenet.split import split
 from wavenet.training import state, train, trainer
 
 __all__ = ["folder"]  # a fixture

@@ -29,6 +29,9 @@ APPLIED = {
 REFUSED = {
     "data.sample_rate": "the model hears that rate alone",
     "data.valid_fraction": "what was learned from cannot be held out later",
+    "data.split_by": "what was learned from cannot be held out later",
+    "data.channel": "the model has learned these recordings as they were read",
+    "data.normalise": "the model has learned these recordings as they were read",
     "data.labels": "a label is a part of the model",
     "optim.name": "another optimizer would begin without what this one has gathered",
     "model": "the weights would not fit",
