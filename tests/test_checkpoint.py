@@ -1,7 +1,10 @@
 """Checkpoints: what goes in comes out, damage is one clear line, and nothing is ever unpickled or half written."""
 
+import contextlib
 import json
 import pickle
+import resource
+from pathlib import Path
 
 import pytest
 import torch
@@ -89,7 +92,11 @@ def altered(path, change):
         (lambda header, _: header["mulaw"].update(mu=256), "another mu-law convention"),
         (lambda header, _: header["model"].update(skip_channels=13), "does not fit its weights"),
         (lambda header, _: header["model"].update(stacks=-1), "does not fit its weights"),
-        (lambda header, _: header["model"].update(novelty=1), "does not fit its weights"),
+        (
+            lambda header, _: header["model"]["features"].update(novelty=1),
+            r"was written by a newer version, which has a setting model\.features\.novelty; update this program",
+        ),
+        (lambda header, _: header["data"].update(novelty=1), r"newer version, which has a setting data\.novelty"),
         (lambda header, _: header.pop("sample_rate"), "does not fit its weights"),
         (lambda _, tensors: tensors.pop("hidden.weight"), "does not fit its weights"),
     ],
@@ -133,17 +140,24 @@ def test_resume_tells_what_it_is_given(saved, tmp_path):
         assert str(caught.value) == f"{path} is {kind}: resume= takes a run folder or its last.state"
 
 
-def test_a_full_disk_leaves_the_older_file(saved, monkeypatch):
+@contextlib.contextmanager
+def full_disk(most: int = 500):
+    """Within, no file can grow above `most` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_older_file(saved):
     model, path = saved
     before = path.read_bytes()
-
-    def full(_, target, metadata):
-        target.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(CheckpointError, match="No space left on device"):
+    with full_disk(), pytest.raises(CheckpointError) as caught:
         checkpoint.save(path, model, 22050, 124, 3.4)
+    said = f"cannot write {path} (File too large); free space or choose another run.dir, then resume"
+    assert str(caught.value) == said
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
@@ -235,13 +249,13 @@ def test_a_changed_byte_is_never_a_traceback(share, mask, inside, whole, tmp_pat
 
 
 def test_an_interrupted_save_leaves_the_older_file(saved, monkeypatch):
-    def interrupt(_, target, metadata):
-        target.write_bytes(b"half")
+    def interrupt(path, data):
+        path.write_text("half")
         raise KeyboardInterrupt
 
     model, path = saved
     before = path.read_bytes()
-    monkeypatch.setattr(checkpoint, "save_file", interrupt)
+    monkeypatch.setattr(Path, "write_bytes", interrupt)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save(path, model, 22050, 124, 3.4)
     assert path.read_bytes() == before
@@ -294,14 +308,23 @@ def test_a_state_of_something_else_is_refused(tmp_path, content):
         checkpoint.load_state(tmp_path / "last.state")
 
 
-def test_a_full_disk_leaves_the_older_state(state, monkeypatch):
-    def full(_, target):
-        target.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+def test_a_full_disk_leaves_the_older_state(state):
+    """And names the disk's reason, not a line of torch's source."""
+    stored, path = state
+    before = path.read_bytes()
+    with full_disk(), pytest.raises(CheckpointError) as caught:
+        checkpoint.save_state(path, stored)
+    said = f"cannot write {path} (File too large); free space or choose another run.dir, then resume"
+    assert str(caught.value) == said
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["last.state"]
 
-    monkeypatch.setattr(torch, "save", full)
-    before = state[1].read_bytes()
-    with pytest.raises(CheckpointError, match="No space left on device"):
-        checkpoint.save_state(state[1], {"format_version": 1})
-    assert state[1].read_bytes() == before
-    assert [p.name for p in state[1].parent.iterdir()] == ["last.state"]
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [({"novelty": 1}, "novelty"), ({"model": {"context": {"novelty": 1}}}, r"model\.context\.novelty")],
+)
+def test_a_state_of_a_newer_version_is_not_called_altered(state, config, name):
+    checkpoint.save_state(state[1], {"format_version": 1, "config": config})
+    with pytest.raises(CheckpointError, match=f"written by a newer version, which has a setting {name}; update"):
+        checkpoint.load_state(state[1])

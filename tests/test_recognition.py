@@ -26,7 +26,7 @@ from wavenet.preparation import prepare
 from wavenet.recognition import FrameHead
 from wavenet.split import Span
 from wavenet.training import train
-from wavenet.training.trainer import Objective
+from wavenet.training.objective import Objective
 
 RATE, HOP = 4000, 40
 PHONES = {"low": 300, "mid": 700, "high": 1500, "SIL": 0}
@@ -465,3 +465,55 @@ def test_a_model_that_recognises_nothing_is_named(call, small, tmp_path):
     status, _, err = call("recognise", "checkpoint=x.safetensors")
     assert status == 1
     assert "recognises nothing: it was trained without data.frames" in err
+
+
+# ---- windows and whole recordings
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_frames_are_learned_as_they_are_recognised(small, tmp_path, cut):
+    """Every frame that a window scores has the logits that it has in the whole recording, however that is cut; those
+    that have other neighbours there are not scored. A part of a recording does not end where the part does."""
+    small.recognition = dataclasses.replace(HEAD, layers=2, kernel_size=5)
+    model = WaveNet(small).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    samples = {"a.wav": 2503, "b.wav": 900, "c.wav": 330}
+    data = prepared(samples)
+    rows = [f"{name},0,{n},low\n" for name, n in samples.items()]
+    known = aligned(tmp_path, samples, "file_name,start_sample,end_sample,phone\n" + "".join(rows), small.recognition)
+    spans = [Span(r.start, r.start + r.samples, r.start, i) for i, r in enumerate(data.recordings)]
+    learned = [dataclasses.replace(spans[0], stop=2000, ends=False), *spans[1:]] if cut else spans
+    windows = Windows(data.codes, learned, 800, model.receptive_field, None, known)
+    scored = dict.fromkeys(samples, 0)
+    with torch.inference_mode():
+        whole = []
+        for span in spans:
+            codes = torch.from_numpy(data.codes[span.start : span.stop]).long()
+            padded = torch.cat([torch.full((model.receptive_field,), 128), codes])
+            whole.append(model.recognition(model.activations(padded[None, :-1])[0]))
+        for index in range(len(windows)):
+            batch = windows.batch([index])
+            activations = model.activations(batch.codes[:, :-1])[0]
+            for window, frames in zip(windows._groups[index], batch.frames[0], strict=True):
+                span = spans[int(windows._recording[window])]
+                first = (int(windows._start[window]) - span.start) // HOP
+                logits = model.recognition(activations[frames.start : frames.stop])
+                expected = whole[span.recording][first : first + len(logits)]
+                learned_from = frames.classes != IGNORED
+                torch.testing.assert_close(logits[learned_from], expected[learned_from], rtol=1e-4, atol=1e-4)
+                scored[data.recordings[span.recording].name] += int(learned_from.sum())
+    # windows of 20 frames: 16 + 12 + 12, or of 2000 samples 16 + 12 + 2; the rest of 800 samples is all border
+    assert scored == {"a.wav": 30 if cut else 40, "b.wav": 16, "c.wav": 8}
+
+
+def test_a_window_without_room_for_a_frames_neighbours_is_refused():
+    """Nothing would be learned of long recordings, without a word."""
+    config = RecognitionConfig(hop=100, layers=2, kernel_size=3)
+    model = ModelConfig(recognition=config)
+    TrainConfig(data=DataConfig(frames="x"), model=model, crop=500)
+    with pytest.raises(
+        ConfigError, match="crop is 400, but it must be more than 400 samples: a frame is told by so many"
+    ):
+        TrainConfig(data=DataConfig(frames="x"), model=model, crop=400)

@@ -61,7 +61,7 @@ def test_metadata_that_cannot_be_understood(tmp_path, text, said):
 
 def test_one_recording_is_cut_in_two():
     sides = split(prepared({"a.wav": 1000}), DataConfig(valid_fraction=0.1))
-    assert sides.train == [Span(0, 900, 0)]
+    assert sides.train == [Span(0, 900, 0, ends=False)]
     assert sides.valid == [Span(900, 1000, 0)]
 
 

@@ -1,6 +1,7 @@
 """Training: resuming equals never stopping, bad luck is told in one line, and the network learns."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -16,10 +17,10 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import checkpoint
+from wavenet import checkpoint, evaluation
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
-from wavenet.training import Reporter, machine, train, trainer
+from wavenet.training import Reporter, machine, run_folder, train, trainer
 
 RATE = 4000
 
@@ -63,6 +64,14 @@ class Stop(Reporter):
 def losses(run: Path) -> list[float]:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [row["train/bits"] for row in rows if "train/bits" in row]
+
+
+@pytest.fixture(autouse=True)
+def _terminal():
+    """As in a terminal, though whatever runs these tests may ignore hang-ups."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("optim", ["muon", "adamw"])
@@ -160,7 +169,9 @@ def test_a_folder_is_one_runs_from_the_start(settings, tmp_path):
 
     second = Second()
     assert train(settings(), tmp_path / "run", second).steps == 7
-    assert "already holds a run that has saved no state yet" in second.said
+    assert re.search(
+        rf"already holds a run, which process {os.getpid()} on .* is training: choose another", second.said
+    )
     with pytest.raises(AudioError):
         train(TrainConfig(data=DataConfig(dir=str(tmp_path / "nowhere"))), tmp_path / "none")
     assert not (tmp_path / "none" / "checkpoints").exists()  # nothing holds it: it can be tried again
@@ -253,11 +264,11 @@ def test_a_full_disk_leaves_the_older_checkpoint(settings, tmp_path, monkeypatch
     run = tmp_path / "run"
     train(settings(steps=2), run)
 
-    def full(state, path):
-        Path(path).write_bytes(b"half")
+    def full(path, data):
+        path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         train(settings(steps=4, resume=str(run)), run)
     monkeypatch.undo()
@@ -280,6 +291,111 @@ def test_everything_held_out_is_one_line(settings, tmp_path, folder):
     config.data.dir = str(one)
     with pytest.raises(AudioError, match="held out"):
         train(config, tmp_path / "run")
+
+
+def test_a_closed_terminal_stops_a_run_that_is_saved(settings, tmp_path):
+    """It sends SIGHUP, often twice, which is no impatience; a run under nohup does not hear of it."""
+
+    class Closed(Stop):
+        def step(self, step, *told):
+            super().step(step, *told)
+            super().step(step, *told)
+
+    stopped = train(settings(), tmp_path / "run", Closed(3, signal.SIGHUP))
+    assert (stopped.steps, stopped.stopped_by) == (3, signal.SIGHUP)
+    assert checkpoint.load_state(tmp_path / "run")["step"] == 3
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ended = train(settings(), tmp_path / "nohup", Closed(3, signal.SIGHUP))
+    assert (ended.steps, ended.stopped_by) == (7, None)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device")])
+def test_a_display_that_cannot_be_written_is_dropped(settings, tmp_path, error):
+    class Gone(Reporter):
+        calls = 0
+
+        def step(self, *_):
+            self.calls += 1
+            raise error
+
+        def say(self, line):
+            if self.calls:
+                raise error
+
+    gone = Gone()
+    assert train(settings(validate_every=3), tmp_path / "run", gone).steps == 7
+    assert gone.calls == 1
+    assert len(losses(tmp_path / "run")) == 7
+    assert checkpoint.load_state(tmp_path / "run")["step"] == 7
+
+
+def test_the_run_folder_is_blamed_for_its_own_errors_alone(settings, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "score", fail)
+        with pytest.raises(OSError, match="No space left"):
+            train(settings(), tmp_path / "a")
+    monkeypatch.setattr(trainer.RunLog, "scalars", fail)
+    said = rf"cannot write to {tmp_path}/b \(No space left on device\); free space or choose another run\.dir; no check"
+    with pytest.raises(TrainingError, match=said):
+        train(settings(), tmp_path / "b")
+
+
+def test_a_run_that_is_going_on_is_not_resumed(settings, tmp_path):
+    class Second(Stop):
+        said = ""
+
+        def step(self, step, *_):
+            if step == 3:
+                with pytest.raises(ConfigError) as refused:
+                    train(settings(resume=str(tmp_path / "run")), tmp_path / "run")
+                self.said = str(refused.value)
+
+    second = Second()
+    assert train(settings(checkpoint_every=2), tmp_path / "run", second).steps == 7
+    assert second.said.startswith(f"run.dir: {tmp_path}/run is being trained by process {os.getpid()} on ")
+    assert len(losses(tmp_path / "run")) == 7
+    assert not (tmp_path / "run" / run_folder.LOCK).exists()
+    assert train(settings(steps=8, resume=str(tmp_path / "run")), tmp_path / "run").steps == 8
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of this kind are POSIX")
+def test_the_lock_dies_with_its_process(tmp_path):
+    """However it ends: nobody has to delete anything after kill -9."""
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with run_folder.claimed(tmp_path / "run", None, None):
+            os.write(told, b"x")
+            signal.pause()
+    os.read(ready, 1)
+    (tmp_path / "run" / "checkpoints" / "last.state").write_bytes(b"")
+    with (
+        pytest.raises(ConfigError, match=rf"is being trained by process {child} on .*: stop that one first"),
+        run_folder.claimed(tmp_path / "run", str(tmp_path / "run"), None),
+    ):
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with run_folder.claimed(tmp_path / "run", str(tmp_path / "run"), None):
+        assert str(os.getpid()) in (tmp_path / "run" / run_folder.LOCK).read_text()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_disk_without_locks_is_trained_on(tmp_path, monkeypatch, number):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with run_folder.claimed(tmp_path / "run", None, None):
+        pass
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # where there are none at all
+    with run_folder.claimed(tmp_path / "other", None, None):
+        pass
 
 
 @pytest.mark.slow

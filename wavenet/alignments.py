@@ -146,7 +146,7 @@ class Alignments:
     """The class of every frame of a folder's recordings, under a model's classes."""
 
     def __init__(self, segments: Segments, config: RecognitionConfig) -> None:
-        self.segments, self._hop = segments, config.hop
+        self.segments, self._hop, self.reach = segments, config.hop, config.reach
         number = {phone: number for number, phone in enumerate(config.classes)}
         self._numbers = np.array([number.get(name, UNKNOWN) for name in segments.names], dtype=np.int64)
 

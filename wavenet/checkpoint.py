@@ -7,6 +7,7 @@ divided, so that what was held out can be told again. Reading it never unpickles
 """
 
 import dataclasses
+import io
 import json
 import os
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 
-from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig
+from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, remedy
 from wavenet.model import WaveNet
@@ -71,11 +72,7 @@ def save(
         "data": {name: getattr(data, name) for name in DATA} if data else {},
     }
     tensors = {name: tensor.detach().float().contiguous().cpu() for name, tensor in model.state_dict().items()}
-    try:
-        with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={"wavenet": json.dumps(header)})
-    except (OSError, SafetensorError) as error:
-        raise _cannot_write(path, error) from error
+    _write(path, serialised(tensors, metadata={"wavenet": json.dumps(header)}))
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -110,14 +107,16 @@ def load(path: str | Path) -> Checkpoint:
         for name, tensor in tensors.items():
             if not tensor.is_floating_point() or not tensor.isfinite().all():
                 raise ValueError(f"{name} holds {tensor.dtype} that are not all finite floating-point numbers")
+        settings(ModelConfig, header["model"], path, "model.")  # their names
         model = WaveNet(ModelConfig.from_dict(header["model"]))
         model.load_state_dict(tensors)
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
         if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
             raise ValueError(f"sample_rate {rate!r}, step {step!r}, valid_bits {bits!r}")
         data = OLDER | header.get("data", {})
-        if not set(data) <= set(DATA):
-            raise ValueError(f"data {data!r}")
+        for name in data:
+            if name not in DATA:
+                raise _newer(path, f"data.{name}")
         dataclasses.replace(DataConfig(), **data)  # within their ranges
         checkpoint = Checkpoint(path, model.eval(), rate, step, bits, data)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
@@ -144,11 +143,9 @@ def find(path: str | Path) -> Path:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write what resuming needs: tensors, numbers and strings alone. Raises CheckpointError where it cannot."""
-    try:
-        with atomic(path) as temporary:
-            torch.save(state, temporary)
-    except (OSError, RuntimeError) as error:
-        raise _cannot_write(path, error) from error
+    buffer = io.BytesIO()  # torch.save into a file names a line of its own source where the disk is full
+    torch.save(state, buffer)
+    _write(path, buffer.getbuffer())
 
 
 def find_state(path: str | Path) -> Path:
@@ -174,13 +171,34 @@ def load_state(path: str | Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path} has format version {state['format_version']}, this program reads {FORMAT_VERSION}"
             )
+        settings(TrainConfig, state.get("config", {}), path)  # their names
         if "config" in state:
-            state["config"]["data"] = OLDER | state["config"]["data"]
+            state["config"]["data"] = OLDER | state["config"].get("data", {})
     except CheckpointError:
         raise
     except Exception as error:  # torch.load raises a different class for every kind of damage
         raise CheckpointError(f"{path} is not a readable training state: it is cut short or altered") from error
     return state
+
+
+def settings(kind: type, stored: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
+    """Dotted names of all settings of a dataclass -> what `stored`, made by `dataclasses.asdict`, says of each; what an
+    older version did not know has its default. Raises CheckpointError for a setting that this version lacks."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        name, factory = field.name, field.default_factory
+        if isinstance(factory, type) and dataclasses.is_dataclass(factory):
+            found |= settings(factory, stored.get(name, {}), path, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = stored.get(name, field.default if factory is dataclasses.MISSING else factory())
+    for name in stored:
+        if name not in {field.name for field in dataclasses.fields(kind)}:
+            raise _newer(path, prefix + name)
+    return found
+
+
+def _newer(path: Path, name: str) -> CheckpointError:
+    return CheckpointError(f"{path} was written by a newer version, which has a setting {name}; update this program")
 
 
 def _kind(path: Path) -> str | None:
@@ -195,5 +213,12 @@ def _kind(path: Path) -> str | None:
     return next((kind for beginning, kind in KINDS.items() if start.startswith(beginning)), None)
 
 
-def _cannot_write(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"cannot write {path} ({error}); {remedy(error)} another run.dir, then resume")
+def _write(path: Path, data: bytes | memoryview) -> None:
+    try:
+        with atomic(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CheckpointError(
+            f"cannot write {path} ({reason}); {remedy(error)} another run.dir, then resume"
+        ) from error

@@ -151,6 +151,11 @@ class RecognitionConfig:
         _check("model.recognition.kernel_size", self.kernel_size, odd, "an odd number of at least 1")
         _check_above("model.recognition.weight", self.weight, 0)
 
+    @property
+    def reach(self) -> int:
+        """Frames on either side that a frame is told by."""
+        return self.layers * (self.kernel_size // 2)
+
 
 @dataclass
 class ModelConfig:
@@ -372,11 +377,11 @@ class TrainConfig:
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     devices: int = 1
-    """Devices per machine."""
+    """Devices per machine, each with a process."""
     num_nodes: int = 1
     """Machines."""
     threads: int = 0
-    """CPU threads; 0 leaves torch's choice."""
+    """CPU threads of each process; 0 leaves torch's choice."""
     log_every: int = 10
     """Steps between two lines in metrics.jsonl and points in TensorBoard."""
     validate_every: int = 1000
@@ -418,6 +423,9 @@ class TrainConfig:
         if self.data.frames is not None:
             hop = self.model.recognition.hop
             _check("crop", self.crop, self.crop % hop == 0, f"a multiple of model.recognition.hop, {hop}")
+            most = 2 * self.model.recognition.reach * hop
+            allowed = f"more than {most} samples: a frame is told by so many around it, which must be in its window"
+            _check("crop", self.crop, self.crop > most, allowed)
         cut, arrays = self.data.trim_silence_db, "file" in self.model.features.kinds
         _check("data.trim_silence_db", cut, cut is None or not arrays, "left out: cutting would shift the frames")
         _check_choice("precision", self.precision, PRECISIONS)

@@ -65,6 +65,8 @@ class Windows:
         self._origin = np.array([span.origin for span in spans], dtype=np.int64)[owner]
         self._start = start[owner] + number * crop
         self._stop = np.minimum(self._start + crop, (start + length)[owner])
+        ends = np.array([span.ends for span in spans], dtype=bool)[owner]
+        self._last = ends & (self._stop == (start + length)[owner])
         self._groups = self._pack()
 
     def _pack(self) -> list[list[int]]:
@@ -115,7 +117,11 @@ class Windows:
         return pieces
 
     def frames(self, index: int) -> list[Frames]:
-        """What is said in an item, window by window."""
+        """What is said in an item, window by window.
+
+        Frames are ignored that are classified by neighbours beyond the window, unless the recording has none there: a
+        whole recording's frames, as they are recognised, would have others.
+        """
         if self.alignments is None:
             return []
         frames, place = [], 0
@@ -123,6 +129,10 @@ class Windows:
             origin = int(self._origin[window])
             start, stop = int(self._start[window]) - origin, int(self._stop[window]) - origin
             classes = self.alignments.frames(int(self._recording[window]), start, stop)
+            numbers = torch.arange(len(classes))
+            cut = (numbers < self.alignments.reach) & (start > 0)
+            cut |= (numbers >= len(classes) - self.alignments.reach) & (not self._last[window])
+            classes[cut] = IGNORED
             frames.append(Frames(place, place + stop - start, classes))
             place += stop - start + self.receptive_field
         return frames

@@ -29,7 +29,8 @@ class FrameHead(nn.Module):
     """Frame classes from the skip sum's activations, one recording or a part of one at a time.
 
     (samples, skip_channels) -> `pool` -> (frames, skip_channels) -> `classify` -> (frames, classes), where frames are
-    ceil(samples / hop) and the last may be short. Beyond either end the convolutions see zeros.
+    ceil(samples / hop) and the last may be short. Beyond either end the convolutions see zeros; of a part, the first
+    and last frames are therefore not those of the whole (`RecognitionConfig.reach`).
     """
 
     def __init__(self, skip_channels: int, config: RecognitionConfig) -> None:

@@ -21,6 +21,8 @@ class Span:
     origin: int
     recording: int = 0
     """Its place among the recordings."""
+    ends: bool = True
+    """Whether the recording ends where it does."""
 
     @property
     def samples(self) -> int:
@@ -97,7 +99,7 @@ def split(prepared: Prepared, config: DataConfig) -> Split:
     for span, name in zip(whole(prepared), names, strict=True):
         if name == cut:
             middle = span.stop - max(1, round(span.samples * config.valid_fraction))
-            sides["train"].append(Span(span.start, middle, span.origin, span.recording))
+            sides["train"].append(Span(span.start, middle, span.origin, span.recording, ends=False))
             sides["valid"].append(Span(middle, span.stop, span.origin, span.recording))
         else:
             sides[side[name]].append(span)

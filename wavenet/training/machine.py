@@ -5,6 +5,7 @@ import ctypes
 import logging
 import sys
 import time
+from contextlib import AbstractContextManager
 
 import torch
 from lightning_fabric import Fabric
@@ -12,25 +13,32 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from wavenet.config import TrainConfig
 from wavenet.errors import ConfigError
+from wavenet.training.processes import check_launcher
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the trainer itself says what it runs on
 
 
 def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
-    """Devices, and the precision, `float32` or `bfloat16`. Raises ConfigError for a device that is not there."""
+    """The processes, and the precision of all of them, `float32` or `bfloat16`, which `autocast` sets.
+
+    Raises ConfigError for a device that is not there, or another number of processes than was started.
+    """
     accelerator = find_device(config.device).type
+    check_launcher(config)
+    fabric = Fabric(accelerator=accelerator, devices=config.devices, num_nodes=config.num_nodes)
+    fabric.launch()
+    if config.threads:  # only now: launching several processes divides the cores among them
+        torch.set_num_threads(config.threads)
     precision = config.precision
-    if precision == "auto":
+    if precision == "auto" and fabric.is_global_zero:
         low = torch.cuda.is_bf16_supported() if accelerator == "cuda" else bfloat16_is_faster()
         precision = "bfloat16" if low else "float32"
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
-    )
-    fabric.launch()
-    return fabric, precision
+    return fabric, fabric.broadcast(precision)  # measured once: copies of unlike precision would drift apart
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """Within, matrix products are computed in `precision`."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
 def find_device(name: str) -> torch.device:

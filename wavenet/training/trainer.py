@@ -8,11 +8,10 @@ import contextlib
 import copy
 import dataclasses
 import math
-import shlex
-import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,28 +20,34 @@ import torch
 import yaml
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.distributed import ReduceOp
 
-from wavenet import alignments, annotations, checkpoint, evaluation, plots, recognition, verdict
+from wavenet import alignments, annotations, checkpoint, plots, verdict
 from wavenet.alignments import Alignments
 from wavenet.annotations import Annotations
 from wavenet.baselines import Baselines, measure_baselines
-from wavenet.conditioning import Piece
-from wavenet.config import ModelConfig, TrainConfig
-from wavenet.dataset import Batch, Frames, Windows, shuffled
+from wavenet.config import TrainConfig
+from wavenet.dataset import Batch, Windows, shuffled
 from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
-from wavenet.files import atomic, remedy
+from wavenet.files import atomic
 from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
-from wavenet.preparation import Prepared, prepare
+from wavenet.preparation import prepare
 from wavenet.split import Span, split
-from wavenet.training.machine import keep_memory, make_fabric
+from wavenet.training import state
+from wavenet.training.machine import autocast, keep_memory, make_fabric
 from wavenet.training.metrics import RunLog
+from wavenet.training.objective import Objective
 from wavenet.training.optimizers import make_optimizers
-from wavenet.training.reporter import Reporter
+from wavenet.training.processes import in_all, none_lost, together
+from wavenet.training.reporter import Dispensable, Reporter
+from wavenet.training.run_folder import claimed, kept, writing
 from wavenet.training.schedule import learning_rate_factor
+from wavenet.training.validation import Validation
 
+HANG_UP = getattr(signal, "SIGHUP", None)
+"""What a terminal that is closed sends; Windows has none."""
 WARM_STEPS = 10
 """Steps at least before `minutes` becomes a number of steps for good. That number follows the speed of the last thirty
 for four tenths of the time, since kernels are compiled at first, and then stays, so that the learning rate falls
@@ -59,42 +64,14 @@ class Result:
     steps: int
     samples_per_second: float
     bits_per_sample: float | None
-    """Of the averaged weights on the whole validation part at the end, None where there is none."""
+    """Of `checkpoint`, on the whole validation part; of a run that was stopped, on `validate_seconds` of it. None where
+    nothing was validated."""
     unigram_bits: float | None
     linear_bits: float | None
     stopped_by: int | None
     """The signal that ended it early, None where it ran to its end."""
     best_step: int
     """Step whose weights `checkpoint` holds, 0 where none was validated."""
-
-
-class Objective(nn.Module):
-    """Model and losses in one forward, so that logits never leave the precision they are computed in."""
-
-    def __init__(self, model: WaveNet) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]], frames: list[list[Frames]]) -> Tensor:
-        """(B, T), (B, T - receptive_field), what conditions each of the B and what is said in it -> losses (3,).
-
-        Summed, in nats: of the samples, of the frames, and what is shown, of the samples' mu-law codes.
-        """
-        activations = self.model.activations(codes[:, :-1], self.model.rows(pieces, codes.shape[1] - 1))
-        logits, distribution = self.model.predict(activations), self.model.distribution
-        losses = [distribution.loss(logits, targets), torch.zeros((), device=codes.device)]
-        if self.model.recognition is not None:
-            for row, windows in zip(activations, frames, strict=True):
-                for start, stop, classes in windows:
-                    frame_logits = self.model.recognition(row[start:stop]).float()
-                    classes = classes.to(codes.device)
-                    summed = F.cross_entropy(frame_logits, classes, ignore_index=IGNORED, reduction="sum")
-                    losses[1] = losses[1] + summed
-        shown = losses[0].detach()
-        if self.model.config.mixtures:
-            with torch.no_grad():
-                shown = distribution.mulaw_loss(logits, targets)
-        return torch.stack([*losses, shown])
 
 
 def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
@@ -106,51 +83,22 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     memory runs out, or the run folder cannot be written.
     """
     keep_memory()
-    if config.threads:
-        torch.set_num_threads(config.threads)
     fabric, precision = make_fabric(config)
     config = dataclasses.replace(config, precision=precision)  # as it is kept: resumed, it stays the same
     run_dir = fabric.broadcast(run_dir)
-    if not fabric.is_global_zero:
-        return _train(config, fabric, run_dir, Reporter())
-    with _claimed(run_dir, config.resume, config.data.dir):
-        return _train(config, fabric, run_dir, reporter or Reporter())
-
-
-@contextlib.contextmanager
-def _claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator[None]:
-    """Within, the folder is this run's alone. Raises ConfigError where it is another's, or the recordings'."""
-    checkpoints = run_dir / "checkpoints"
-    state = None if resume is None else checkpoint.find_state(Path(resume).expanduser())
-    if data_dir is not None and Path(data_dir).expanduser().resolve() == run_dir.resolve():
-        raise ConfigError(f"run.dir: {run_dir} is the folder of recordings itself; choose another run.dir")
-    if state is None or state.parent.resolve() != checkpoints.resolve():
-        try:
-            if (run_dir / "metrics.jsonl").exists():
-                raise FileExistsError
-            checkpoints.mkdir(parents=True)
-        except FileExistsError:
-            found = f"run.dir: {run_dir} already holds a run"
-            if _has_state(run_dir):
-                found += f": go on with it by resume={shlex.quote(str(run_dir))}, or choose another run.dir"
-            else:
-                found += " that has saved no state yet: if it is over, delete it, or choose another run.dir"
-            raise ConfigError(found) from None
-        except OSError as error:
-            raise TrainingError(
-                f"cannot write to {run_dir} ({error.strerror}); {remedy(error)} another run.dir"
-            ) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            checkpoints.rmdir()  # only where nothing came of it
+    reporter = Dispensable(reporter) if fabric.is_global_zero and reporter else Reporter()
+    with contextlib.ExitStack() as held, none_lost():
+        with together(fabric):
+            if fabric.is_global_zero:
+                held.enter_context(claimed(run_dir, config.resume, config.data.dir))
+        return _train(config, fabric, run_dir, reporter)
 
 
 def _train(config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> Result:
     trainer = None
     try:
-        trainer = Trainer(config, fabric, run_dir, reporter)
+        with together(fabric):
+            trainer = Trainer(config, fabric, run_dir, reporter)
         with trainer.signals():
             return trainer.run()
     except torch.OutOfMemoryError as error:
@@ -159,13 +107,10 @@ def _train(config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporte
         if "can't allocate memory" in str(error):
             raise _out_of_memory(config) from error
         raise
-    except OSError as error:
-        raise TrainingError(
-            f"cannot write to {run_dir} ({error}); {remedy(error)} another run.dir; {_kept(run_dir)}"
-        ) from error
     finally:
         if trainer is not None:
-            trainer.close()
+            with writing(run_dir):
+                trainer.close()
 
 
 class Trainer:
@@ -174,48 +119,66 @@ class Trainer:
     def __init__(self, config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> None:
         self.config, self.fabric, self.run_dir, self.reporter = config, fabric, run_dir, reporter
         self.log: RunLog | None = None
+        self.stored: dict[str, Any] | None = None  # the state that is resumed, until it is taken on
         self.signalled: int | None = None  # what this process was sent
         self.stopped_by: int | None = None  # what any of them was sent, once all know of it
-        self.prepared, self.annotations = self._prepare()
-        self.sides = split(self.prepared, config.data)
+        for first in (True, False):  # the others find prepared what the first has prepared
+            with together(fabric):
+                if fabric.is_global_zero == first:
+                    self._read()
+        with together(fabric):
+            theirs = fabric.broadcast(self.recordings)
+            if theirs != self.recordings:
+                raise AudioError(
+                    f"data.dir: {self.prepared.folder} holds other recordings for process {fabric.global_rank} "
+                    f"({self.recordings['count']}) than for the first ({theirs['count']}); give all the same"
+                )
         self._make_model()
         field = self.model.receptive_field
         codes, self.known = self.prepared.codes, self.annotations if self.config.model.conditioned else None
-        self.alignments = None
-        if config.data.frames is not None:
-            told = alignments.read(self.prepared, config.data.frames)
-            self.alignments = Alignments(told, self.config.model.recognition)
         self.train_windows = Windows(codes, self.sides.train, config.crop, field, self.known, self.alignments)
-        self.valid_windows = Windows(codes, self.sides.valid, config.crop, field, self.known)
-        if not len(self.train_windows):
-            raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
+        held_out = self.sides.valid, field, self.known, self.alignments
+        self.validation = Validation(fabric, self.config, self.prepared, *held_out)
         self.step, self.steps = 0, config.steps
-        self.best_bits, self.best_step = math.inf, 0
-        self.valid_bits: float | None = None
+        self.best_bits, self.best_step = math.inf, 0  # on `validate_seconds`
+        self.best_on: str | None = None  # the fingerprint of what that was measured on
+        self.bits: float | None = None  # of the best, on the whole validation part
+        self.valid_bits: float | None = None  # of the averaged weights at `valid_step`
+        self.valid_step = 0
         self.samples, self.seconds, self.steps_here = 0, 0.0, 0  # of this process
         self.steps_fixed = config.minutes is None
         self.began, self.per_step = time.perf_counter(), 0.0  # seconds, those of a resumed run's earlier part included
         self.given = 60 * (config.minutes or 0)  # seconds, from here on
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._heard: verdict.Recordings | None = None
-        if config.resume is not None:
-            state = checkpoint.find_state(Path(config.resume).expanduser())
-            self._restore(checkpoint.load_state(state))
-            self._take_best(state.with_name("best.safetensors"))
+        if self.stored is not None:
+            self._restore(self.stored)
+            self.stored = None
 
     # ---- what is built once
 
-    def _prepare(self) -> tuple[Prepared, Annotations]:
+    def _read(self) -> None:
         """The recordings and what is known of them, which also completes the model's settings."""
         data, encoding = self.config.data, make_distribution(self.config.model.mixtures).encoding
-        with self.fabric.rank_zero_first():  # the others find it done
-            return self._annotate(prepare(data, self.reporter.preparing, encoding))
-
-    def _annotate(self, prepared: Prepared) -> tuple[Prepared, Annotations]:
-        model = annotations.describe(prepared, self.config.data, self.config.model)
+        try:
+            self.prepared = prepare(data, self.reporter.preparing, encoding)
+        except AudioError as error:
+            if self.config.resume is None or data.dir is None or Path(data.dir).expanduser().exists():
+                raise
+            raise AudioError(f"{error}; if it was moved, say where to: data.dir=...") from error
+        self.recordings = state.fingerprint(self.prepared)
+        model = annotations.describe(self.prepared, data, self.config.model)
         self.config = dataclasses.replace(self.config, model=model)
-        by = self.config.data.split_by
-        return prepared, Annotations(prepared, model, self.reporter.preparing, split_by=by)
+        self.annotations = Annotations(self.prepared, model, self.reporter.preparing, split_by=data.split_by)
+        self.sides = split(self.prepared, data)
+        self.alignments = None
+        if data.frames is not None:
+            self.alignments = Alignments(alignments.read(self.prepared, data.frames), model.recognition)
+        if not self.sides.train:
+            raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
+        if self.config.resume is not None:
+            self.stored = checkpoint.load_state(Path(self.config.resume).expanduser())
+            state.check(self.stored, self.config, self.recordings, self.reporter.say)
 
     def _make_model(self) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -235,8 +198,10 @@ class Trainer:
         """Train to the last step, or until a signal, and leave a checkpoint either way."""
         config = self.config
         self._announce()
+        self._measure_best_anew()
         baselines = self._measure_baselines()
-        self._open_log(baselines)
+        with writing(self.run_dir):
+            self._open_log(baselines)
         recent = 0.0
         while self.step < self.steps and not self._stopped():
             began = time.perf_counter()
@@ -251,22 +216,26 @@ class Trainer:
             if self.log and (self.step % config.log_every == 0 or last):
                 lr = self.optimizers[0].param_groups[0]["lr"]
                 values = {"train/bits": bits, "train/grad_norm": norm, "train/lr": lr, "train/samples_per_second": rate}
-                self.log.scalars(self.step, values)
+                with writing(self.run_dir):
+                    self.log.scalars(self.step, values)
             if self.step % config.validate_every == 0 and not last:
                 self.validate(baselines)
             if config.sample_every and self.step % config.sample_every == 0 and not last:
-                self.sample()
+                with writing(self.run_dir):
+                    self.sample()
             if self.step % config.checkpoint_every == 0 and not last:
                 self.save()
-        ended = self.step == self.steps
+        ended = self.step >= self.steps
         if ended:
             self.stopped_by = None  # a signal that came with the last step stops nothing
+            self.save(finished=False)  # whatever happens while it is measured
             self.validate_all(baselines)
         self.save()
-        if ended and config.sample_every:
-            self.sample()
-        if self.log:
-            self.log.curves()
+        with writing(self.run_dir):
+            if ended and config.sample_every:
+                self.sample()
+            if self.log:
+                self.log.curves()
         rate = self.samples / max(self.seconds, 1e-9)
         try:
             best = checkpoint.find(self.run_dir)
@@ -275,26 +244,31 @@ class Trainer:
         return self._result(best, rate, baselines)
 
     def train_step(self) -> tuple[float, float, int]:
-        """One optimizer step. Returns the loss in bits per sample, the gradient's norm, and the samples scored."""
+        """One optimizer step: loss in bits per sample, the gradient's norm and samples scored, in all processes."""
         config = self.config
         batches = [self._batch(self.step * config.accumulate + i) for i in range(config.accumulate)]
         samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
         frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for row in batch.frames for w in row)
+        samples, frames = map(int, in_all(self.fabric, torch.tensor([samples, frames])))
         device = self.fabric.device
         shares = torch.tensor([1 / samples, config.model.recognition.weight / max(frames, 1), 0], device=device)
+        shares *= self.fabric.world_size  # gradients are averaged over the processes
         totals = torch.zeros(3, device=device)
         for i, batch in enumerate(batches):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(batches) - 1):
-                losses = self.objective(batch.codes.to(device), batch.targets.to(device), batch.pieces, batch.frames)
+                codes, targets = batch.codes.to(device), batch.targets.to(device)
+                with self._autocast():
+                    losses = self.objective(codes, targets, batch.pieces, batch.frames)
                 self.fabric.backward(losses @ shares)
             totals += losses.detach()
+        totals = in_all(self.fabric, totals)
         total = float(totals.sum())
         limit = config.optim.clip_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
                 f"the loss is not finite at step {self.step + 1}: lower optim.lr (now {config.optim.lr:g}) or use "
-                f"precision=float32; {_kept(self.run_dir)}"
+                f"precision=float32; {kept(self.run_dir)}"
             )
         factor = learning_rate_factor(self.step, self.steps, config.optim)
         for optimizer in self.optimizers:
@@ -320,8 +294,8 @@ class Trainer:
             indices.append(int(self._order[1][position % count]))
         batch = self.train_windows.batch(indices)
         if self.config.model.labels and self.config.label_dropout:
-            generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + first) % 2**63)
-            for pieces in batch.pieces:
+            for position, pieces in enumerate(batch.pieces, start=first):
+                generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + position) % 2**63)
                 dropped = torch.rand(len(pieces), generator=generator) < self.config.label_dropout
                 pieces[:] = [
                     (companion.without_labels() if drop else companion, start, stop)
@@ -330,7 +304,7 @@ class Trainer:
         return batch
 
     def _count(self, samples: int, seconds: float) -> None:
-        self.samples += samples * self.fabric.world_size
+        self.samples += samples
         self.seconds += seconds
         self.steps_here += 1
         self.per_step += (seconds - self.per_step) / min(self.steps_here, 30)
@@ -345,71 +319,81 @@ class Trainer:
         self.steps, left = self.fabric.broadcast((steps, left))  # one clock for all processes
         return left
 
+    def _autocast(self) -> AbstractContextManager:
+        return autocast(self.fabric.device, self.config.precision)
+
     def _stopped(self) -> bool:
         """Whether a signal has come, to any process."""
-        self.stopped_by = self.signalled
-        if self.fabric.world_size > 1:
-            told = torch.tensor(self.signalled or 0, device=self.fabric.device)
-            told = self.fabric.all_reduce(told, reduce_op="max")
-            self.stopped_by = int(told) or None  # type: ignore[arg-type] (a tensor comes back as one)
+        self.stopped_by = int(in_all(self.fabric, torch.tensor(self.signalled or 0), ReduceOp.MAX)) or None
         return self.stopped_by is not None
 
     # ---- what happens now and then
 
     def validate(self, baselines: Baselines | None) -> None:
         """Score the averaged weights on `validate_seconds` of validation audio, and keep them if they are the best."""
-        if not len(self.valid_windows):
+        if not self.validation:
             return
-        self.valid_bits = self._score(self.config.validate_seconds)
-        self._tell(baselines, self.config.validate_seconds)
+        seconds = self.config.validate_seconds
+        self._measure(baselines, seconds)
+        assert self.valid_bits is not None
         if self.valid_bits < self.best_bits:
             self.best_bits, self.best_step = self.valid_bits, self.step
-            self._share("best")
+            self.best_on = self.validation.fingerprint(seconds)
+            self._share("best", self.averaged, self.step, self.best_bits)
 
     def validate_all(self, baselines: Baselines | None) -> None:
-        """At the end: choose the best as ever, on the same audio, then measure on the whole validation part."""
+        """At the end: choose the best as ever, on the same audio, then measure it on the whole validation part."""
         self.validate(baselines)
-        if self.config.validate_seconds * self.config.data.sample_rate < self.valid_windows.samples:
-            self.valid_bits = self._score(math.inf)
-            self._tell(baselines, math.inf)
-            if self.best_step == self.step:
-                self._share("best")
+        if self.validation and not self.validation.is_whole(self.config.validate_seconds):
+            self._measure(baselines, math.inf)
+        if self.best_step == self.step:
+            self.bits = self.valid_bits
+            self._share("best", self.averaged, self.step, self.bits)
+        elif self.validation and self.best_step:
+            best = self._best()
+            self.bits = self.validation.bits(best, math.inf)
+            self.reporter.say(f"step {self.best_step}, the best: {self.bits:.3f} bits per sample held out")
+            self._share("best", best, self.best_step, self.bits)
 
-    def _score(self, seconds: float) -> float:
-        """Bits per sample of the averaged weights on windows from everywhere in the validation part."""
-        share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
-        chosen = range(0, len(self.valid_windows), max(1, round(1 / share)))
-        chosen = chosen[self.fabric.global_rank :: self.fabric.world_size]
-        autocast = self.fabric.autocast()
-        scored = evaluation.score(self.averaged, self.valid_windows, self.fabric.device, autocast, chosen)
-        bits, samples, _ = self.fabric.all_reduce(torch.tensor(scored, dtype=torch.float64), reduce_op="sum")
-        return float(bits / samples)
+    def _measure(self, baselines: Baselines | None, seconds: float) -> None:
+        self.valid_bits, self.valid_step = self.validation.bits(self.averaged, seconds), self.step
+        self._tell(baselines, seconds)
 
-    def _frame_accuracy(self, seconds: float) -> float | None:
-        """Share of frames that the averaged weights know, in whole recordings from all over the validation part."""
-        if self.alignments is None:
-            return None
-        share = min(1.0, seconds * self.config.data.sample_rate / self.valid_windows.samples)
-        counts = [(0, 0)]
-        for span in self.sides.valid[:: max(1, round(1 / share))][self.fabric.global_rank :: self.fabric.world_size]:
-            how = (self.known, self.fabric.device, self.fabric.autocast())
-            made = evaluation.frame_classes(self.averaged, self.prepared.codes, span, *how)
-            told = self.alignments.frames(span.recording, span.start - span.origin, span.stop - span.origin)
-            counts.append(recognition.count_right(made, told))
-        right, frames = self.fabric.all_reduce(torch.tensor(counts).sum(dim=0), reduce_op="sum")
-        return float(right / frames) if frames else None
+    def _best(self) -> WaveNet:
+        """The best checkpoint's network, whose file the first process reads."""
+        weights = None
+        with together(self.fabric):
+            if self.fabric.is_global_zero:
+                weights = checkpoint.load(self._checkpoint("best")).model.state_dict()
+        best = copy.deepcopy(self.averaged)
+        best.load_state_dict(self.fabric.broadcast(weights))  # type: ignore[arg-type] (the first has them)
+        return best
+
+    def _measure_best_anew(self) -> None:
+        """Where the validation part is another than that on which the best was found, as in a folder that grew."""
+        seconds = self.config.validate_seconds
+        if not (self.best_step and self.validation) or self.best_on == self.validation.fingerprint(seconds):
+            return
+        best, before = self._best(), self.best_bits
+        self.best_bits, self.best_on = self.validation.bits(best, seconds), self.validation.fingerprint(seconds)
+        self._share("best", best, self.best_step, self.best_bits)
+        if f"{before:.3f}" != f"{self.best_bits:.3f}":
+            self.reporter.say(
+                f"the best so far, step {self.best_step}, measured anew: {self.best_bits:.3f} bits per sample on what "
+                f"is held out now, {before:.3f} on what was then"
+            )
 
     def _tell(self, baselines: Baselines | None, seconds: float) -> None:
-        bits, frame_accuracy = self.valid_bits, self._frame_accuracy(seconds)
+        bits, frame_accuracy = self.valid_bits, self.validation.frame_accuracy(self.averaged, seconds)
         if self.log is None or bits is None or baselines is None:
             return
         values, recognised = {"valid/bits": bits}, ""
         if frame_accuracy is not None:
             values["valid/frame_accuracy"] = frame_accuracy
             recognised = f", {frame_accuracy:.1%} of frames recognised"
-        self.log.scalars(self.step, values)
-        whole = seconds * self.config.data.sample_rate >= self.valid_windows.samples
-        part = "held out" if whole else f"on {seconds:g} s held out"
+        with writing(self.run_dir):
+            self.log.scalars(self.step, values)
+        part = "held out" if self.validation.is_whole(seconds) else f"on {seconds:g} s held out"
         learned = verdict.of_bits(bits, baselines)
         self.reporter.say(f"step {self.step}: {bits:.3f} bits per sample {part} ({baselines}){recognised}: {learned}")
 
@@ -473,30 +457,36 @@ class Trainer:
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """Within, the first Ctrl-C or SIGTERM lets the step finish and saves; a second one ends at once."""
+        """Within, the first Ctrl-C, SIGTERM or SIGHUP lets the step finish and saves; a second one ends at once.
+
+        A terminal that is closed sends several SIGHUPs, so that none is a second one; `nohup` has it ignored.
+        """
 
         def stop(number: int, _: Any) -> None:
-            if self.signalled is not None:
+            if self.signalled is None:
+                self.signalled = number
+                self.reporter.say("stopping after this step; once more to stop at once, without saving")
+            elif number != HANG_UP:
                 raise KeyboardInterrupt
-            self.signalled = number
-            self.reporter.say("stopping after this step; once more to stop at once, without saving")
 
-        try:
-            before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
-            before = {}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if HANG_UP is not None and signal.getsignal(HANG_UP) != signal.SIG_IGN:
+            numbers.append(HANG_UP)
+        before = {}
+        with contextlib.suppress(ValueError):  # only the main thread may set handlers; elsewhere the caller's stay
+            before = {number: signal.signal(number, stop) for number in numbers}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def save(self) -> None:
-        """Write the last checkpoint: the shared file, and the state to resume from."""
-        state = {
-            "format_version": checkpoint.FORMAT_VERSION,
-            "config": dataclasses.asdict(self.config),
-            "sample_rate": self.config.data.sample_rate,
+    def save(self, finished: bool = True) -> None:
+        """Write the last checkpoint: the shared file, and the state to resume from.
+
+        Where that is the last step's and it is not `finished`, resuming measures it.
+        """
+        place = {
             "step": self.step,
             "steps": self.steps,
             "steps_fixed": self.steps_fixed,
@@ -504,82 +494,57 @@ class Trainer:
             "per_step": self.per_step,
             "best_bits": self.best_bits,
             "best_step": self.best_step,
+            "best_on": self.best_on,
             "valid_bits": self.valid_bits,
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "random": torch.get_rng_state(),
+            "valid_step": self.valid_step,
+            "finished": finished,
+            "recordings": self.recordings,
         }
+        captured = state.capture(self.config, self.model, self.averaged, self.optimizers)
         if self.fabric.is_global_zero:
-            checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", state)
-        self._share("last")
+            checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", captured | place)
+        self._share("last", self.averaged, self.step, self.valid_bits if self.valid_step == self.step else None)
         self.fabric.barrier()
 
-    def _share(self, name: str) -> None:
-        if not self.fabric.is_global_zero:
-            return
-        path = self.run_dir / "checkpoints" / f"{name}.safetensors"
-        data = self.config.data
-        checkpoint.save(path, self.averaged, data.sample_rate, self.step, self.valid_bits, data)
+    def _share(self, name: str, model: WaveNet, step: int, bits: float | None) -> None:
+        if self.fabric.is_global_zero:
+            data = self.config.data
+            checkpoint.save(self._checkpoint(name), model, data.sample_rate, step, bits, data)
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        folder = state["config"]["data"]["dir"]
-        if folder != self.config.data.dir:
-            self.reporter.say(f"warning: {self.config.resume} was trained on {folder}, and goes on with another folder")
-        theirs, ours = state["config"]["model"], dataclasses.asdict(self.config.model)
-        theirs = dataclasses.asdict(ModelConfig.from_dict(theirs))  # older ones lack what came later
-        for name, value in theirs.items():
-            if ours[name] != value:
-                raise CheckpointError(
-                    f"{self.config.resume} holds another model: model.{name} is {value!r} there, {ours[name]!r} here; "
-                    "leave the setting out, or start a new run without resume="
-                )
-        if state["sample_rate"] != self.config.data.sample_rate:
-            raise CheckpointError(
-                f"{self.config.resume} was trained at {state['sample_rate']} Hz, data.sample_rate is "
-                f"{self.config.data.sample_rate}; leave the setting out"
-            )
-        if state["config"]["optim"]["name"] != self.config.optim.name:
-            raise CheckpointError(
-                f"{self.config.resume} was trained with optim.name={state['config']['optim']['name']}"
-            )
-        self.model.load_state_dict(state["model"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
-            peaks = [group["peak_lr"] for group in optimizer.param_groups]
-            try:
-                optimizer.load_state_dict(stored)
-            except ValueError as error:
-                raise CheckpointError(f"{self.config.resume} is of an older version, with other optimizers") from error
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["peak_lr"] = peak  # the settings win: a resumed run may lower its learning rate
-        self.step, self.valid_bits = state["step"], state["valid_bits"]
-        self.best_bits, self.best_step = state["best_bits"], state["best_step"]
-        self.began -= state.get("seconds", 0.0)
-        self.given -= state.get("seconds", 0.0)
-        self.per_step = state.get("per_step", 0.0)
+    def _checkpoint(self, name: str) -> Path:
+        return self.run_dir / "checkpoints" / f"{name}.safetensors"
+
+    def _restore(self, stored: dict[str, Any]) -> None:
+        state.restore(stored, self.config, self.model, self.averaged, self.optimizers)
+        self.step, self.valid_bits = stored["step"], stored["valid_bits"]
+        self.valid_step = stored.get("valid_step", 0)
+        self.best_bits, self.best_step = stored["best_bits"], stored["best_step"]
+        self.best_on = stored.get("best_on")
+        self._take_best()
+        self.began -= stored.get("seconds", 0.0)
+        self.given -= stored.get("seconds", 0.0)
+        self.per_step = stored.get("per_step", 0.0)
         if self.config.minutes is not None:
-            if state["steps_fixed"] and self.config.minutes == state["config"]["minutes"]:
-                self.steps, self.steps_fixed = state["steps"], True
+            if stored["steps_fixed"] and self.config.minutes == stored["config"]["minutes"]:
+                self.steps, self.steps_fixed = stored["steps"], True
             elif self.per_step:
                 self._steps_by_time()
             else:  # its speed is not known yet
                 self.steps += self.step
-        if self.step >= self.steps:
+        if self.step >= self.steps and stored.get("finished", True):
             raise ConfigError(
-                f"{self.config.resume} is at step {self.step} of {state['steps']}: give steps= above {self.step}, "
+                f"{self.config.resume} is at step {self.step} of {stored['steps']}: give steps= above {self.step}, "
                 "or minutes= to train so much longer"
             )
-        torch.set_rng_state(state["random"])
 
-    def _take_best(self, found: Path) -> None:
+    def _take_best(self) -> None:
         """A run that goes on in another folder takes its best checkpoint along, or where that is gone, none."""
-        best = self.run_dir / "checkpoints" / "best.safetensors"
-        if not found.is_file():
+        there = checkpoint.find_state(Path(self.config.resume or "").expanduser()).with_name("best.safetensors")
+        if not self.fabric.broadcast(there.is_file()):
             self.best_bits, self.best_step = math.inf, 0
-        elif self.fabric.is_global_zero and found.resolve() != best.resolve():
-            with atomic(best) as temporary:
-                shutil.copyfile(found, temporary)
+        elif self.fabric.is_global_zero:
+            with writing(self.run_dir):
+                state.take_best(there, self._checkpoint("best"))
 
     # ---- words and files
 
@@ -612,7 +577,11 @@ class Trainer:
             what = "mark some as valid in metadata.csv" if held_out else "set data.valid_fraction above 0"
             self.reporter.say(f"no validation part: nothing to measure on; {what}")
             return None
-        measured = measure_baselines(self.prepared.codes, self.sides.train, self.sides.valid)
+        measured = None
+        if self.fabric.is_global_zero:
+            measured = measure_baselines(self.prepared.codes, self.sides.train, self.sides.valid)
+        measured = self.fabric.broadcast(measured)
+        assert measured is not None
         self.reporter.say(f"bits per sample to beat: {measured}")
         return measured
 
@@ -626,22 +595,12 @@ class Trainer:
 
     def _result(self, best: Path | None, rate: float, baselines: Baselines | None) -> Result:
         levels = (baselines.unigram_bits, baselines.linear_bits) if baselines else (None, None)
-        return Result(self.run_dir, best, self.step, rate, self.valid_bits, *levels, self.stopped_by, self.best_step)
+        bits = self.bits if self.bits is not None or not self.best_step else self.best_bits
+        return Result(self.run_dir, best, self.step, rate, bits, *levels, self.stopped_by, self.best_step)
 
     def close(self) -> None:
         if self.log:
             self.log.close()
-
-
-def _has_state(run_dir: Path) -> bool:
-    return (run_dir / "checkpoints" / "last.state").exists()
-
-
-def _kept(run_dir: Path) -> str:
-    """What a run that ends early has left, in words."""
-    if _has_state(run_dir):
-        return f"the last checkpoint is whole: resume={shlex.quote(str(run_dir))}"
-    return "no checkpoint was written yet"
 
 
 def _out_of_memory(config: TrainConfig) -> TrainingError:

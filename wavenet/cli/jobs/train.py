@@ -13,7 +13,7 @@ from wavenet import checkpoint
 from wavenet.cli.app import overridden
 from wavenet.cli.display import Display, check_report, destination, setting, takes_stdout, write_report
 from wavenet.config import TrainConfig
-from wavenet.errors import ConfigError, TrainingError
+from wavenet.errors import ConfigError, TrainingError, WaveNetError
 from wavenet.files import expanded, streamed
 from wavenet.preparation import counted, printable
 from wavenet.training import train
@@ -40,6 +40,10 @@ def job(config: TrainConfig) -> float | None:
     with Display(takes_stdout(report)) as display:
         try:
             result = train(config, run_dir, display)
+        except WaveNetError:
+            if is_first_process():
+                raise
+            sys.exit(1)  # the first one says it
         finally:
             with contextlib.suppress(OSError):
                 run_dir.rmdir()  # nothing is left behind where nothing came of it
