@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layers": {"config", "encodings"},
     "conditioning": {"config", "distributions", "encodings", "layers"},
     "recognition": {"config", "distributions"},
-    "model": {"conditioning", "config", "distributions", "layers", "recognition", "stack"},
+    "model": {"conditioning", "config", "distributions", "layers", "recognition", "stack", "twins"},
     "distributions": {"encodings", "errors", "native"},
     "preparation": {
         "audio",
@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dataset": {"alignments", "annotations", "conditioning", "distributions", "encodings", "split"},
     "checkpoint": {"config", "errors", "files", "model"},
     "export": {"encodings", "errors", "layers", "model"},
+    "twins": set(),
     "generation": {
         "audio",
         "conditioning",
@@ -78,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "model",
         "mulaw",
         "native",
+        "twins",
     },
     "evaluation": {
         "annotations",

@@ -46,9 +46,9 @@ def test_17_gigabytes_of_state_from_a_file_of_1_megabyte_are_refused():
     wide = WaveNet(ModelConfig(1, 1, residual_channels=1000, gate_channels=1, skip_channels=1, head_channels=1))
     hostile = with_numbers(pack(wide, 8000, "float32"), dilation=(1 << 22) - 1)
     assert len(hostile) < 1.1e6
-    with pytest.raises(CheckpointError, match="keep 16127 MiB for each stream, its past of 4194303 samples in 1000") as e:
+    with pytest.raises(CheckpointError, match="keep 16127 MiB for each stream, its past of 4194303 samples in") as e:
         CompiledEngine(hostile)
-    assert "at most 1024 MiB" in str(e.value)
+    assert "in 1000 channels, but at most 1024 MiB" in str(e.value)
 
 
 @pytest.mark.parametrize("layers", [18, 22])
@@ -80,7 +80,7 @@ def test_scales_that_are_none_are_refused(scale):
     data = (Path(__file__).parent / "files" / "version_2_int8.wavenet").read_bytes()
     layers = 4
     first = 12 + 4 * (len(NUMBERS) + layers) + 4 * 256 * 3  # after the header and the initial table
-    with pytest.raises(CheckpointError, match="not above 0|not finite"):
+    with pytest.raises(CheckpointError, match=r"not above 0|not finite"):
         CompiledEngine(sealed(data[:first] + struct.pack("<f", scale) + data[first + 4 : -4]))
 
 

@@ -86,13 +86,15 @@ class Annotations:
             self.frames = self._keep_frames(progress)
 
     def companion(self, recording: int, from_sample: int = 0) -> Companion:
-        """What is known of one recording; of its frames, from the one on that holds sample `from_sample`."""
-        frames = None
+        """What is known of one recording, as if it began with the frame that holds sample `from_sample`."""
+        hop, frames = self.config.features.hop, None
+        skipped = from_sample // hop
         if self.frames is not None:
-            first = int(self._first[recording]) + from_sample // self.config.features.hop
+            first = int(self._first[recording]) + skipped
             frames = clamped(self.frames[first : self._first[recording + 1]])
-        codes = self._codes(recording) if self.config.context.pools else None
-        return Companion(self.labels(recording), frames, codes)
+        place = self.prepared.recordings[recording]
+        codes = self.prepared.codes[place.start + skipped * hop : place.start + place.samples]
+        return Companion(self.labels(recording), frames, after_silence(codes), samples=len(codes))
 
     def labels(self, recording: int) -> Tensor:
         """(values,): 1 for each label that a recording has, in the order of `ModelConfig.labels`."""
@@ -120,10 +122,6 @@ class Annotations:
             numbers.extend(sorted(found))
             counts[recording + 1] = len(found)
         self._numbers, self._first_number = np.array(numbers), counts.cumsum()
-
-    def _codes(self, recording: int) -> Range:
-        place = self.prepared.recordings[recording]
-        return after_silence(self.prepared.codes[place.start : place.start + place.samples])
 
     def _keep_frames(self, progress: Progress | None) -> np.ndarray:
         """All recordings' frames end to end, on disk, computed once."""

@@ -21,7 +21,7 @@ def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
     accelerator = find_device(config.device).type
     precision = config.precision
     if precision == "auto":
-        low = torch.cuda.is_bf16_supported() if accelerator == "cuda" else bfloat16_is_faster()
+        low = torch.cuda.is_bf16_supported(including_emulation=False) if accelerator == "cuda" else bfloat16_is_faster()
         precision = "bfloat16" if low else "float32"
     fabric = Fabric(
         accelerator=accelerator,

@@ -421,11 +421,10 @@ class Trainer:
         path = self.run_dir / "samples" / f"step_{self.step:06d}.wav"
         samples = max(round(self.config.sample_seconds * rate), 1)
         span = (self.sides.valid or self.sides.train)[0]
-        conditions = None
+        companion, conditions = self.annotations.companion(span.recording, from_sample=span.start - span.origin), None
         if self.averaged.conditioning is not None:  # a sound of the recording's labels, or along its features
-            companion = self.annotations.companion(span.recording, from_sample=span.start - span.origin)
             conditions = Conditions(self.averaged.conditioning, [companion])
-        engine = make_engine("auto", self.averaged, conditions=conditions)
+        engine = make_engine("auto", self.averaged, sample_rate=rate, examples=[companion])
         progress = self._stop_sampling
         made = render(engine, rate, [path], samples, [self.config.seed], progress=progress, conditions=conditions)
         for warning in made.warnings:
@@ -513,8 +512,8 @@ class Trainer:
         folder = state["config"]["data"]["dir"]
         if folder != self.config.data.dir:
             self.reporter.say(f"warning: {self.config.resume} was trained on {folder}, and goes on with another folder")
-        theirs, ours = state["config"]["model"], dataclasses.asdict(self.config.model)
-        theirs = dataclasses.asdict(ModelConfig.from_dict(theirs))  # older ones lack what came later
+        # older ones lack what came later
+        theirs, ours = ModelConfig.from_dict(state["config"]["model"]).shape(), self.config.model.shape()
         for name, value in theirs.items():
             if ours[name] != value:
                 raise CheckpointError(
@@ -584,6 +583,10 @@ class Trainer:
             f"{parameters:,} parameters, receptive field {field} samples = {1000 * field / rate:.0f} ms; "
             f"{self.fabric.device}, {self.config.precision}"
         )
+        if self.config.model.fused and not self.model.fused:
+            self.reporter.say(
+                "the layers' code is not what the compiled passes compute (was it edited?): it runs itself, slower"
+            )
         warmup = self.config.optim.warmup_steps
         if self.config.minutes is None and self.steps < warmup and not self.step:
             self.reporter.say(

@@ -10,11 +10,11 @@ from wavenet.annotations import Annotations
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, write_report
 from wavenet.cli.jobs.common import annotate, as_trained, divide
+from wavenet.conditioning import Companion
 from wavenet.config import EvaluateConfig
 from wavenet.dataset import Windows
 from wavenet.errors import ConfigError
-from wavenet.generation import Conditions, make_engine
-from wavenet.generation.compiled import MEASURED_STREAMS
+from wavenet.generation import Engine, make_engine
 from wavenet.preparation import counted, prepare
 from wavenet.split import Span
 from wavenet.training.machine import find_device
@@ -51,12 +51,8 @@ def job(config: EvaluateConfig) -> float:
             windows = Windows(prepared.codes, spans, evaluation.CROP, model.receptive_field, known)
             bits, samples, own_bits = evaluation.score(model, windows, device, mixed)
         else:
-            conditions = None
-            if model.conditioning is not None and known is not None:
-                companions = [known.companion(span.recording) for span in spans[:MEASURED_STREAMS]]
-                conditions = Conditions(model.conditioning, companions)
-            how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
-            engine = make_engine(config.engine, model, *how)
+            told = known or Annotations(prepared, model.config)
+            engine = _engine(config, loaded, [told.companion(span.recording) for span in spans])
             own_bits = None
             bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans, model.conditioning, known)
         # fitted on the folder's other part where there is one, else on what is scored: then they flatter themselves
@@ -93,6 +89,11 @@ def job(config: EvaluateConfig) -> float:
     return per_sample
 
 
+def _engine(config: EvaluateConfig, loaded: Checkpoint, examples: list[Companion]) -> Engine:
+    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, examples)
+    return make_engine(config.engine, loaded.model, *how)
+
+
 def _resynthesise(
     config: EvaluateConfig, loaded: Checkpoint, known: Annotations | None, spans: list[Span], display: Display
 ) -> dict[str, float | None]:
@@ -101,9 +102,7 @@ def _resynthesise(
     assert model.conditioning is not None, "it has features"
     assert known is not None, "they tell of them"
     chosen = spans[: config.resynthesise]
-    conditions = Conditions(model.conditioning, [known.companion(span.recording) for span in chosen[:MEASURED_STREAMS]])
-    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
-    engine = make_engine(config.engine, model, *how)
+    engine = _engine(config, loaded, [known.companion(span.recording) for span in chosen])
     found = []
     for number, span in enumerate(chosen):
         codes = torch.from_numpy(known.prepared.codes[span.start : span.stop].astype("int64"))
