@@ -26,7 +26,7 @@ BITS_OFF = {"float32": 2e-5, "bfloat16": 0.1, "int8": 0.3}
 def little_is_measured():
     """Scales from little sound, which random weights need no more than that for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration, "ALONE", 256)
+        patch.setattr(calibration, "MADE", 256)
         patch.setattr(calibration, "SAMPLES", 128)
         yield
 

@@ -170,7 +170,7 @@ def test_torchs_engines_agree(settings):
     "settings", [{}, {"initial_filter": 3, "mixtures": 11}, {"bias": False, "mixtures": 1, "input": "scalar"}]
 )
 def test_the_compiled_engine_scores_as_the_oracle_does(monkeypatch, instruction_set, precision, off, settings):
-    monkeypatch.setattr(calibration, "ALONE", 512)
+    monkeypatch.setattr(calibration, "MADE", 512)
     model = make(**settings)
     with torch.no_grad():
         model.output.weight /= 4  # components as wide as a quiet sound's, which int8 can tell apart

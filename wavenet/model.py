@@ -53,6 +53,7 @@ class WaveNet(nn.Module):
                 self.output.weight.copy_(smooth * self.output.weight.std() / smooth.std())
         self.conditioning = Conditioning(config) if config.conditioned else None
         self.recognition = FrameHead(config.skip_channels, config.recognition) if config.recognition.classes else None
+        self._compared, self._stands_in = 0, False  # what `fused` has found out, of which code
 
     @property
     def receptive_field(self) -> int:
@@ -83,9 +84,10 @@ class WaveNet(nn.Module):
     @property
     def fused(self) -> bool:
         """Whether the compiled stack may stand in for the blocks: it is allowed to, and computes what they do."""
-        if not self.config.fused or twins.hooked(*self.blocks):
-            return False
-        return twins.same(self, "stack", _stacks)
+        code = twins.watched(*self.blocks) if self.config.fused else None
+        if code is not None and code != self._compared:
+            self._compared, self._stands_in = code, twins.same(self, "stack", _stacks)
+        return code is not None and self._stands_in
 
     def rows(self, pieces: Sequence[Sequence[Piece]], length: int) -> Tensor | None:
         """Rows (B, length, condition_channels) for `forward`; None where nothing conditions the model."""

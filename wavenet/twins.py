@@ -67,15 +67,21 @@ def twin(model: Any) -> Any:
 
 def code_of(module: nn.Module) -> list[Any]:
     """What tells one network's code from another's: its layers' classes, and the functions that they consist of."""
-    modules = list(module.modules())
-    kinds = dict.fromkeys(type(m) for m in modules)
+    kinds = dict.fromkeys(type(m) for m in module.modules())
     ours = [c for kind in kinds for c in kind.__mro__ if not c.__module__.startswith(("torch.", "builtins"))]
-    functions = [getattr(f, "__code__", None) for c in ours for f in vars(c).values()]
-    own = [m.__dict__["forward"] for m in modules if "forward" in m.__dict__]
-    return [*kinds, *functions, *own]
+    functions = [getattr(f, "fget", None) or getattr(f, "__func__", f) for c in ours for f in vars(c).values()]
+    return [*kinds, *(getattr(function, "__code__", None) for function in functions), watched(module)]
 
 
-def hooked(*layers: nn.Module) -> bool:
-    """Whether anybody listens to calls within these, which a path that goes around them would not make."""
-    modules = (module for layer in layers for module in layer.modules())
-    return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in modules)
+def watched(*layers: nn.Module) -> int | None:
+    """A number that changes with the code of the layers' forwards; None where somebody listens to their calls.
+
+    Cheap enough to be asked at every step.
+    """
+    seen = set()
+    for m in (module for layer in layers for module in layer.modules()):
+        if m._forward_hooks or m._forward_pre_hooks or m._backward_hooks:
+            return None
+        own = m.__dict__.get("forward")
+        seen.add(type(m) if own is None else own)
+    return hash(frozenset(getattr(getattr(kind, "forward", kind), "__code__", kind) for kind in seen))

@@ -1,11 +1,11 @@
 """Exporting a model, and the sound that int8's scales are measured on.
 
-A scale that is measured in silence clips what is loud, so the layers are shown `WINDOWS` pieces of what the engine will
-hear and make, from all over it and from where it is loud:
+A scale that is measured in silence clips what is loud, and one that never was clips what is sure. So the layers are
+shown pieces of what the engine will hear and make, from all over it, the loudest there are and a quiet one:
 
     recordings that are known        the loudest piece of each part of them
-    features that sound will follow  pieces whose frames differ most; the model makes the sound
-    nothing, or labels               the loudest piece of what the model makes by itself, after silence
+    features that sound will follow  the loudest of what the model makes along those of their parts that differ most
+    nothing, or labels               the loudest of what the model makes by itself, after silence
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,15 @@ from wavenet.generation.engine import compared, heard_rows, projection
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.model import WaveNet
 
-WINDOWS, SAMPLES = 6, 1024
-"""Pieces of sound that the layers are shown, and samples in each; the receptive field before it comes on top."""
-ALONE = 4096
-"""Samples that the model makes by itself, of which a piece is shown."""
+PIECES, SAMPLES = 6, 1024
+"""Loud pieces of sound that the layers are shown, and samples in each; a receptive field before it comes on top."""
+MADE = 4096
+"""Samples that the model makes, of which a piece is shown."""
 CANDIDATES = 64
-"""Pieces of each part of the recordings, or of all the features, that are looked at."""
+"""Places in each part of the recordings, or in all the features for each piece, that are looked at."""
+
+Piece = tuple[Tensor, Tensor | None]
+"""Codes (receptive field + SAMPLES,), and the rows that go with them."""
 
 
 def exported(model: WaveNet, sample_rate: int, precision: str, examples: Sequence[Companion] = ()) -> bytes:
@@ -58,28 +61,29 @@ def _kernels(model: WaveNet) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def heard(model: WaveNet, examples: Sequence[Companion] = ()) -> tuple[Tensor, Tensor | None]:
-    """Codes (WINDOWS, receptive field + SAMPLES) that int8's scales are measured on, and the rows that go with them."""
+    """Codes (n, receptive field + SAMPLES) that int8's scales are measured on, and the rows that go with them."""
     if not examples:
         examples = [Companion(torch.zeros(len(model.conditioning.names) if model.conditioning else 0))]
     recorded = [e for e in examples if e.samples and e.codes is not None]
-    followed = [e for e in examples if e.samples and e.codes is None and e.frames is not None]
-    alone = [e for e in examples if not (e.samples and (e.codes or e.frames))]
-    kinds = [(kind, how) for kind, how in ((recorded, _recorded), (followed, _followed), (alone, _alone)) if kind]
-    pieces = []
-    for i, (kind, how) in enumerate(kinds):
-        pieces += how(model, kind, WINDOWS * (i + 1) // len(kinds) - WINDOWS * i // len(kinds))
+    to_come = [e for e in examples if not (e.samples and e.codes is not None)]
+    count = PIECES // 2 if recorded and to_come else PIECES
+    pieces = _recorded(model, recorded, count) if recorded else []
+    pieces += _made(model, _spread(model, to_come, count)) if to_come else []
     codes, rows = zip(*pieces, strict=True)
     return torch.stack(codes), None if model.conditioning is None else torch.stack(rows).cpu()
 
 
-def _recorded(model: WaveNet, examples: list[Companion], count: int) -> list[tuple[Tensor, Tensor | None]]:
-    """The loudest piece of each of `count` equal parts of the recordings, laid end to end."""
-    length = sum(example.samples for example in examples)
-    pieces, field = [], model.receptive_field
+def _recorded(model: WaveNet, examples: list[Companion], count: int) -> list[Piece]:
+    """The loudest piece of each of `count` equal parts of the recordings, laid end to end, and the quietest of all."""
+    length, chosen, quietest = sum(example.samples for example in examples), [], (torch.inf, examples[0], 0)
     for part in range(count):
-        candidates = [_place(examples, int(length * (part + i / CANDIDATES) / count)) for i in range(CANDIDATES)]
-        sounds = [example.codes(start, start + SAMPLES) for example, start in candidates]  # type: ignore[misc] (it has)
-        example, start = candidates[int(_loudness(model, torch.stack(sounds)).argmax())]
+        places = [_place(examples, int(length * (part + i / CANDIDATES) / count), SAMPLES) for i in range(CANDIDATES)]
+        sounds = torch.stack([e.codes(at, at + SAMPLES) for e, at in places])  # type: ignore[misc] (they have codes)
+        loudness = _loudness(model, sounds)
+        chosen.append(places[int(loudness.argmax())])
+        quietest = min(quietest, (float(loudness.min()), *places[int(loudness.argmin())]), key=lambda found: found[0])
+    pieces, field = [], model.receptive_field
+    for example, start in [*chosen, quietest[1:]]:
         codes = example.codes(start - field, start + SAMPLES)  # type: ignore[misc] (it has them)
         told = (
             None if model.conditioning is None else model.conditioning(example, start - field + 1, start + SAMPLES + 1)
@@ -88,11 +92,13 @@ def _recorded(model: WaveNet, examples: list[Companion], count: int) -> list[tup
     return pieces
 
 
-def _followed(model: WaveNet, examples: list[Companion], count: int) -> list[tuple[Tensor, Tensor | None]]:
-    """Sound that is made along `count` pieces of the features, each as far as can be from those before it."""
+def _spread(model: WaveNet, examples: list[Companion], count: int) -> list[Companion]:
+    """`count` of these in turn; where they have frames, parts of them, each as far as can be from those before it."""
     hop, length = model.config.features.hop, sum(example.samples for example in examples)
-    candidates = [_place(examples, length * i // (CANDIDATES * count)) for i in range(CANDIDATES * count)]
-    means = [e.frames(s // hop, (s + SAMPLES - 1) // hop + 1).mean(dim=0) for e, s in candidates]  # type: ignore[misc] (they have)
+    if not length or any(example.frames is None for example in examples):
+        return [examples[i % len(examples)] for i in range(count)]
+    places = [_place(examples, length * i // (CANDIDATES * count), MADE) for i in range(CANDIDATES * count)]
+    means = [e.frames(s // hop, (s + MADE - 1) // hop + 1).mean(dim=0) for e, s in places]  # type: ignore[misc] (they have frames)
     points = torch.stack(means)
     points = (points - points.mean(dim=0)) / points.std(dim=0).clamp(min=1e-6)
     chosen = [int(points.norm(dim=1).argmax())]
@@ -100,49 +106,50 @@ def _followed(model: WaveNet, examples: list[Companion], count: int) -> list[tup
     while len(chosen) < count:
         nearest = torch.minimum(nearest, (points - points[chosen[-1]]).norm(dim=1))
         chosen.append(int(nearest.argmax()))
-    told = [_from_sample(*candidates[i], hop) for i in chosen]
-    return _made(model, told, SAMPLES)
+    return [_from_sample(*places[i], hop) for i in chosen]
 
 
-def _alone(model: WaveNet, examples: list[Companion], count: int) -> list[tuple[Tensor, Tensor | None]]:
-    """The loudest piece of each of `count` sounds that begin in silence."""
-    pieces, field = [], model.receptive_field
-    for codes, rows in _made(model, [examples[i % len(examples)] for i in range(count)], max(ALONE, SAMPLES)):
-        starts = torch.arange(field, len(codes) - SAMPLES + 1, max(SAMPLES // 4, 1))
-        sounds = torch.stack([codes[start : start + SAMPLES] for start in starts.tolist()])
-        start = int(starts[_loudness(model, sounds).argmax()])
-        window = slice(start - field, start + SAMPLES)
-        pieces.append((codes[window], None if rows is None else rows[window]))
-    return pieces
-
-
-def _made(model: WaveNet, told: list[Companion], samples: int) -> list[tuple[Tensor, Tensor | None]]:
-    """What the model makes under each, after a receptive field of silence, and the rows of all of it."""
-    engine = CompiledEngine(export.pack(model, 16000, "float32"), condition=projection(model))
+def _made(model: WaveNet, told: list[Companion]) -> list[Piece]:
+    """The loudest piece of what the model makes under each of these after silence, and the first's beginning."""
+    engine, field = (
+        CompiledEngine(export.pack(model, 16000, "float32"), condition=projection(model)),
+        model.receptive_field,
+    )
     conditions = None if model.conditioning is None else Conditions(model.conditioning, told)
-    chunks = [torch.full((len(told), engine.receptive_field), model.distribution.encoding.zero)]
     rows = None if conditions is None else conditions.begin(torch.empty(0))[:, :1]
-    all_rows = [] if rows is None else [heard_rows(rows, engine.receptive_field)]
-    for codes, _, row in stream(engine, samples, list(range(len(told))), Sampling(), None, CHUNK, conditions):
+    chunks = [torch.full((len(told), field), model.distribution.encoding.zero)]
+    all_rows = [] if rows is None else [heard_rows(rows, field)]
+    for codes, _, row in stream(
+        engine, max(MADE, SAMPLES), list(range(len(told))), Sampling(), None, CHUNK, conditions
+    ):
         chunks.append(codes.long())
         if row is not None:
             all_rows.append(row.expand(-1, codes.shape[1], -1))
-    joined = list(torch.cat(all_rows, dim=1)) if all_rows else [None] * len(told)  # type: ignore[arg-type] (rows are there)
-    return list(zip(torch.cat(chunks, dim=1), joined, strict=True))
+    made, made_rows = torch.cat(chunks, dim=1), torch.cat(all_rows, dim=1) if all_rows else None  # type: ignore[arg-type] (rows)
+    starts = range(0, made.shape[1] - field - SAMPLES + 1, max(SAMPLES // 4, 1))
+    pieces = []
+    for s, codes in enumerate(made):
+        sounds = torch.stack([codes[field + start :][:SAMPLES] for start in starts])
+        loudest = starts[int(_loudness(model, sounds).argmax())]
+        for start in (0, loudest) if s == 0 else (loudest,):
+            window = slice(start, start + field + SAMPLES)
+            pieces.append((codes[window], None if made_rows is None else made_rows[s, window]))
+    return pieces
 
 
-def _place(examples: list[Companion], sample: int) -> tuple[Companion, int]:
-    """Which example holds this sample of all laid end to end, and where a piece that ends within it may begin."""
+def _place(examples: list[Companion], sample: int, samples: int) -> tuple[Companion, int]:
+    """Which example holds this sample of all laid end to end, and where in it a piece of so many samples may begin."""
     for example in examples:
         if sample < example.samples:
-            return example, max(min(sample, example.samples - SAMPLES), 0)
+            break
         sample -= example.samples
-    return examples[-1], max(examples[-1].samples - SAMPLES, 0)
+    return example, max(min(sample, example.samples - samples), 0)
 
 
 def _from_sample(example: Companion, start: int, hop: int) -> Companion:
     frames, first = example.frames, start // hop
-    assert frames is not None, "these are followed"
+    if frames is None:
+        return example
     return example._replace(frames=lambda begin, end: frames(first + begin, first + end))
 
 
