@@ -2,7 +2,9 @@
 
 import copy
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -99,7 +101,7 @@ def test_an_edited_layer_is_what_trains(monkeypatch, edit):
     before = losses(make())
     monkeypatch.setattr(*EDITS[edit])
     model = make()
-    assert not model.fused
+    assert (model.fused, model.edited) == (False, True)
     after = losses(model)
     assert after != before
     assert after == losses(make(fused=False))
@@ -109,6 +111,7 @@ def test_an_edited_layer_is_what_trains(monkeypatch, edit):
 def test_layers_as_they_are_run_fused_and_need_not():
     model, plain = make(), make(fused=False)
     assert (model.fused, plain.fused) == (True, False)
+    assert (model.edited, plain.edited) == (False, False)
     assert losses(model) == pytest.approx(losses(plain), rel=1e-5)
 
 
@@ -185,6 +188,16 @@ def test_finding_out_happens_once_and_disturbs_nothing(monkeypatch):
             assert model.training
             assert torch.equal(torch.rand(3), expected)
     assert asked == [1]
+
+
+def test_without_kernels_nothing_counts_as_edited(monkeypatch):
+    monkeypatch.setattr(native, "_native", None)
+    native.code.cache_clear()
+    try:
+        assert not make().edited
+    finally:
+        monkeypatch.undo()
+        native.code.cache_clear()
 
 
 @pytest.mark.parametrize("settings", [{}, {"kernel_size": 3}, {"labels": {"who": ["a", "b"]}}, {"mixtures": 2}])
@@ -330,3 +343,37 @@ def test_precisions_that_a_device_emulates_are_not_taken(monkeypatch):
     with pytest.raises(StopError):
         machine.make_fabric(TrainConfig(device="cuda"))
     assert asked == {"emulation": False, "precision": "32-true"}
+
+
+SETTINGS = [*(f"model.{name}={value}" for name, value in SMALL.items()), "model.layers_per_stack=3", "crop=500"]
+
+
+@built
+def test_the_commands_say_that_a_layer_was_edited(call, monkeypatch, tmp_path):
+    soundfile.write(tmp_path / "a.wav", 0.3 * np.sin(np.arange(8000) / 5), 16000)
+    train = [
+        "train",
+        f"data.dir={tmp_path}",
+        *SETTINGS,
+        "steps=2",
+        "sample_every=2",
+        "sample_seconds=0.01",
+        "threads=1",
+    ]
+    words = "(was a layer edited?)"
+    status, out, err = call(*train, "run.dir=plain")
+    assert (status, words in out) == (0, False), err
+    status, out, err = call(*train, "run.dir=slow", "model.fused=false")
+    assert (status, words in out) == (0, False), err
+    status, out, err = call("train", f"data.dir={tmp_path}", *SETTINGS, "resume=slow", "run.dir=slow", "steps=3")
+    assert status == 0, err
+
+    monkeypatch.setattr(ResidualBlock, "forward", glu)
+    status, out, err = call(*train, "run.dir=edited")
+    assert (status, out.count(words)) == (0, 1), err
+    status, out, err = call("generate", "checkpoint=edited", "seconds=0.01", "output=made")
+    assert (status, out.count(words)) == (0, 1), err
+    assert "engine cached" in out
+    for command in (["generate", "engine=compiled"], ["export"]):
+        status, out, err = call(*command, "checkpoint=edited")
+        assert (status, err.count("\n"), err.count(words)) == (1, 1, 1)

@@ -460,7 +460,8 @@ class GenerateConfig:
     """What to follow, for a model that was trained with features: a recording, or a .npy array of frames, one a hop, or
     model.features.frame_rate a second where all its features are from files."""
     engine: str = "auto"
-    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, to compare with), or `auto`: the fastest."""
+    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, to compare with), or `auto`: the fastest,
+    which is measured where there is a GPU."""
     precision: str = "auto"
     """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: for `compiled` int8, or bfloat16 with mixtures, else
     float32."""

@@ -89,6 +89,11 @@ class WaveNet(nn.Module):
             self._compared, self._stands_in = code, twins.same(self, "stack", _stacks)
         return code is not None and self._stands_in
 
+    @property
+    def edited(self) -> bool:
+        """Whether the layers' own code runs only because the compiled stack would compute something else."""
+        return self.config.fused and stack.supports(self.skip.weight) and not self.fused
+
     def rows(self, pieces: Sequence[Sequence[Piece]], length: int) -> Tensor | None:
         """Rows (B, length, condition_channels) for `forward`; None where nothing conditions the model."""
         return None if self.conditioning is None else self.conditioning.batch(pieces, length)

@@ -583,9 +583,10 @@ class Trainer:
             f"{parameters:,} parameters, receptive field {field} samples = {1000 * field / rate:.0f} ms; "
             f"{self.fabric.device}, {self.config.precision}"
         )
-        if self.config.model.fused and not self.model.fused:
+        if self.model.edited:
             self.reporter.say(
-                "the layers' code is not what the compiled passes compute (was it edited?): it runs itself, slower"
+                "this model's code computes something else than the compiled passes (was a layer edited?), and runs "
+                "itself, slower"
             )
         warmup = self.config.optim.warmup_steps
         if self.config.minutes is None and self.steps < warmup and not self.step:
