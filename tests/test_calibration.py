@@ -9,12 +9,13 @@ from wavenet import export, native
 from wavenet.annotations import Annotations, after_silence, describe
 from wavenet.conditioning import Companion
 from wavenet.config import ContextConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig
-from wavenet.dataset import Windows, split
+from wavenet.dataset import Windows
 from wavenet.distributions import make_distribution
 from wavenet.evaluation import score_with_engine
 from wavenet.generation import CompiledEngine, calibration, exported, projection
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
+from wavenet.split import split
 from wavenet.training.optimizers import make_optimizers
 
 RATE, SILENCE, SOUND, HOP = 4000, 3000, 3000, 20

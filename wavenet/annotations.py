@@ -92,9 +92,7 @@ class Annotations:
         if self.frames is not None:
             first = int(self._first[recording]) + skipped
             frames = clamped(self.frames[first : self._first[recording + 1]])
-        place = self.prepared.recordings[recording]
-        codes = self.prepared.codes[place.start + skipped * hop : place.start + place.samples]
-        return Companion(self.labels(recording), frames, after_silence(codes), samples=len(codes))
+        return untold(self.prepared, recording, skipped * hop)._replace(labels=self.labels(recording), frames=frames)
 
     def labels(self, recording: int) -> Tensor:
         """(values,): 1 for each label that a recording has, in the order of `ModelConfig.labels`."""
@@ -154,6 +152,13 @@ class Annotations:
                 file.write(np.ascontiguousarray(frames).data)
                 if progress:
                     progress(done, len(prepared.recordings))
+
+
+def untold(prepared: Prepared, recording: int, from_sample: int = 0) -> Companion:
+    """A recording without its labels and frames, as if it began with sample `from_sample`."""
+    place = prepared.recordings[recording]
+    codes = prepared.codes[place.start + from_sample : place.start + place.samples]
+    return Companion(torch.empty(0), codes=after_silence(codes), samples=len(codes))
 
 
 def clamped(rows: np.ndarray) -> Range:

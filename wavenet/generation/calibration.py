@@ -8,6 +8,8 @@ shown pieces of what the engine will hear and make, from all over it, the loudes
     nothing, or labels               the loudest of what the model makes by itself, after silence
 """
 
+import bisect
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -75,9 +77,10 @@ def heard(model: WaveNet, examples: Sequence[Companion] = ()) -> tuple[Tensor, T
 
 def _recorded(model: WaveNet, examples: list[Companion], count: int) -> list[Piece]:
     """The loudest piece of each of `count` equal parts of the recordings, laid end to end, and the quietest of all."""
-    length, chosen, quietest = sum(example.samples for example in examples), [], (torch.inf, examples[0], 0)
+    chosen, quietest = [], (torch.inf, examples[0], 0)
+    everywhere = _places(examples, count * CANDIDATES, SAMPLES)
     for part in range(count):
-        places = [_place(examples, int(length * (part + i / CANDIDATES) / count), SAMPLES) for i in range(CANDIDATES)]
+        places = everywhere[part * CANDIDATES :][:CANDIDATES]
         sounds = torch.stack([e.codes(at, at + SAMPLES) for e, at in places])  # type: ignore[misc] (they have codes)
         loudness = _loudness(model, sounds)
         chosen.append(places[int(loudness.argmax())])
@@ -94,12 +97,12 @@ def _recorded(model: WaveNet, examples: list[Companion], count: int) -> list[Pie
 
 def _spread(model: WaveNet, examples: list[Companion], count: int) -> list[Companion]:
     """`count` of these in turn; where they have frames, parts of them, each as far as can be from those before it."""
-    hop, length = model.config.features.hop, sum(example.samples for example in examples)
-    if not length or any(example.frames is None for example in examples):
+    hop = model.config.features.hop
+    if any(example.frames is None or not example.samples for example in examples):
         return [examples[i % len(examples)] for i in range(count)]
-    places = [_place(examples, length * i // (CANDIDATES * count), MADE) for i in range(CANDIDATES * count)]
-    means = [e.frames(s // hop, (s + MADE - 1) // hop + 1).mean(dim=0) for e, s in places]  # type: ignore[misc] (they have frames)
-    points = torch.stack(means)
+    places = _places(examples, count * CANDIDATES, MADE)
+    frames = [e.frames(at // hop, (at + MADE - 1) // hop + 1) for e, at in places]  # type: ignore[misc] (they have them)
+    points = torch.stack([part.mean(dim=0) for part in frames])
     points = (points - points.mean(dim=0)) / points.std(dim=0).clamp(min=1e-6)
     chosen = [int(points.norm(dim=1).argmax())]
     nearest = torch.full((len(points),), torch.inf)
@@ -111,17 +114,13 @@ def _spread(model: WaveNet, examples: list[Companion], count: int) -> list[Compa
 
 def _made(model: WaveNet, told: list[Companion]) -> list[Piece]:
     """The loudest piece of what the model makes under each of these after silence, and the first's beginning."""
-    engine, field = (
-        CompiledEngine(export.pack(model, 16000, "float32"), condition=projection(model)),
-        model.receptive_field,
-    )
+    engine = CompiledEngine(export.pack(model, 16000, "float32"), condition=projection(model))
+    field, seeds = engine.receptive_field, list(range(len(told)))
     conditions = None if model.conditioning is None else Conditions(model.conditioning, told)
     rows = None if conditions is None else conditions.begin(torch.empty(0))[:, :1]
     chunks = [torch.full((len(told), field), model.distribution.encoding.zero)]
     all_rows = [] if rows is None else [heard_rows(rows, field)]
-    for codes, _, row in stream(
-        engine, max(MADE, SAMPLES), list(range(len(told))), Sampling(), None, CHUNK, conditions
-    ):
+    for codes, _, row in stream(engine, max(MADE, SAMPLES), seeds, Sampling(), None, CHUNK, conditions):
         chunks.append(codes.long())
         if row is not None:
             all_rows.append(row.expand(-1, codes.shape[1], -1))
@@ -137,13 +136,17 @@ def _made(model: WaveNet, told: list[Companion]) -> list[Piece]:
     return pieces
 
 
-def _place(examples: list[Companion], sample: int, samples: int) -> tuple[Companion, int]:
-    """Which example holds this sample of all laid end to end, and where in it a piece of so many samples may begin."""
-    for example in examples:
-        if sample < example.samples:
-            break
-        sample -= example.samples
-    return example, max(min(sample, example.samples - samples), 0)
+def _places(examples: list[Companion], count: int, samples: int) -> list[tuple[Companion, int]]:
+    """`count` places evenly over the examples laid end to end: in which one, and where a piece may begin."""
+    ends = list(itertools.accumulate(example.samples for example in examples))
+    places = []
+    for i in range(count):
+        sample = ends[-1] * i // count
+        at = bisect.bisect_right(ends, sample)
+        example = examples[at]
+        start = sample - ends[at] + example.samples
+        places.append((example, max(min(start, example.samples - samples), 0)))
+    return places
 
 
 def _from_sample(example: Companion, start: int, hop: int) -> Companion:
