@@ -238,14 +238,14 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
     jobs: dict[str, Callable[[], object]] = {}
     for name, config in models.items():
         model = WaveNet(config).eval()
-        told, guided = None, name == "labels, guided"
+        told, examples, guided = None, [], name == "labels, guided"
         if model.conditioning is not None:
             count = 2 * 16000 // config.features.hop  # changing to the end: rows that stay the same would cost less
             frames = annotations.clamped(torch.randn(count, config.features.channels).numpy())
-            told = Conditions(
-                model.conditioning, [Companion(torch.ones(len(model.conditioning.names)), frames)], guided
-            )
-        engine = make_engine("compiled", model, "int8", threads=1, conditions=told)
+            known = count * config.features.hop if config.features.kinds else 0
+            examples = [Companion(torch.ones(len(model.conditioning.names)), frames, samples=known)]
+            told = Conditions(model.conditioning, examples, guided)
+        engine = make_engine("compiled", model, "int8", threads=1, examples=examples)
         how = {"sampling": Sampling(guidance=2.0 if guided else 1.0), "conditions": told}
         jobs[name] = lambda engine=engine, how=how: [None for _ in generate(engine, 16000, [0], **how)]
     seconds = take_turns(jobs, rounds)

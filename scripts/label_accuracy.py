@@ -59,7 +59,7 @@ def main() -> None:
 
     guidance = float(options["guidance"])
     companions = [known.companion(span.recording) for span in sides.valid]
-    engine = make_engine("auto", loaded.model, conditions=Conditions(loaded.model.conditioning, companions[:8]))
+    engine = make_engine("auto", loaded.model, examples=companions, streams=STREAMS)
     sampling, made = Sampling(float(options["temperature"]), guidance=guidance), []
     for first in range(0, len(companions), STREAMS):
         group, spans = companions[first : first + STREAMS], sides.valid[first : first + STREAMS]

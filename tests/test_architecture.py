@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layers": {"config", "encodings"},
     "conditioning": {"config", "distributions", "encodings", "layers"},
     "recognition": {"config", "distributions"},
-    "model": {"conditioning", "config", "distributions", "layers", "recognition", "stack"},
+    "model": {"conditioning", "config", "distributions", "layers", "recognition", "stack", "twins"},
     "distributions": {"encodings", "errors", "native"},
     "preparation": {
         "audio",
@@ -69,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dataset": {"alignments", "annotations", "conditioning", "distributions", "encodings", "split"},
     "checkpoint": {"config", "errors", "files", "model"},
     "export": {"encodings", "errors", "layers", "model"},
+    "twins": set(),
     "generation": {
         "audio",
         "conditioning",
@@ -80,6 +81,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "mulaw",
         "native",
         "pcm",
+        "twins",
     },
     "baselines": {"encodings", "split"},
     "traits": {"config", "features"},

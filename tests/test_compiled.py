@@ -13,7 +13,7 @@ from wavenet import export, native
 from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling
 from wavenet.errors import CheckpointError, ConfigError
-from wavenet.generation import CompiledEngine, NaiveEngine, State, compiled, exported, generate, make_engine
+from wavenet.generation import CompiledEngine, NaiveEngine, State, calibration, exported, generate, make_engine
 from wavenet.model import WaveNet
 
 SETS = native.instruction_sets()
@@ -26,7 +26,8 @@ BITS_OFF = {"float32": 2e-5, "bfloat16": 0.1, "int8": 0.3}
 def little_is_measured():
     """Scales from little sound, which random weights need no more than that for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "MEASURED_SAMPLES", 256)
+        patch.setattr(calibration, "MADE", 256)
+        patch.setattr(calibration, "SAMPLES", 128)
         yield
 
 

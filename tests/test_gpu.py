@@ -190,7 +190,7 @@ def test_compiled_engine_takes_a_model_and_rows_from_the_device(kind):
     assert model.conditioning is not None
     for precision in ("float32", "int8"):
         told = Conditions(model.conditioning, [companion_of(model)])
-        engine = make_engine("compiled", model, precision, conditions=told)
+        engine = make_engine("compiled", model, precision, examples=[companion_of(model)])
         made = torch.cat([codes for codes, _ in generate(engine, 100, [1], conditions=told)], dim=1)
         assert made.shape == (1, 100)
 

@@ -13,7 +13,7 @@ from wavenet.config import DataConfig, ModelConfig
 from wavenet.distributions import IGNORED, Mixture, Sampling
 from wavenet.encodings import MULAW, SIXTEEN_BIT, compand, expand
 from wavenet.errors import ConfigError
-from wavenet.generation import CachedEngine, CompiledEngine, NaiveEngine, compiled, exported, make_engine
+from wavenet.generation import CachedEngine, CompiledEngine, NaiveEngine, calibration, exported, make_engine
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
 
@@ -170,7 +170,7 @@ def test_torchs_engines_agree(settings):
     "settings", [{}, {"initial_filter": 3, "mixtures": 11}, {"bias": False, "mixtures": 1, "input": "scalar"}]
 )
 def test_the_compiled_engine_scores_as_the_oracle_does(monkeypatch, instruction_set, precision, off, settings):
-    monkeypatch.setattr(compiled, "MEASURED_SAMPLES", 512)
+    monkeypatch.setattr(calibration, "MADE", 512)
     model = make(**settings)
     with torch.no_grad():
         model.output.weight /= 4  # components as wide as a quiet sound's, which int8 can tell apart

@@ -69,7 +69,7 @@ def test_every_setting_is_decided():
     refused = {name for name in LEAVES if any(f"{name}.".startswith(f"{part}.") for part in state.REFUSED)}
     assert set(LEAVES) >= state.APPLIED
     assert refused | state.APPLIED == set(LEAVES)
-    assert refused & state.APPLIED == {"model.recognition.weight"}
+    assert refused & state.APPLIED == {"model.recognition.weight", "model.fused"}
     assert all(any(f"{name}.".startswith(f"{part}.") for name in LEAVES) for part in state.REFUSED)
     assert state.refusal("a.setting.to.come") is not None
 
@@ -105,6 +105,7 @@ EFFECTS = {
     "optim.clip_norm": 0.01,
     "optim.ema_decay": 0.5,
     "model.recognition.weight": 3.0,
+    "model.fused": False,
     "steps": 7,
     "batch_size": 2,
     "crop": 400,

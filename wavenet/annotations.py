@@ -86,20 +86,26 @@ class Annotations:
             self.frames = self._keep_frames(progress)
 
     def companion(self, recording: int, from_sample: int = 0) -> Companion:
-        """What is known of one recording; of its frames, from the one on that holds sample `from_sample`."""
-        frames = None
+        """What is known of one recording, as if it began with the frame that holds sample `from_sample`."""
+        hop, frames = self.config.features.hop, None
+        skipped = from_sample // hop
         if self.frames is not None:
-            first = int(self._first[recording]) + from_sample // self.config.features.hop
+            first = int(self._first[recording]) + skipped
             frames = clamped(self.frames[first : self._first[recording + 1]])
-        codes = self._codes(recording) if self.config.context.pools else None
-        return Companion(self.labels(recording), frames, codes)
+        return untold(self.prepared, recording, skipped * hop)._replace(labels=self.labels(recording), frames=frames)
 
     def labels(self, recording: int) -> Tensor:
         """(values,): 1 for each label that a recording has, in the order of `ModelConfig.labels`."""
-        chosen = self._numbers[self._first_number[recording] : self._first_number[recording + 1]]
         dense = np.zeros(self._values, dtype=np.float32)
-        dense[chosen] = 1
+        dense[self._chosen(recording)] = 1
         return torch.from_numpy(dense)
+
+    def alike(self, one: int, other: int) -> bool:
+        """Whether two recordings have the same labels."""
+        return np.array_equal(self._chosen(one), self._chosen(other))
+
+    def _chosen(self, recording: int) -> np.ndarray:
+        return self._numbers[self._first_number[recording] : self._first_number[recording + 1]]
 
     def some_frames(self, most: int = 100_000) -> Tensor:
         """(n, channels): frames from everywhere, to measure their mean and spread on."""
@@ -120,10 +126,6 @@ class Annotations:
             numbers.extend(sorted(found))
             counts[recording + 1] = len(found)
         self._numbers, self._first_number = np.array(numbers), counts.cumsum()
-
-    def _codes(self, recording: int) -> Range:
-        place = self.prepared.recordings[recording]
-        return after_silence(self.prepared.codes[place.start : place.start + place.samples])
 
     def _keep_frames(self, progress: Progress | None) -> np.ndarray:
         """All recordings' frames end to end, on disk, computed once."""
@@ -156,6 +158,13 @@ class Annotations:
                 file.write(np.ascontiguousarray(frames).data)
                 if progress:
                     progress(done, len(prepared.recordings))
+
+
+def untold(prepared: Prepared, recording: int, from_sample: int = 0) -> Companion:
+    """A recording without its labels and frames, as if it began with sample `from_sample`."""
+    place = prepared.recordings[recording]
+    codes = prepared.codes[place.start + from_sample : place.start + place.samples]
+    return Companion(torch.empty(0), codes=after_silence(codes), samples=len(codes))
 
 
 def clamped(rows: np.ndarray) -> Range:

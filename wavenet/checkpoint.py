@@ -64,7 +64,7 @@ def save(
     """Write the shared file. Raises CheckpointError where it cannot be written; an older file there stays whole."""
     header = {
         "format_version": FORMAT_VERSION,
-        "model": dataclasses.asdict(model.config),
+        "model": model.config.shape(),
         "sample_rate": sample_rate,
         "mulaw": MULAW,
         "step": step,

@@ -35,6 +35,8 @@ class Companion(NamedTuple):
     """Codes, (n,), silence before the start."""
     memory: dict["ContextStack", "Memory"] | None = None
     """What context stacks have heard of this stream, so that its next rows cost little; None forgets."""
+    samples: int = 0
+    """How long the recording is, or the sound that its frames describe; 0 where nothing tells."""
 
     def without_labels(self) -> "Companion":
         return self._replace(labels=torch.zeros_like(self.labels))

@@ -4,7 +4,7 @@ The library takes these objects as they are; only `wavenet.cli` knows how they c
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wavenet.errors import ConfigError
@@ -194,10 +194,17 @@ class ModelConfig:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
     recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
+    fused: bool = True
+    """Whether a CPU trains by compiled passes through the layers, as long as the layers compute what these do; false
+    always runs the code of wavenet/layers.py. No checkpoint keeps it: it decides how a model runs, not what it is."""
+
+    def shape(self) -> dict[str, Any]:
+        """What decides the network, as plain values: all but how it runs."""
+        return {name: value for name, value in asdict(self).items() if name != "fused"}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "ModelConfig":
-        """What `dataclasses.asdict` made of one. Raises TypeError for a name that is none, ConfigError for a value."""
+        """What `shape` made of one. Raises TypeError for a name that is none, ConfigError for a value."""
         kinds = {"features": FeatureConfig, "context": ContextConfig, "recognition": RecognitionConfig}
         nested = {name: kind(**stored[name]) for name, kind in kinds.items() if name in stored}
         return cls(**{**stored, **nested})
@@ -463,7 +470,8 @@ class GenerateConfig:
     """What to follow, for a model that was trained with features: a recording, or a .npy array of frames, one a hop, or
     model.features.frame_rate a second where all its features are from files."""
     engine: str = "auto"
-    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, to compare with), or `auto`: the fastest."""
+    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, to compare with), or `auto`: the fastest,
+    which is measured where there is a GPU."""
     precision: str = "auto"
     """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: for `compiled` int8, or bfloat16 with mixtures, else
     float32."""

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -108,7 +109,13 @@ def _matrix(weight: Tensor, bias: Tensor | None, precision: str, input_scale: tu
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().contiguous().view(torch.uint8).numpy().tobytes()
+    tensor = tensor.detach().contiguous()
+    return little_endian((tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy())
+
+
+def little_endian(array: np.ndarray) -> bytes:
+    """An array's numbers, little-endian whatever the order of their bytes is here."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 @torch.inference_mode()

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet import stack
+from wavenet import stack, twins
 from wavenet.conditioning import Conditioning, Piece
 from wavenet.config import ModelConfig
 from wavenet.distributions import make_distribution
@@ -53,6 +53,7 @@ class WaveNet(nn.Module):
                 self.output.weight.copy_(smooth * self.output.weight.std() / smooth.std())
         self.conditioning = Conditioning(config) if config.conditioned else None
         self.recognition = FrameHead(config.skip_channels, config.recognition) if config.recognition.classes else None
+        self._compared, self._stands_in = 0, False  # what `fused` has found out, of which code
 
     @property
     def receptive_field(self) -> int:
@@ -77,8 +78,21 @@ class WaveNet(nn.Module):
             raise ValueError(f"{codes.shape[1]} codes are fewer than the receptive field of {self.receptive_field}")
         steps = codes.shape[1] - self.receptive_field + 1
         x = self.initial(codes)
-        run = stack.run if stack.supports(x) else self.plain_stack
+        run = stack.run if stack.supports(x) and self.fused else self.plain_stack
         return F.relu(run(self.blocks, self.skip, x, steps, rows))
+
+    @property
+    def fused(self) -> bool:
+        """Whether the compiled stack may stand in for the blocks: it is allowed to, and computes what they do."""
+        code = twins.watched(*self.blocks) if self.config.fused else None
+        if code is not None and code != self._compared:
+            self._compared, self._stands_in = code, twins.same(self, "stack", _stacks)
+        return code is not None and self._stands_in
+
+    @property
+    def edited(self) -> bool:
+        """Whether the layers' own code runs only because the compiled stack would compute something else."""
+        return self.config.fused and stack.supports(self.skip.weight) and not self.fused
 
     def rows(self, pieces: Sequence[Sequence[Piece]], length: int) -> Tensor | None:
         """Rows (B, length, condition_channels) for `forward`; None where nothing conditions the model."""
@@ -105,3 +119,14 @@ class WaveNet(nn.Module):
         if self.config.mixtures:
             return full_linear(hidden, self.output.weight, self.output.bias)
         return self.output(hidden)
+
+
+def _stacks(model: WaveNet) -> tuple[Tensor, Tensor]:
+    """What the compiled stack and the model's own make of a few random steps, in training and out of it."""
+    steps, context = 5, sum(block.conv.context for block in model.blocks)
+    x = torch.randn(2, context + steps, model.config.residual_channels)
+    rows = torch.randn(2, context + steps, model.config.condition_channels) if model.config.conditioned else None
+    how = (model.blocks, model.skip, x, steps, rows)
+    made = [(stack.run(*how), model.train(mode).plain_stack(*how)) for mode in (True, False)]
+    fused, plain = zip(*made, strict=True)
+    return torch.cat(fused), torch.cat(plain)

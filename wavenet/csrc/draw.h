@@ -49,6 +49,8 @@ struct Softmax {
 /// Sets all but what top_k and top_p keep to no probability. For the few who ask: it sorts.
 inline void keep_likeliest(Softmax& d, const Sampling& sampling) {
     int order[CODES];
+    for (float& p : d.p)
+        if (!(p >= 0)) p = 0;  // sums of huge weights may be no number, by which nothing can be sorted
     for (int i = 0; i < CODES; i++) order[i] = i;
     std::sort(order, order + CODES, [&](int a, int b) { return d.p[a] != d.p[b] ? d.p[a] > d.p[b] : a < b; });
     int kept = sampling.top_k > 0 ? std::min(sampling.top_k, CODES) : CODES;

@@ -15,9 +15,11 @@
 #include "dispatch.h"
 
 static std::atomic<long> allocations{0};
+static std::atomic<size_t> allocated{0};  // bytes, ever
 
 static void* allocate(size_t size, size_t align) {
     allocations++;
+    allocated += size;
     if (void* p = std::aligned_alloc(align, (size + align - 1) / align * align)) return p;
     throw std::bad_alloc();
 }
@@ -300,8 +302,9 @@ void check(const Code& code, uint32_t precision) {
     expect(counts[0] == counts[1], "steps allocate nothing", code.name);
 }
 
-/// Altered files are refused, or load as something that runs; never anything else.
+/// Altered files are refused, or load as something that runs in bounded memory; never anything else.
 void fuzz(const Code& code) {
+    constexpr uint32_t edges[] = {0, 1, 255, 4096, 65535, 65536, 1 << 22, 0x7F800000, 0x7FC00000, 0x7F7FFFFF, ~0u};
     Example example(uint32_t(between(0, 2)));
     std::vector<uint8_t> good = example.bytes;
     for (int round = 0; round < 200; round++) {
@@ -312,17 +315,25 @@ void fuzz(const Code& code) {
         int changes = between(resealed ? 0 : 1, 3);
         for (int i = 0; i < changes && !example.bytes.empty(); i++) {
             size_t range = between(0, 1) ? std::min<size_t>(80, example.bytes.size()) : example.bytes.size();
-            example.bytes[rng() % range] = uint8_t(rng());
+            size_t at = rng() % range;
+            example.bytes[at] = uint8_t(rng());
+            if (between(0, 1) && at / 4 * 4 + 4 <= range) std::memcpy(&example.bytes[at / 4 * 4], &edges[rng() % 11], 4);
         }
         if (resealed) example.seal();
         if (example.bytes == good) continue;
         try {
             Network net = Network::parse(example.bytes.data(), example.bytes.size());
             expect(resealed, "an altered file is refused", code.name);
+            size_t before = allocated;
             std::unique_ptr<Engine> engine = code.make_engine(net);
+            expect(allocated - before < 1000 * example.bytes.size(), "memory follows the file's size", code.name);
+            expect(engine->state_bytes() < (1 << 30) + (1 << 20), "the state is bounded", code.name);
             if (engine->state_bytes() > (64 << 20)) continue;
             Player player(*engine);
-            engine->run({player.stream(std::vector<double>(20, 0.5), 0, 20)}, {}, 1);
+            Sampling some{1, net.mixtures ? 0 : between(0, 9), 1, 1};
+            std::vector<double> uniforms(20, 0.5);
+            engine->run({player.stream(uniforms, 0, 20)}, some, 1);
+            for (uint16_t drawn : player.codes) expect(net.mixtures || drawn < CODES, "drawn codes are codes", code.name);
         } catch (const FormatError&) {
         }
     }

@@ -1,8 +1,12 @@
 #include "network.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "exported files are little-endian, and the kernels read them as they lie: there are none for this processor"
+#endif
 
 namespace wavenet {
 
@@ -11,6 +15,7 @@ namespace {
 constexpr char MAGIC[8] = {'W', 'A', 'V', 'E', 'N', 'E', 'T', '\n'};
 constexpr uint32_t VERSION = 2;
 constexpr uint32_t MOST_LAYERS = 4096, MOST_CHANNELS = 1 << 16, MOST_SAMPLES = 1 << 22, MOST_MIXTURES = 1000;
+constexpr uint64_t MOST_STATE = uint64_t(1) << 30, MOST_LANES = 16;
 
 uint32_t crc32(const uint8_t* bytes, size_t size) {
     static const auto table = [] {
@@ -25,6 +30,10 @@ uint32_t crc32(const uint8_t* bytes, size_t size) {
     uint32_t value = ~0u;
     for (size_t i = 0; i < size; i++) value = table[(value ^ bytes[i]) & 255] ^ (value >> 8);
     return ~value;
+}
+
+uint64_t bytes_of(Precision precision) {
+    return precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
 }
 
 /// Walks over the bytes, and refuses to pass their end.
@@ -54,20 +63,44 @@ struct Reader {
         return value;
     }
 
-    const float* floats(uint64_t count) { return reinterpret_cast<const float*>(take(4 * count)); }
+    const float* floats(uint64_t count) {
+        const uint8_t* bytes = take(4 * count);
+        check_finite<uint32_t>(bytes, count, 0x7F800000u);
+        return reinterpret_cast<const float*>(bytes);
+    }
+
+    const float* scales(uint64_t count) {
+        const float* values = floats(count);
+        if (!std::all_of(values, values + count, [](float scale) { return scale > 0; }))
+            throw FormatError("a scale in the file is not above 0: it was altered");
+        return values;
+    }
+
+    /// Refuses what is infinite or no number, which has all bits of its exponent set.
+    template <class Bits>
+    static void check_finite(const uint8_t* bytes, uint64_t count, Bits exponent) {
+        bool finite = true;
+        for (uint64_t i = 0; i < count; i++) {
+            Bits bits;
+            std::memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
+            finite &= (bits & exponent) != exponent;
+        }
+        if (!finite) throw FormatError("the file holds numbers that are not finite: it was altered, or its training failed");
+    }
 
     Matrix matrix(Precision precision, int64_t rows, int64_t columns) {
         Matrix m{rows, columns};
         if (!rows) return m;
         if (precision == Precision::int8) {
-            m.input_scale = *floats(1);
+            m.input_scale = *scales(1);
             m.input_zero = int(number("a matrix's zero", 0, 255));
-            m.scales = floats(rows);
+            m.scales = scales(rows);
         }
         m.bias = floats(rows);
-        uint64_t bytes = precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
-        uint64_t size = uint64_t(rows) * uint64_t(columns) * bytes;
+        uint64_t count = uint64_t(rows) * uint64_t(columns), size = count * bytes_of(precision);
         m.weights = take(size);
+        if (precision == Precision::float32) check_finite<uint32_t>(m.weights, count, 0x7F800000u);
+        if (precision == Precision::bfloat16) check_finite<uint16_t>(m.weights, count, 0x7F80u);
         take(-size & 3);  // padding, so that floats stay aligned
         return m;
     }
@@ -79,6 +112,11 @@ int64_t Network::receptive_field() const {
     int64_t field = initial_taps;
     for (const Layer& layer : layers) field += (kernel_size - 1) * layer.dilation;
     return field;
+}
+
+uint64_t Network::state_bytes() const {
+    uint64_t channels = (uint64_t(residual) + MOST_LANES - 1) / MOST_LANES * MOST_LANES;
+    return uint64_t(receptive_field() - initial_taps) * channels * bytes_of(precision);
 }
 
 Network Network::parse(const uint8_t* bytes, size_t size) {
@@ -110,6 +148,11 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
     for (int64_t i = 0; i < count; i++) net.layers.push_back({reader.number("dilation", 1, MOST_SAMPLES), {}, {}});
     if (net.receptive_field() > MOST_SAMPLES)
         throw FormatError("the receptive field is longer than " + std::to_string(MOST_SAMPLES) + " samples");
+    uint64_t state = net.state_bytes();
+    if (state > MOST_STATE)
+        throw FormatError("the network would keep " + std::to_string(state >> 20) + " MiB for each stream, its past of " +
+                          std::to_string(net.receptive_field() - 1) + " samples in " + std::to_string(net.residual) +
+                          " channels, but at most " + std::to_string(MOST_STATE >> 20) + " MiB are allowed");
     net.initial = reader.floats(uint64_t(net.initial_taps) * CODES * net.residual);
     for (Layer& layer : net.layers) {
         bool last = &layer == &net.layers.back();

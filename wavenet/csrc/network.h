@@ -46,6 +46,7 @@ struct Network {
     Matrix skip_sum, hidden, output;
 
     int64_t receptive_field() const;
+    uint64_t state_bytes() const;  // of a stream's past inputs, each padded to the widest vectors
     int64_t outputs() const { return mixtures ? 3 * mixtures : CODES; }
 
     /// Checks everything before it is used. Raises FormatError.

@@ -9,18 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wavenet import audio, native
+from wavenet import audio
 from wavenet.distributions import Sampling
-from wavenet.errors import ConfigError
 from wavenet.export import PRECISIONS
 from wavenet.generation.cached import CachedEngine
-from wavenet.generation.compiled import CompiledEngine, exported
+from wavenet.generation.calibration import exported
+from wavenet.generation.choice import ENGINES, make_engine
+from wavenet.generation.compiled import CompiledEngine
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine, State, projection
 from wavenet.generation.naive import NaiveEngine
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.generation.watch import Watch
-from wavenet.model import WaveNet
 from wavenet.pcm import title
 
 __all__ = [
@@ -36,43 +36,9 @@ __all__ = [
     "exported",
     "generate",
     "make_engine",
+    "projection",
     "render",
 ]
-
-ENGINES = ("compiled", "cached", "naive")
-
-
-def make_engine(
-    name: str,
-    model: WaveNet,
-    precision: str = "auto",
-    instruction_set: str = "auto",
-    threads: int = 0,
-    sample_rate: int = 16000,
-    conditions: Conditions | None = None,
-) -> Engine:
-    """The engine called `name`, or the fastest for this model and machine if that is `auto`.
-
-    `compiled` runs on the CPU, the others on the model's device. precision: one of PRECISIONS, int8 for `compiled`
-    alone; `auto` is `exported`'s choice for `compiled` and float32 for the others.
-    instruction_set and threads are `compiled`'s; conditions are what int8's scales are measured under, for a model that
-    has conditioning. Raises ConfigError for what there is not.
-    """
-    if name == "auto":
-        name = "compiled" if native.code() is not None and next(model.parameters()).device.type == "cpu" else "cached"
-    if name not in ENGINES:
-        raise ConfigError(f"engine is {name!r}, but it must be one of auto, {', '.join(ENGINES)}")
-    if precision not in ("auto", *PRECISIONS):
-        raise ConfigError(f"precision is {precision!r}, but it must be one of auto, {', '.join(PRECISIONS)}")
-    if name == "compiled":
-        packed = exported(model, sample_rate, precision, conditions)
-        return CompiledEngine(packed, instruction_set, threads, projection(model))
-    if instruction_set != "auto":
-        raise ConfigError(f"instruction_set is {instruction_set!r}, which engine={name} does not have: leave it out")
-    if precision == "int8":
-        raise ConfigError(f"precision is int8, which engine={name} does not have: use engine=compiled")
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    return (CachedEngine if name == "cached" else NaiveEngine)(model, dtype, sample_rate)
 
 
 def generate(

@@ -9,26 +9,42 @@ calls into torch.
 
 The residual biases r are moved into the b of the layers above, b + W (r_1 + ... + r_l, once per tap), which leaves the
 residual update one product.
+
+Those are the equations of `model`. Where `twins` finds that the model's blocks compute something else, each block
+itself runs instead, on its taps: slower, and right as long as taps are all that it hears.
 """
 
 import copy
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet.generation.engine import Engine, State, heard_rows, projection
+from wavenet import twins
+from wavenet.errors import ConfigError
+from wavenet.generation.engine import Engine, State, compared, heard_rows, projection
 from wavenet.model import WaveNet
 
 
 class CachedEngine(Engine):
-    """Runs on any device, any model configuration, any number of streams at once."""
+    """Runs on any device, any model configuration, any number of streams at once.
+
+    blockwise: whether the model's blocks run as they are; left out, where they compute something else than the
+    equations above. Raises ConfigError where not even that makes what the model does.
+    """
 
     name = "cached"
 
     @torch.inference_mode()
-    def __init__(self, model: WaveNet, dtype: torch.dtype = torch.float32, sample_rate: int = 16000) -> None:
+    def __init__(
+        self,
+        model: WaveNet,
+        dtype: torch.dtype = torch.float32,
+        sample_rate: int = 16000,
+        blockwise: bool | None = None,
+    ) -> None:
+        self.blockwise = _finds_blockwise(model) if blockwise is None else blockwise
         self.model = copy.deepcopy(model).eval().to(dtype)
         self.precision = str(dtype).removeprefix("torch.")
         self.receptive_field, self.sample_rate = model.receptive_field, sample_rate
@@ -42,8 +58,13 @@ class CachedEngine(Engine):
             back = None if block.residual is None else block.residual.weight.t().contiguous()
             self.layers.append((conv.weight.t().contiguous(), bias, back, slots, conv.context))
             self.moved.append(moved)
-            if block.residual is not None and block.residual.bias is not None:
+            if block.residual is not None and block.residual.bias is not None and not self.blockwise:
                 moved = moved + block.residual.bias
+        self.blocks: list[nn.Module | None] = [None] * len(self.layers)
+        if self.blockwise:
+            self.blocks = list(copy.deepcopy(self.model.blocks))
+            for block in self.blocks:
+                block.conv.dilation = 1  # type: ignore[union-attr] (they are ResidualBlocks, which hear their taps alone)
         self.gate = model.config.gate_channels
         projected = projection(self.model)
         self.condition = None if projected is None else projected.t().contiguous()
@@ -66,19 +87,24 @@ class CachedEngine(Engine):
     @torch.inference_mode()
     def step(self, state: State, codes: Tensor, rows: Tensor | None = None) -> None:
         added: Sequence[Tensor | None] = [None] * len(self.layers)
-        if rows is not None and self.condition is not None:
+        told = None if rows is None else rows.to(self.model.skip.weight).unsqueeze(1)
+        if rows is not None and self.condition is not None and not self.blockwise:
             added = (rows.to(self.condition) @ self.condition).split(2 * self.gate, dim=1)
         now, (heard, *rings) = state.position, state.memory
         heard = [*heard, codes.long()]
         x = self.model.initial(torch.stack(heard, dim=1)).squeeze(1)
         state.memory[0] = heard[1:]
         gated = []
-        for (weight, bias, back, slots, past), ring, more in zip(self.layers, rings, added, strict=True):
+        for block, layer, ring, more in zip(self.blocks, self.layers, rings, added, strict=True):
+            weight, bias, back, slots, past = layer
+            heard = [*[ring[(now + slot) % past] for slot in slots], x] if past else [x]
             if past:
-                taps = torch.cat([*[ring[(now + slot) % past] for slot in slots], x], dim=1)
                 ring[now % past] = x
-            else:
-                taps = x
+            if block is not None:
+                x, z = (made[:, -1] for made in block(torch.stack(heard, dim=1), told))
+                gated.append(z)
+                continue
+            taps = torch.cat(heard, dim=1) if past else x
             h = torch.addmm(bias, taps, weight)
             if more is not None:
                 h += more
@@ -89,3 +115,11 @@ class CachedEngine(Engine):
                 x = torch.addmm(x, z, back)
         state.logits = self.model.head(torch.cat(gated, dim=1)).float()
         state.position = now + 1
+
+
+def _finds_blockwise(model: WaveNet) -> bool:
+    for blockwise in (False, True):
+        name = "cached, blockwise" if blockwise else "cached"
+        if twins.same(model, name, lambda small, how=blockwise: compared(CachedEngine(small, blockwise=how), small)):
+            return blockwise
+    raise ConfigError("engine=cached cannot run this model, whose layers hear more than their taps: use engine=naive")

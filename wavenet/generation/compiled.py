@@ -7,13 +7,7 @@ from torch.nn import functional as F
 from wavenet import export, native
 from wavenet.distributions import Sampling, make_distribution
 from wavenet.errors import CheckpointError
-from wavenet.generation.conditions import Conditions
-from wavenet.generation.engine import Engine, State, projection
-from wavenet.generation.streams import CHUNK, stream
-from wavenet.model import WaveNet
-
-MEASURED_STREAMS, MEASURED_SAMPLES = 4, 4096
-"""How much the model makes by itself for int8's scales to be measured on."""
+from wavenet.generation.engine import Engine, State
 
 
 class CompiledEngine(Engine):
@@ -134,26 +128,3 @@ class CompiledEngine(Engine):
         threads = self.threads or (torch.get_num_threads() if streams > 1 else 1)
         self.kernel.run(streams, codes.shape[1], *addresses, guided, how, threads)
         state.position += codes.shape[1]
-
-
-def exported(model: WaveNet, sample_rate: int, precision: str, conditions: Conditions | None = None) -> bytes:
-    """The model as the kernels load it; int8's scales are measured on sound that it makes by itself after silence.
-
-    precision: `auto` is int8, which costs 0.001 to 0.003 bits per sample; with mixtures, which it costs 0.01, bfloat16.
-    conditions: what that sound is told, as what is made later will be; left out, nothing.
-    """
-    if precision == "auto":
-        precision = "bfloat16" if model.config.mixtures else "int8"
-    if precision != "int8":
-        return export.pack(model, sample_rate, precision)
-    engine = CompiledEngine(export.pack(model, sample_rate, "float32"), condition=projection(model))
-    told = None if conditions is None else conditions.spread(MEASURED_STREAMS)
-    chunks = [torch.full((MEASURED_STREAMS, engine.receptive_field), model.distribution.encoding.zero)]
-    rows = [] if told is None else [told.begin(torch.empty(0))[:, :1].expand(-1, engine.receptive_field, -1)]
-    seeds = list(range(MEASURED_STREAMS))
-    for codes, _, row in stream(engine, MEASURED_SAMPLES, seeds, Sampling(), None, CHUNK, told):
-        chunks.append(codes.long())
-        if row is not None:
-            rows.append(row.expand(-1, codes.shape[1], -1))
-    told_rows = torch.cat(rows, dim=1).cpu() if rows else None
-    return export.pack(model, sample_rate, precision, torch.cat(chunks, dim=1), told_rows)

@@ -26,11 +26,6 @@ class Conditions:
         self._position = 0
         self._rows, self._rows_start = torch.empty(0), 0
 
-    def spread(self, streams: int) -> "Conditions":
-        """The same for another number of streams, taken in turn, without guidance."""
-        told = self.companions[: len(self.companions) // 2] if self.guided else self.companions
-        return Conditions(self.conditioning, [told[i % len(told)] for i in range(streams)])
-
     @torch.inference_mode()
     def begin(self, context: Tensor) -> Tensor:
         """Rows of samples 0..n of a context (n,) that every stream hears first: (S, n + 1, C) or (S, 1, C)."""

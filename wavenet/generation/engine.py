@@ -123,6 +123,24 @@ def projection(model: WaveNet) -> Tensor | None:
     return torch.cat(found).detach() if found else None
 
 
+def compared(engine: Engine, model: WaveNet) -> tuple[Tensor, Tensor]:
+    """Logits of an engine for the model, which hears a few random codes one by one, and the model's own of the same.
+
+    What `twins.same` takes, once the engine is known.
+    """
+    config, context = model.config, model.receptive_field
+    length = context + config.kernel_size + 2
+    codes = torch.randint(model.distribution.encoding.levels, (2, length))
+    rows = torch.randn(2, length, config.condition_channels) if config.conditioned else None
+    before = None if rows is None else torch.cat([rows[:, :1], rows[:, :context]], dim=1)
+    state = engine.start(codes[:, :context], before)
+    found = [state.logits.clone()]
+    for t in range(context, length):
+        engine.step(state, codes[:, t], row(rows, t))
+        found.append(state.logits.clone())
+    return torch.stack(found, dim=1), model(codes, rows).float()
+
+
 def _columns(columns: list[Tensor], like: Tensor, dtype: torch.dtype) -> Tensor:
     if not columns:
         return torch.empty(like.shape, dtype=dtype)

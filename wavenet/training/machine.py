@@ -31,7 +31,8 @@ def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
         torch.set_num_threads(config.threads)
     precision = config.precision
     if precision == "auto" and fabric.is_global_zero:
-        low = torch.cuda.is_bf16_supported() if accelerator == "cuda" else bfloat16_is_faster()
+        on_cuda = accelerator == "cuda"
+        low = torch.cuda.is_bf16_supported(including_emulation=False) if on_cuda else bfloat16_is_faster()
         precision = "bfloat16" if low else "float32"
     return fabric, fabric.broadcast(precision)  # measured once: copies of unlike precision would drift apart
 

@@ -21,7 +21,8 @@ APPLIED = {
     *("data.dir", "data.min_seconds", "data.trim_silence_db", "data.cache_dir", "data.workers", "data.frames"),
     *("optim.lr", "optim.adamw_lr", "optim.weight_decay", "optim.momentum", "optim.betas", "optim.schedule"),
     *("optim.warmup_steps", "optim.final_lr_ratio", "optim.clip_norm", "optim.ema_decay"),
-    *("model.recognition.weight", "steps", "minutes", "batch_size", "crop", "accumulate", "label_dropout", "seed"),
+    *("model.recognition.weight", "model.fused", "steps", "minutes", "batch_size", "crop", "accumulate"),
+    *("label_dropout", "seed"),
     *("precision", "device", "devices", "num_nodes", "threads", "run.dir", "resume", "report"),
     *("log_every", "validate_every", "validate_seconds", "sample_every", "sample_seconds", "checkpoint_every"),
 }

@@ -405,11 +405,10 @@ class Trainer:
         path = self.run_dir / "samples" / f"step_{self.step:06d}.wav"
         samples = max(round(self.config.sample_seconds * rate), 1)
         span = (self.sides.valid or self.sides.train)[0]
-        conditions = None
+        companion, conditions = self.annotations.companion(span.recording, from_sample=span.start - span.origin), None
         if self.averaged.conditioning is not None:  # a sound of the recording's labels, or along its features
-            companion = self.annotations.companion(span.recording, from_sample=span.start - span.origin)
             conditions = Conditions(self.averaged.conditioning, [companion])
-        engine = make_engine("auto", self.averaged, conditions=conditions)
+        engine = make_engine("auto", self.averaged, sample_rate=rate, examples=[companion])
         progress = self._stop_sampling
         made = render(engine, rate, [path], samples, [self.config.seed], progress=progress, conditions=conditions)
         for warning in made.warnings:
@@ -423,8 +422,7 @@ class Trainer:
     def _judge(self, sound: Tensor, bits: float, told: Span) -> None:
         """Say how near a sound is to the recordings that share its labels."""
         if self._heard is None:
-            labels = [self.annotations.companion(span.recording).labels for span in (told, *self.sides.train)]
-            like = [span for span, one in zip(self.sides.train, labels[1:], strict=True) if torch.equal(one, labels[0])]
+            like = [span for span in self.sides.train if self.annotations.alike(span.recording, told.recording)]
             samples = round(self.config.sample_seconds * self.config.data.sample_rate)
             pieces = verdict.pieces(self.prepared.codes, like or [told], samples)
             self._heard = verdict.Recordings(pieces, self.config.data.sample_rate)
@@ -562,6 +560,11 @@ class Trainer:
             f"{parameters:,} parameters, receptive field {field} samples = {1000 * field / rate:.0f} ms; "
             f"{self.fabric.device}, {self.config.precision}"
         )
+        if self.model.edited:
+            self.reporter.say(
+                "this model's code computes something else than the compiled passes (was a layer edited?), and runs "
+                "itself, slower"
+            )
         warmup = self.config.optim.warmup_steps
         if self.config.minutes is None and self.steps < warmup and not self.step:
             self.reporter.say(

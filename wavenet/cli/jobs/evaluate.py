@@ -5,23 +5,25 @@ import torch
 from rich.table import Table
 
 from wavenet import checkpoint, evaluation, fidelity, native, verdict
-from wavenet.annotations import Annotations
+from wavenet.annotations import Annotations, untold
 from wavenet.baselines import measure_baselines
 from wavenet.checkpoint import Checkpoint
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.cli.jobs.common import annotate, as_trained, divide
+from wavenet.conditioning import Companion
 from wavenet.config import EvaluateConfig
 from wavenet.dataset import Windows
 from wavenet.errors import ConfigError
 from wavenet.files import expanded
-from wavenet.generation import Conditions, generate, make_engine
-from wavenet.generation.compiled import MEASURED_STREAMS
+from wavenet.generation import Engine, generate, make_engine
 from wavenet.preparation import counted, prepare
 from wavenet.split import Span
 from wavenet.training.machine import find_device
 
 HEARD_SECONDS = 4.0
 """Of sound that the model makes to be judged."""
+EXAMPLES = 500
+"""Recordings at most, from everywhere in the folder, that int8's scales are measured on."""
 
 
 def job(config: EvaluateConfig) -> float:
@@ -55,12 +57,8 @@ def job(config: EvaluateConfig) -> float:
             windows = Windows(prepared.codes, spans, evaluation.CROP, model.receptive_field, known)
             bits, samples, own_bits = evaluation.score(model, windows, device, mixed)
         else:
-            conditions = None
-            if model.conditioning is not None and known is not None:
-                companions = [known.companion(span.recording) for span in spans[:MEASURED_STREAMS]]
-                conditions = Conditions(model.conditioning, companions)
-            how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
-            engine = make_engine(config.engine, model, *how)
+            some = [span.recording for span in spans[:: max(1, len(spans) // EXAMPLES)]]
+            engine = _engine(config, loaded, [known.companion(r) if known else untold(prepared, r) for r in some])
             own_bits = None
             bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans, model.conditioning, known)
         # fitted on the folder's other part where there is one, else on what is scored: then they flatter themselves
@@ -106,6 +104,11 @@ def _heard(loaded: Checkpoint, codes: np.ndarray, spans: list[Span], bits: float
     return "not judged, the recordings are too short" if judged is None else judged.words
 
 
+def _engine(config: EvaluateConfig, loaded: Checkpoint, examples: list[Companion]) -> Engine:
+    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, examples)
+    return make_engine(config.engine, loaded.model, *how)
+
+
 def _resynthesise(
     config: EvaluateConfig, loaded: Checkpoint, known: Annotations | None, spans: list[Span], display: Display
 ) -> dict[str, float | None]:
@@ -114,9 +117,7 @@ def _resynthesise(
     assert model.conditioning is not None, "it has features"
     assert known is not None, "they tell of them"
     chosen = spans[: config.resynthesise]
-    conditions = Conditions(model.conditioning, [known.companion(span.recording) for span in chosen[:MEASURED_STREAMS]])
-    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
-    engine = make_engine(config.engine, model, *how)
+    engine = _engine(config, loaded, [known.companion(span.recording) for span in chosen])
     found = []
     for number, span in enumerate(chosen):
         codes = torch.from_numpy(known.prepared.codes[span.start : span.stop].astype("int64"))

@@ -28,6 +28,8 @@ from wavenet.pcm import RAW, title
 from wavenet.training.machine import find_device
 
 DEFAULT_SECONDS = 5.0
+HEARD_SECONDS = 60
+"""Of a prime, at its end, that int8's scales are measured on."""
 SPARE_FILES = 64
 """Open files that a program needs besides the sounds that it writes."""
 
@@ -66,8 +68,9 @@ def job(config: GenerateConfig) -> None:
         display.say(f"{where}; {rate} Hz; engine {engine.name}, {engine.precision}")
         for line in ear.said:
             display.say(line)
-        if config.engine == "auto" and engine.name == "cached" and engine.device.type == "cpu":
-            display.say(f"engine=compiled, many times faster, cannot be used: {native.missing}")
+        if config.engine == "auto" and engine.name != "compiled" and engine.device.type == "cpu":
+            reason = native.missing or "this model's code computes something else (was a layer edited?)"
+            display.say(f"engine=compiled, many times faster, cannot be used: {reason}")
         if output == RAW:
             display.say(f"bare samples, 16 bits, little-endian, one channel: aplay -f S16_LE -r {rate} takes them")
         began = time.perf_counter()
@@ -166,7 +169,8 @@ def load_engine(config: GenerateConfig, sampling: Sampling) -> tuple[Engine, str
     model = loaded.model.to(find_device(config.device))
     ear = Ear(loaded.sample_rate, loaded.data)
     conditions, length = steer(config, loaded, ear)
-    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, conditions)
+    examples = _examples(config, loaded, conditions)
+    how = (config.precision, config.instruction_set, config.threads, loaded.sample_rate, examples, config.count)
     engine = make_engine(config.engine, model, *how)
     if engine.name != "compiled":
         torch.set_num_threads(config.threads or 1)  # a step is many small products: a second thread only waits
@@ -196,7 +200,20 @@ def steer(config: GenerateConfig, loaded: Checkpoint, ear: Ear) -> tuple[Conditi
         frames, length = annotations.clamped(rows), len(rows) * known.features.hop
     if conditioning is None:
         return None, None
-    return Conditions(conditioning, [Companion(labels, frames)] * config.count, guided=config.guidance != 1), length
+    told = Companion(labels, frames, samples=length or 0)
+    return Conditions(conditioning, [told] * config.count, guided=config.guidance != 1), length
+
+
+def _examples(config: GenerateConfig, loaded: Checkpoint, conditions: Conditions | None) -> list[Companion]:
+    """What the engine will make and hear: what is told of every sound, and the prime."""
+    told = Companion(torch.empty(0)) if conditions is None else conditions.companions[0]
+    if config.prime is None:
+        return [told]
+    encoding = loaded.model.distribution.encoding
+    prime = read_prime(config.prime, Ear(loaded.sample_rate, loaded.data), HEARD_SECONDS * loaded.sample_rate, encoding)
+    assert prime is not None, "its file is named"
+    codes = annotations.after_silence(prime.numpy().astype(encoding.stored))
+    return [told, told._replace(codes=codes, samples=len(prime))]
 
 
 def read_features(path: Path, config: FeatureConfig, ear: Ear, encoding: Encoding) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""Which engine runs a model: the one that is asked for, or the fastest that computes what the model's code does."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from wavenet import native
+from wavenet.conditioning import Companion
+from wavenet.distributions import Sampling
+from wavenet.errors import ConfigError
+from wavenet.export import PRECISIONS
+from wavenet.generation.cached import CachedEngine
+from wavenet.generation.calibration import exported
+from wavenet.generation.compiled import CompiledEngine
+from wavenet.generation.engine import Engine, projection
+from wavenet.generation.naive import NaiveEngine
+from wavenet.generation.splitmix import uniforms
+from wavenet.model import WaveNet
+
+ENGINES = ("compiled", "cached", "naive")
+TIMED_SAMPLES = 20
+"""Of each stream, that two engines are timed on; as many before go untimed."""
+
+
+def make_engine(
+    name: str,
+    model: WaveNet,
+    precision: str = "auto",
+    instruction_set: str = "auto",
+    threads: int = 0,
+    sample_rate: int = 16000,
+    examples: Sequence[Companion] = (),
+    streams: int = 1,
+) -> Engine:
+    """The engine called `name`, or the fastest for this model and machine if that is `auto`.
+
+    `compiled` runs on the CPU, the others on the model's device. On a CPU `auto` is `compiled`, where there are kernels
+    and they compute what the model's code does; for a model elsewhere both are timed on so many streams.
+    precision: one of PRECISIONS, int8 for `compiled` alone; `auto` is `exported`'s choice for `compiled` and float32
+    for the others. instruction_set and threads are `compiled`'s. examples: what will be heard and told, which int8's
+    scales are measured on, see `calibration`. Raises ConfigError for what there is not.
+    """
+    if name not in ("auto", *ENGINES):
+        raise ConfigError(f"engine is {name!r}, but it must be one of auto, {', '.join(ENGINES)}")
+    if precision not in ("auto", *PRECISIONS):
+        raise ConfigError(f"precision is {precision!r}, but it must be one of auto, {', '.join(PRECISIONS)}")
+
+    def compiled() -> Engine:
+        packed = exported(model, sample_rate, precision, examples)
+        return CompiledEngine(packed, instruction_set, threads, projection(model))
+
+    def in_torch(name: str) -> Engine:
+        if instruction_set != "auto":
+            raise ConfigError(
+                f"instruction_set is {instruction_set!r}, which engine={name} does not have: leave it out"
+            )
+        if precision == "int8":
+            raise ConfigError(f"precision is int8, which engine={name} does not have: use engine=compiled")
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        return (CachedEngine if name == "cached" else NaiveEngine)(model, dtype, sample_rate)
+
+    if name == "compiled":
+        return compiled()
+    if name != "auto":
+        return in_torch(name)
+    makers = [lambda: in_torch("cached"), lambda: in_torch("naive")]
+    if native.code() is not None:
+        makers = [compiled, *makers]
+    return _fastest(makers, _device(model) != "cpu", streams)
+
+
+def _fastest(makers: Sequence[Callable[[], Engine]], timed: bool, streams: int) -> Engine:
+    """The first engine that can be made; where that is in doubt, the faster of it and the next."""
+    found, refused = [], []
+    for make in makers:
+        try:
+            found.append(make())
+        except ConfigError as error:
+            refused.append(error)
+        if len(found) == (2 if timed else 1):
+            break
+    if not found:
+        raise refused[0]
+    return min(found, key=lambda engine: _seconds(engine, streams)) if len(found) > 1 else found[0]
+
+
+def _seconds(engine: Engine, streams: int) -> float:
+    """How long an engine takes for a few samples of so many streams that are told nothing."""
+    state = engine.start(torch.empty(streams, 0, dtype=torch.int64))
+    noise = uniforms(list(range(streams)), 0, TIMED_SAMPLES)
+    engine.generate(state, noise, Sampling())
+    began = time.perf_counter()
+    engine.generate(state, noise, Sampling())
+    return time.perf_counter() - began
+
+
+def _device(model: WaveNet) -> str:
+    return next(model.parameters()).device.type

@@ -1,0 +1,87 @@
+"""Whether a fast path computes what the network's own code computes, found out by numbers.
+
+The compiled stack and the engines in `generation` state the equations of `model` once more, so an edit of `layers` or
+`model` would not reach them. Before one of them stands in, it is compared with the network's own code on a twin: a
+copy with all dilations 1, so that few steps go through every layer, and random weights, so that what is still zero
+shows. That costs milliseconds, once for each network's code and settings.
+"""
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+TOLERANCE = 1e-3
+"""Of the largest number compared: far above rounding in float32, far below any change of an equation."""
+
+_known: dict[tuple[Any, ...], bool] = {}
+
+
+def same(model: Any, path: str, compare: Callable[[Any], tuple[Tensor, Tensor]]) -> bool:
+    """Whether the fast path of this name computes what the model's own code does.
+
+    compare: of a twin, what the path makes and what the model's code makes. A path that cannot run the twin at all is
+    not the same.
+    """
+    key = (path, repr(model.config), *code_of(model))
+    if key not in _known:
+        _known[key] = _agree(twin(model), compare)
+    return _known[key]
+
+
+def _agree(small: Any, compare: Callable[[Any], tuple[Tensor, Tensor]]) -> bool:
+    with _undisturbed():
+        try:
+            found, expected = compare(small.eval())
+        except Exception:  # whatever an edited layer lacks or does not take
+            return False
+    largest = max(1.0, float(expected.abs().max()))
+    return found.shape == expected.shape and float((found - expected).abs().max()) < TOLERANCE * largest
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Plain float32 without gradients within, whatever the caller's mode is; its random numbers stay as they were."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        torch.manual_seed(0)
+        yield
+
+
+def twin(model: Any) -> Any:
+    """A copy on the CPU, in float32, with all dilations 1 and random weights; its own code runs, no compiled stack."""
+    with _undisturbed():
+        small = copy.deepcopy(model).cpu().float()
+        layers = len(small.config.layer_dilations)
+        small.config = dataclasses.replace(small.config, stacks=1, dilations=[1] * layers, fused=False)
+        for block in small.blocks:
+            block.conv.dilation = 1
+        for parameter in small.parameters():
+            inputs = parameter.shape[-1] if parameter.ndim > 1 else 10
+            parameter.normal_(std=inputs**-0.5)
+    return small
+
+
+def code_of(module: nn.Module) -> list[Any]:
+    """What tells one network's code from another's: its layers' classes, and the functions that they consist of."""
+    kinds = dict.fromkeys(type(m) for m in module.modules())
+    ours = [c for kind in kinds for c in kind.__mro__ if not c.__module__.startswith(("torch.", "builtins"))]
+    functions = [getattr(f, "fget", None) or getattr(f, "__func__", f) for c in ours for f in vars(c).values()]
+    return [*kinds, *(getattr(function, "__code__", None) for function in functions), watched(module)]
+
+
+def watched(*layers: nn.Module) -> int | None:
+    """A number that changes with the code of the layers' forwards; None where somebody listens to their calls.
+
+    Cheap enough to be asked at every step.
+    """
+    seen = set()
+    for m in (module for layer in layers for module in layer.modules()):
+        if m._forward_hooks or m._forward_pre_hooks or m._backward_hooks:
+            return None
+        own = m.__dict__.get("forward")
+        seen.add(type(m) if own is None else own)
+    return hash(frozenset(getattr(getattr(kind, "forward", kind), "__code__", kind) for kind in seen))
