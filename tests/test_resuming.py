@@ -105,7 +105,6 @@ EFFECTS = {
     "optim.clip_norm": 0.01,
     "optim.ema_decay": 0.5,
     "model.recognition.weight": 3.0,
-    "model.fused": False,
     "steps": 7,
     "batch_size": 2,
     "crop": 400,
