@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def commands(rounds: int) -> list[dict[str, Any]]:
-    """Median seconds and peak memory of whole commands, `base` on the embedded data set, in a folder of its own."""
+    """Median seconds and peak memory of whole commands, `base` on the bundled recordings, in a folder of its own."""
     table = Table("command", "seconds", "peak MiB", title=machine())
     measured = []
     with tempfile.TemporaryDirectory() as folder:
