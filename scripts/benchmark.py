@@ -4,10 +4,12 @@
     python scripts/benchmark.py generation [report=FILE] [chart=FILE.png] [threads=2] [rounds=7]
     python scripts/benchmark.py conditioning [report=FILE] [rounds=7]
     python scripts/benchmark.py commands   [report=FILE] [rounds=3]
+    python scripts/benchmark.py busy       [report=FILE] [rounds=9] [spins=4000,20000]
 
 `commands` measures whole processes: how long until they are done, and their peak memory. The others need the extra,
 pip install -e '.[benchmark]'; contestants take turns, so that a machine whose speed drifts is fair to all, and medians
-are shown. Close other programs first.
+are shown. `busy` makes its own load, busy loops beside training and generation on one thread and on two, and needs no
+extra; `spins` are numbers of turns to try for threads that wait. Close other programs first.
 """
 
 import importlib
@@ -24,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import busy  # before torch, whose threads then wait as they do in every command
 import torch
 import yaml
 from rich.console import Console
@@ -60,6 +63,7 @@ def main() -> None:
         "generation": {"report": "", "chart": "", "threads": "2", "rounds": "7"},
         "conditioning": {"report": "", "rounds": "7"},
         "commands": {"report": "", "rounds": "3"},
+        "busy": {"report": "", "rounds": "9", "spins": ""},
     }
     given = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
     if what not in defaults or not set(given) <= set(defaults[what]):
@@ -70,6 +74,8 @@ def main() -> None:
     torch.manual_seed(0)
     if what == "commands":
         figures: dict[str, Any] = {"machine": machine(), "commands": commands(rounds)}
+    elif what == "busy":
+        figures = {"machine": machine(), "busy": busy.measure(rounds, machine(), options["spins"])}
     else:
         contests = {"training": training, "generation": generation, "conditioning": conditioning}
         rows, more = contests[what](threads, rounds)
@@ -86,13 +92,12 @@ def main() -> None:
 
 
 def commands(rounds: int) -> list[dict[str, Any]]:
-    """Median seconds and peak memory of whole commands, `base` on the embedded data set, in a folder of its own."""
+    """Median seconds and peak memory of whole commands, `base` on the bundled recordings, in a folder of its own."""
     table = Table("command", "seconds", "peak MiB", title=machine())
     measured = []
     with tempfile.TemporaryDirectory() as folder:
-        train = (
-            f"-m wavenet.cli.train steps=3 sample_every=0 device=cpu data.cache_dir={folder}/cache run.dir={folder}/run"
-        )
+        train = "-m wavenet.cli.train data.dir=bundled steps=3 sample_every=0 device=cpu "
+        train += f"data.cache_dir={folder}/cache run.dir={folder}/run"
         generate = f"-m wavenet.cli.generate checkpoint={folder}/run device=cpu output={folder}/made seconds="
         for name, arguments in {
             "from wavenet import load": ["-c", "from wavenet import load"],

@@ -16,6 +16,7 @@ from wavenet.cli.terminal import steady_streams
 from wavenet.config import DataConfig
 from wavenet.preparation import prepare
 from wavenet.split import split
+from wavenet.training.clock import FEW_STEPS
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,6 +54,12 @@ def main() -> None:
     if shutil.which(program) is None:
         program = os.path.relpath(Path(sys.executable).with_name(program))
     print(f"more of it         {shlex.join([program, f'checkpoint={run}', 'seconds=30'])}")
+    if trained["steps"] < FEW_STEPS:
+        again = shlex.join([program.replace("generate", "train"), f"resume={run}", "minutes=5"])
+        print(
+            f"\nThere was time for {trained['steps']} steps, and after so few a model makes only noise: the machine "
+            f"is slow, or was busy.\nTrain on, when it is idle, with: {again}"
+        )
 
 
 def command(name: str, *settings: str) -> None:

@@ -15,9 +15,10 @@ import pytest
 import soundfile
 
 import wavenet
-from wavenet import native
-from wavenet.checkpoint import load_state
+from wavenet import native, preparation
+from wavenet.checkpoint import load_state, save_state
 from wavenet.cli.jobs.generate import check_output, new_files
+from wavenet.config import BUNDLED
 from wavenet.generation import watch
 from wavenet.training import machine
 
@@ -66,6 +67,29 @@ def test_a_mistake_is_one_line_and_status_1(call, override, said):
     assert status == 1
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("settings", [[], ["steps=3", "model=tiny"], ["experiment=digits"]])
+def test_training_asks_what_it_is_to_learn(call, settings):
+    """A bare command once began eleven hours on the bundled recordings."""
+    status, out, err = call("train", *settings)
+    assert (status, out) == (1, "")
+    assert err.startswith("error: data.dir is not set: give your folder of recordings, as in data.dir=~/recordings")
+    assert ("minutes=30" if "experiment=digits" in settings else "hours on most computers") in err
+    assert "experiment=demo, three minutes" in err
+    assert err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_a_run_of_a_version_without_a_name_for_the_bundled_recordings_goes_on(call, folder, monkeypatch):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    state = load_state(Path("run"))
+    state["config"]["data"]["dir"] = None
+    save_state(Path("run/checkpoints/last.state"), state)
+    asked = []
+    monkeypatch.setattr(preparation, "find_folder", lambda config: asked.append(config.dir) or folder)
+    assert call("train", "resume=run", "steps=4")[0] == 0
+    assert set(asked) == {BUNDLED}
 
 
 def test_labels_of_any_name_are_resumed_and_drawn(call, tmp_path):
@@ -225,6 +249,16 @@ def test_steps_on_the_command_line_win_over_a_presets_minutes(call, folder):
     assert "warning: the learning rate rises for optim.warmup_steps=" in out
     status, _, err = call("train", f"data.dir={folder}", "run.dir=other", "minutes=1", *QUICK)
     assert (status, err) == (1, "error: steps=3 and minutes=1 are both given: leave one out\n")
+
+
+def test_a_run_of_few_steps_for_its_minutes_ends_with_a_hint(call, folder):
+    quick = [setting for setting in QUICK if not setting.startswith("steps")]
+    status, out, err = call("train", f"data.dir={folder}", "run.dir=run", "minutes=0.01", *quick)
+    assert (status, err) == (0, "")
+    assert "this takes 1 second; the first validation and checkpoint come after 1 second\n" in out
+    ending = out[out.index("done: ") :]
+    assert "\nwarning: only about " in ending
+    assert "steps fit into 1 second, and after so few a model makes little but noise" in ending
 
 
 def test_a_run_that_saved_nothing_is_to_be_deleted(call, folder):

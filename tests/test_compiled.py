@@ -1,5 +1,6 @@
 """The compiled engine against the oracle, on every instruction set that runs here, in every precision."""
 
+import os
 import signal
 import threading
 import time
@@ -146,6 +147,28 @@ def test_two_threads_make_one_streams_samples(precision, settings):
     )
     assert torch.equal(alone[0], paired[0])
     assert torch.equal(alone[1], paired[1])
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system does not say which cores a thread may use"
+)
+def test_two_threads_with_one_core_make_the_same_samples_in_time():
+    """They once waited for each other's core: 10,000 times as slow."""
+    model, numbers = make(), uniform(1, 20000)
+    packed, cores = exported(model, 16000, "int8"), os.sched_getaffinity(0)
+    engines = [CompiledEngine(packed, threads=threads) for threads in (1, 2)]
+    os.sched_setaffinity(0, {min(cores)})  # of this thread, and of those that it begins
+    try:
+        made, seconds = [], []
+        for engine in engines:
+            state, began = engine.start(torch.empty(1, 0)), time.perf_counter()
+            made.append(engine.generate(state, numbers, Sampling()))
+            seconds.append(time.perf_counter() - began)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert torch.equal(made[0][0], made[1][0])
+    assert torch.equal(made[0][1], made[1][1])
+    assert seconds[1] < 10 * seconds[0] + 2
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 127, 128, 129, 300])

@@ -6,7 +6,15 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from wavenet.cli import app
-from wavenet.config import CacheConfig, EvaluateConfig, ExportConfig, GenerateConfig, RecogniseConfig, TrainConfig
+from wavenet.config import (
+    BUNDLED,
+    CacheConfig,
+    EvaluateConfig,
+    ExportConfig,
+    GenerateConfig,
+    RecogniseConfig,
+    TrainConfig,
+)
 from wavenet.model import WaveNet
 from wavenet.training.optimizers import make_optimizers
 
@@ -45,6 +53,14 @@ def test_the_default_is_base():
     config = composed("train", "run.dir=x")
     assert WaveNet(config.model).receptive_field == RECEPTIVE_FIELDS["base"]
     assert sum(p.numel() for p in WaveNet(config.model).parameters()) == 885_184
+
+
+def test_only_recipes_that_say_so_learn_the_bundled_recordings():
+    named = {name for name in GROUPS["experiment"] if composed("train", f"experiment={name}", "run.dir=x").data.dir}
+    assert named == {"demo", "speakers"}
+    assert composed("train", "experiment=demo", "run.dir=x").data.dir == BUNDLED
+    assert composed("train", "experiment=demo", "data.dir=mine", "run.dir=x").data.dir == "mine"
+    assert composed("train", "run.dir=x").data.dir is None
 
 
 @pytest.mark.parametrize("command", ["generate", "evaluate", "recognise"])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,12 +53,28 @@ def test_short_recordings_share_an_item():
 def test_batches_are_padded_with_what_is_not_scored():
     data = prepared({"a": 3000, "b": 2100})
     spans = [Span(r.start, r.start + r.samples, r.start) for r in data.recordings]
-    windows = Windows(data.codes, spans, 5000, 16)
+    windows = Windows(data.codes, spans, 4096, 16)
     batch = windows.batch([0, 1])
     assert batch.codes.shape == (2, 3072 + 16)
     assert batch.targets.shape == (2, 3072)
     assert batch.pieces == [[], []]
     assert (batch.targets != IGNORED).sum(dim=1).tolist() == [3000, 2100]
+
+
+@pytest.mark.parametrize("crop", [1, 500, 1024, 1100, 2047, 4097, 8192, 16000])
+def test_a_whole_window_is_computed_without_padding(crop):
+    """crop=1100 once computed 2048 samples."""
+    data = prepared({"a": 3 * crop})
+    windows = Windows(data.codes, [Span(0, 3 * crop, 0)], crop, 16)
+    for index in range(3):
+        assert crop <= windows.batch([index]).targets.shape[1] <= crop + crop // 1024
+
+
+def test_windows_of_any_length_are_computed_in_few_shapes():
+    lengths = {str(n): n for n in range(600, 1101)}
+    data = prepared(lengths)
+    windows = Windows(data.codes, [Span(r.start, r.start + r.samples, r.start) for r in data.recordings], 1100, 16)
+    assert {windows.batch([index]).targets.shape[1] for index in range(len(windows))} == {1100}
 
 
 def test_the_order_is_a_function_of_seed_and_epoch():

@@ -21,6 +21,7 @@ from wavenet import checkpoint, evaluation
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.training import Reporter, machine, run_folder, train, trainer
+from wavenet.training.clock import WARM_STEPS
 
 RATE = 4000
 
@@ -135,8 +136,25 @@ def test_sounds_and_pictures_are_left(settings, tmp_path):
 def test_minutes_choose_the_steps(settings, tmp_path):
     began = time.perf_counter()
     result = train(settings(minutes=0.05, steps=10**6), tmp_path / "run")
-    assert trainer.WARM_STEPS < result.steps < 10**4
+    assert WARM_STEPS < result.steps < 10**4
     assert 2 < time.perf_counter() - began < 12
+
+
+def test_a_short_run_by_time_is_measured_and_saved_on_the_way(settings, tmp_path):
+    class Watch(Stop):
+        saved, totals = 0, ()
+
+        def step(self, step, steps, *_):
+            self.saved = max(self.saved, len(list((tmp_path / "run" / "checkpoints").glob("last.state"))))
+            self.totals = (*self.totals, *([] if steps is None else [steps]))
+
+    watch = Watch()
+    result = train(settings(minutes=0.05), tmp_path / "run", watch)
+    assert watch.saved == 1
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert sum("valid/bits" in row for row in rows if row["step"] < result.steps) >= 1
+    assert set(watch.totals) == {result.steps}, "a number of steps is shown once it stays"
+    assert any(line.startswith("this takes 3 seconds; the first validation and checkpoint") for line in watch.lines)
 
 
 def test_a_run_is_never_trained_over(settings, tmp_path):
@@ -224,7 +242,7 @@ def test_a_run_by_time_that_was_stopped_has_what_is_left_of_it(settings, tmp_pat
         train(settings(minutes=0.1, resume=str(run)), run)
     more = ended["seconds"] / 60 + 0.02  # 1.2 seconds
     result = train(settings(minutes=more, steps=1, resume=str(run)), run)
-    assert result.steps > ended["step"] + trainer.WARM_STEPS
+    assert result.steps > ended["step"] + WARM_STEPS
     assert 1 < checkpoint.load_state(run)["seconds"] - ended["seconds"] < 6
 
 

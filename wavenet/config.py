@@ -9,6 +9,9 @@ from typing import Any
 
 from wavenet.errors import ConfigError
 
+BUNDLED = "bundled"
+"""What `data.dir` is for the recordings that come with the source; a folder of that name is `./bundled`."""
+
 MULAW_LEVELS = 256
 """Size of the mu-law alphabet: codes 0..255, zero amplitude is code 128."""
 
@@ -255,7 +258,7 @@ class DataConfig:
     """Which recordings, and how they become codes."""
 
     dir: str | None = None
-    """Folder of recordings, read recursively. Left out: the small set that comes with the source checkout."""
+    """Folder of recordings, read recursively. `bundled`: the small set that comes with the source checkout."""
     sample_rate: int = 16000
     """Rate, in Hz, that every recording is resampled to and the model generates at."""
     valid_fraction: float = 0.1
@@ -368,7 +371,8 @@ class TrainConfig:
     steps: int = 20000
     """Optimizer steps."""
     minutes: float | None = None
-    """Train for about this long instead: `steps` then follows the speed for a while, and stays."""
+    """Train for about this long instead: `steps` then follows the speed for a while, and stays. Time in which the
+    process was stopped, or the machine asleep, does not count."""
     batch_size: int = 1
     """Windows per forward pass."""
     crop: int = 8192
@@ -391,16 +395,18 @@ class TrainConfig:
     """CPU threads of each process; 0 leaves torch's choice."""
     log_every: int = 10
     """Steps between two lines in metrics.jsonl and points in TensorBoard."""
-    validate_every: int = 1000
-    """Steps between two validations."""
+    validate_every: int | None = None
+    """Steps between two validations. Left out: 1000; with `minutes`, about ten times a run, first within a minute, at
+    most ten minutes apart, and so that they take a twentieth of the time at most."""
     validate_seconds: float = 60.0
     """Seconds of validation audio scored each time; the final validation scores all."""
-    sample_every: int = 5000
-    """Steps between two rounds of audio samples and spectrograms; 0 leaves them out."""
+    sample_every: int | None = None
+    """Steps between two audio samples and spectrograms; 0 leaves them out. Left out: 5000; with `minutes`, as
+    `validate_every`."""
     sample_seconds: float = 2.0
     """Length of each sample."""
-    checkpoint_every: int = 1000
-    """Steps between two checkpoints."""
+    checkpoint_every: int | None = None
+    """Steps between two checkpoints. Left out: 1000; with `minutes`, as `validate_every`."""
     resume: str | None = None
     """Run folder, or training state, to continue from."""
     report: str | None = None
@@ -415,12 +421,12 @@ class TrainConfig:
             "devices",
             "num_nodes",
             "log_every",
-            "validate_every",
-            "checkpoint_every",
         ):
             _check_at_least(name, getattr(self, name), 1)
-        for name in ("threads", "sample_every"):
-            _check_at_least(name, getattr(self, name), 0)
+        _check_at_least("threads", self.threads, 0)
+        for name, minimum in {"validate_every": 1, "checkpoint_every": 1, "sample_every": 0}.items():
+            if getattr(self, name) is not None:
+                _check_at_least(name, getattr(self, name), minimum)
         _check("seed", self.seed, 0 <= self.seed <= LARGEST_SEED, f"0 to {LARGEST_SEED}")
         for name in ("validate_seconds", "sample_seconds"):
             _check_above(name, getattr(self, name), 0)
@@ -480,7 +486,7 @@ class GenerateConfig:
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
-    """CPU threads; 0 chooses. 2 makes even a single recording faster on some machines, if a second core is free."""
+    """CPU threads; 0 chooses. 2 makes even a single recording faster on some machines, while a second core is free."""
     output: str = "generated"
     """Folder, or one .wav or .flac file, to write. `-` is the standard output, as bare samples: 16 bits, little-endian,
     one channel; a pipe gets WAV."""

@@ -22,8 +22,8 @@ from wavenet.encodings import encoding_of
 from wavenet.split import Span
 
 GRAIN = 1024
-"""Batches are padded to a multiple of this many scored samples: matrix libraries compile a kernel for every shape, so
-few shapes are faster than many."""
+"""Batches are padded to a multiple of about this many scored samples, of which a whole window is one: matrix libraries
+compile a kernel for every shape, so few shapes are faster than many."""
 
 
 class Frames(NamedTuple):
@@ -55,7 +55,7 @@ class Windows:
         self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
         self.annotations, self.alignments = annotations, alignments
         self._zero = encoding_of(codes).zero
-        self._grain = min(GRAIN, crop)
+        self._grain = -(-crop // -(-crop // GRAIN))  # crop=1100 is two of 550, not 2048 samples for 1100
         counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
         owner = np.repeat(np.arange(len(spans)), counts)
         number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavenet import audio
-from wavenet.config import DataConfig
+from wavenet.config import BUNDLED, DataConfig
 from wavenet.errors import AudioError, ConfigError
 from wavenet.words import counted
 
@@ -32,12 +32,14 @@ class Contents:
 
 
 def find_folder(config: DataConfig) -> Path:
-    """The folder that `data.dir` means; left out, the set that comes with a source checkout."""
+    """The folder that `data.dir` means. Raises ConfigError where it is not set, AudioError where it cannot be read."""
     if config.dir is None:
-        embedded = Path(__file__).parents[1] / "data"
-        if not embedded.is_dir():
-            raise ConfigError("data.dir is not set: give your folder of recordings, as in data.dir=~/recordings")
-        return embedded
+        raise ConfigError("data.dir is not set: give your folder of recordings, as in data.dir=~/recordings")
+    if config.dir == BUNDLED:
+        bundled = Path(__file__).parents[1] / "data"
+        if not bundled.is_dir():
+            raise ConfigError(f"data.dir={BUNDLED} is in a source checkout alone: give your folder of recordings")
+        return bundled
     folder = Path(os.path.expanduser(config.dir))  # pathlib's fails for ~nobody
     try:
         if not stat.S_ISDIR(folder.stat().st_mode):

@@ -38,6 +38,7 @@ class Display(Reporter):
         self._progress = Progress(*columns, console=self.console, transient=True, disable=not live)
         self._task: Any = None
         self._kind, self._printed = "", 0.0
+        self._longest = 0.0  # seconds that were left of training
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -67,9 +68,12 @@ class Display(Reporter):
     def preparing(self, done: int, total: int) -> None:
         self._show("reading recordings", done, total, f"{done}/{total}")
 
-    def step(self, step: int, steps: int, bits: float, samples_per_second: float, seconds_left: float) -> None:
+    def step(self, step: int, steps: int | None, bits: float, samples_per_second: float, seconds_left: float) -> None:
+        self._longest = max(self._longest, seconds_left)
+        done, total = (round(self._longest - seconds_left), round(self._longest)) if steps is None else (step, steps)
+        number = f"{step}" if steps is None else f"{step}/{steps}"
         left = f"{clock(seconds_left)} left, {samples_per_second:,.0f} samples/s"
-        self._show("training", step, steps, f"step {step}/{steps}, {bits:.3f} bits, {left}")
+        self._show("training", done, total, f"step {number}, {bits:.3f} bits, {left}")
 
     def generating(self, done: int, total: int, seconds: float, sample_rate: int) -> None:
         """`done` of `total` samples of each file are made, after so many seconds."""

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <new>
 #include <thread>
@@ -59,6 +60,21 @@ inline void relax() {
 #elif defined(__aarch64__)
     asm volatile("yield");
 #endif
+}
+
+constexpr double GRACE = 1e-4;  // seconds that a thread spins for the other, and that a pair may lose before it ends
+
+/// Waits until the counter has come to the value: whether it came while the thread spun. The other thread has then lost
+/// its core, or has only this one: sleeping gives it up, which spinning or yielding would not on a machine that is busy.
+bool wait(const std::atomic<int64_t>& counter, int64_t value) {
+    auto there = [&] { return counter.load(std::memory_order_acquire) >= value; };
+    for (int i = 0; i < 64; i++, relax())
+        if (there()) return true;
+    for (const double until = seconds() + GRACE; seconds() < until;)
+        for (int i = 0; i < 64; i++, relax())
+            if (there()) return true;
+    while (!there()) std::this_thread::sleep_for(std::chrono::microseconds(20));
+    return false;
 }
 
 // ---- inputs: what a product of each precision reads
@@ -192,35 +208,38 @@ class Kernel final : public Engine {
         }
     }
 
-    void run_pair(Stream stream, const Sampling& sampling) const override {
+    int64_t run_pair(Stream stream, const Sampling& sampling, double each, double besides) const override {
         // what each thread has finished, as a count that only grows: `events` of them a sample
         alignas(64) std::atomic<int64_t> first{0};
         alignas(64) std::atomic<int64_t> second{0};
-        auto wait = [](const std::atomic<int64_t>& counter, int64_t value) {
-            while (counter.load(std::memory_order_acquire) < value) relax();
-        };
+        std::atomic<int64_t> end{stream.samples};  // the first thread's to bring nearer, between two samples
         const int64_t count = int64_t(layers.size()), events = count + 4;
         Work work(*this, 1, true);
         work.states[0] = stream.state;
         for (size_t l = 0; l < layers.size(); l++) past(work, l, 1);
 
         auto head_half = [&](int64_t t, int share, std::atomic<int64_t>& mine, const std::atomic<int64_t>& other) {
+            bool at_once = true;
             for (int stage = 0; stage < 3; stage++) {
-                if (stage > 0) wait(other, t * events + count + 1 + stage);
+                if (stage > 0) at_once &= wait(other, t * events + count + 1 + stage);
                 if (looked_at(stream, t)) head_stage(work, &stream, 1, stage, share, 2);
                 mine.store(t * events + count + 2 + stage, std::memory_order_release);
             }
+            return at_once;
         };
         std::thread helper([&] {
             for (int64_t t = 0; t < stream.samples; t++) {
                 for (int64_t l = 0; l < count; l++) {
                     wait(first, t * events + l + 2);  // the layer has taken its sums and left its x
+                    if (t >= end.load(std::memory_order_relaxed)) return;
                     past(work, size_t(l), 1);
                 }
                 head_half(t, 1, second, first);
             }
         });
-        for (int64_t t = 0; t < stream.samples; t++) {
+        const double began = seconds();
+        int64_t t = 0;
+        while (t < stream.samples) {
             begin(work, stream, 0, t, sampling);
             first.store(t * events + 1, std::memory_order_release);
             for (int64_t l = 0; l < count; l++) {
@@ -228,10 +247,17 @@ class Kernel final : public Engine {
                 if (l + 1 < count) residual(work, size_t(l), 1);
                 first.store(t * events + l + 2, std::memory_order_release);
             }
-            head_half(t, 0, first, second);
-            wait(second, (t + 1) * events);
+            bool at_once = head_half(t, 0, first, second);
+            at_once &= wait(second, (t + 1) * events);
+            t++;
+            if ((!at_once || t % 16 == 0) && seconds() - began > double(t) * each + besides + GRACE) break;
+        }
+        if (t < stream.samples) {
+            end.store(t, std::memory_order_relaxed);
+            first.store((t + 1) * events, std::memory_order_release);
         }
         helper.join();
+        return t;
     }
 
   private:

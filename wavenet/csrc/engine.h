@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,6 +26,20 @@ struct Stream {
     const int32_t* rows = nullptr;   // (samples) which row goes with each sample; null where the first goes with all
     const float* without = nullptr;  // logits of the next stream, which hears the same codes under other conditions and
                                      // which Sampling::guidance leads away from; null draws from the stream's own
+};
+
+/// On a clock that only goes forward.
+inline double seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// What a single stream was found to take, by which it is given one thread or two. Times alone: its samples are the same.
+struct Pace {
+    std::atomic<double> alone{0};     // seconds a sample on one thread; 0 before it is known
+    std::atomic<double> measured{0};  // when that was
+    std::atomic<double> saved{0};     // seconds that two threads have saved lately
+    std::atomic<double> retry{0};     // when two threads are to be tried again
+    std::atomic<double> pause{0};     // seconds until then; 0 while two are faster
 };
 
 class Engine {
@@ -53,6 +69,11 @@ class Engine {
     /// output layers run for the last sample alone.
     void run(const std::vector<Stream>& streams, const Sampling& sampling, int threads) const;
 
+    /// One stream on two threads, which hand to each other without locks: the first goes through the layers, the second
+    /// works out the past of the next sample behind it, and they halve the output layers. Ends early, after
+    /// a sample, where they have taken more than so many seconds a sample and so many besides. Returns how many were run.
+    virtual int64_t run_pair(Stream stream, const Sampling& sampling, double each, double besides) const = 0;
+
     /// Reads all weights once and does nothing with them: the least that a sample can take.
     virtual uint64_t read_weights() const = 0;
 
@@ -60,11 +81,13 @@ class Engine {
     /// Streams that share each pass over the weights.
     static constexpr int BATCH = 12;
 
-    /// One stream on two threads, which hand to each other without locks: the first goes through the layers, the second
-    /// works out the past of the next sample behind it, and they halve the output layers.
-    virtual void run_pair(Stream stream, const Sampling& sampling) const = 0;
-
     virtual void run_batch(Stream* streams, int count, const Sampling& sampling) const = 0;
+
+  private:
+    /// One stream on two threads while they are found to be faster than one, which is measured again and again.
+    void run_single(Stream stream, const Sampling& sampling) const;
+
+    mutable Pace paces[2];  // without and with output layers
 };
 
 }  // namespace wavenet

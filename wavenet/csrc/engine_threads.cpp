@@ -1,4 +1,5 @@
-// Streams over threads: each thread takes a batch of streams at a time and runs it to its end.
+// Streams over threads: each thread takes a batch of streams at a time and runs it to its end. A single stream has two
+// threads while they are faster than one.
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +11,7 @@ namespace wavenet {
 
 void Engine::run(const std::vector<Stream>& streams, const Sampling& sampling, int threads) const {
     int count = int(streams.size());
-    if (count == 1 && threads > 1) return run_pair(streams[0], sampling);
+    if (count == 1 && threads > 1) return run_single(streams[0], sampling);
     threads = std::max(1, std::min(threads, count));
     int batch = std::min((count + threads - 1) / threads, BATCH);
     batch += batch % 2;  // guided streams and their twins stay together
@@ -24,6 +25,50 @@ void Engine::run(const std::vector<Stream>& streams, const Sampling& sampling, i
     for (int i = 1; i < threads; i++) helpers.emplace_back(work);
     work();
     for (std::thread& helper : helpers) helper.join();
+}
+
+namespace {
+
+constexpr int64_t PART = 64;           // samples between two looks at the clock on one thread
+constexpr double MEASURE_AFTER = 0.25;  // seconds after which one thread is measured again: the machine's speed drifts
+constexpr double LONGEST_PAUSE = 2;     // seconds
+constexpr double PAUSE = 50;            // times what a try on two threads has lost, which bounds the loss at 2 %
+constexpr double MOST_SAVED = 0.02;     // seconds that count against a later loss, such as a short interruption
+
+Stream from(Stream stream, int64_t samples) {
+    stream.codes += samples;
+    if (stream.uniforms) stream.uniforms += samples;
+    if (stream.bits) stream.bits += samples;
+    if (stream.rows) stream.rows += samples;
+    stream.samples -= samples;
+    return stream;
+}
+
+}  // namespace
+
+void Engine::run_single(Stream stream, const Sampling& sampling) const {
+    Pace& pace = paces[stream.uniforms || stream.bits];
+    while (stream.samples > 0) {
+        const double began = seconds(), alone = pace.alone;
+        if (began < pace.retry || began > pace.measured + MEASURE_AFTER) {
+            Stream part = stream;
+            part.samples = std::min(stream.samples, PART);
+            run_batch(&part, 1, sampling);
+            stream = from(stream, part.samples);
+            // what came between may have made it slow, but nothing makes it fast
+            const double ended = seconds(), taken = (ended - began) / double(part.samples);
+            pace.alone = alone > 0 ? std::min(taken, alone * 1.1) : taken;
+            pace.measured = ended;
+        } else {
+            const double saved = pace.saved;
+            const int64_t done = run_pair(stream, sampling, alone, saved);
+            stream = from(stream, done);
+            const double ended = seconds(), left = std::min(saved + double(done) * alone - (ended - began), MOST_SAVED);
+            pace.saved = std::max(left, 0.0);
+            pace.pause = left < 0 ? std::min(std::max(2 * pace.pause, -left * PAUSE), LONGEST_PAUSE) : 0;
+            pace.retry = ended + pace.pause;
+        }
+    }
 }
 
 }  // namespace wavenet

@@ -233,8 +233,14 @@ void check(const Code& code, uint32_t precision) {
             chunked[s].state = std::vector<uint64_t>(chunked[s].state);  // a stored copy goes on as well
         }
         expect(chunked[s].codes == singles[s].codes, "chunks equal wholes", code.name);
-        Player paired(*engine);
-        for (int from = 0; from < n; from += 20) engine->run({paired.stream(uniforms[s], from, 20)}, {}, 2);
+        Player paired(*engine), alternating(*engine);
+        for (int from = 0; from < n; from += 20) engine->run_pair(paired.stream(uniforms[s], from, 20), {}, 1e9, 0);
+        for (int from = 0; from < n; from += 20) engine->run({alternating.stream(uniforms[s], from, 20)}, {}, 2);
+        expect(alternating.codes == singles[s].codes && alternating.logits == singles[s].logits, "now one, now two",
+               code.name);
+        Player hurried(*engine);
+        for (int64_t from = 0; from < n;) from += engine->run_pair(hurried.stream(uniforms[s], from, n - from), {}, 0, -1);
+        expect(hurried.codes == singles[s].codes && hurried.logits == singles[s].logits, "pairs that end early", code.name);
         expect(paired.codes == singles[s].codes && paired.bits == singles[s].bits, "two threads equal one", code.name);
         expect(paired.logits == singles[s].logits, "two threads' logits equal one's", code.name);
     }

@@ -15,10 +15,10 @@ class CompiledEngine(Engine):
 
     condition: every layer's projection of a row, (layers * 2 gate, C), for a network that is conditioned; an exported
     file does not hold it.
-    threads: over which streams are spread. A single stream runs on two if 2 or more are asked for: on some machines a
-    third faster, but both wait by spinning, so the second core must be free. 0 spreads streams over torch's number of
-    threads and runs a single one on one. Raises ConfigError where there are no kernels or the instruction set is not
-    one that runs here, CheckpointError for bytes that are damaged.
+    threads: over which streams are spread. A single stream runs on two if 2 or more are asked for, while that is found
+    to be faster, as it is on some machines by a third, where a second core is free. 0 spreads streams over torch's
+    number of threads and runs a single one on one. Raises ConfigError where there are no kernels or the instruction set
+    is not one that runs here, CheckpointError for bytes that are damaged.
     """
 
     name = "compiled"

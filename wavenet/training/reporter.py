@@ -12,8 +12,11 @@ class Reporter:
     def preparing(self, done: int, total: int) -> None:
         """So many recordings of so many are decoded."""
 
-    def step(self, step: int, steps: int, bits: float, samples_per_second: float, seconds_left: float) -> None:
-        """A step is done; `bits` is the recent training loss in bits per sample."""
+    def step(self, step: int, steps: int | None, bits: float, samples_per_second: float, seconds_left: float) -> None:
+        """A step is done; `bits` is the recent training loss in bits per sample.
+
+        steps: how many there will be, None while `minutes` has not become a number yet.
+        """
 
 
 class Dispensable(Reporter):
@@ -28,7 +31,7 @@ class Dispensable(Reporter):
     def preparing(self, done: int, total: int) -> None:
         self._pass_on("preparing", done, total)
 
-    def step(self, step: int, steps: int, bits: float, samples_per_second: float, seconds_left: float) -> None:
+    def step(self, step: int, steps: int | None, bits: float, samples_per_second: float, seconds_left: float) -> None:
         self._pass_on("step", step, steps, bits, samples_per_second, seconds_left)
 
     def _pass_on(self, method: str, *told: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from wavenet import checkpoint
-from wavenet.config import TrainConfig
+from wavenet.config import BUNDLED, TrainConfig
 from wavenet.errors import CheckpointError
 from wavenet.files import atomic
 from wavenet.model import WaveNet
@@ -95,7 +95,7 @@ def fingerprint(prepared: Prepared) -> dict[str, Any]:
 def check(stored: dict[str, Any], config: TrainConfig, recordings: dict[str, Any], say: Callable[[str], None]) -> None:
     """Raise CheckpointError for settings or recordings, by their `fingerprint`, that a run cannot go on with; say
     where these have changed."""
-    run, then, now = Path(config.resume or ""), stored["config"]["data"]["dir"], config.data.dir
+    run, then, now = Path(config.resume or ""), stored["config"]["data"]["dir"] or BUNDLED, config.data.dir
     if then != now:
         say(f"warning: {config.resume} was trained on {then}, and goes on with another folder")
     theirs, ours = (
@@ -110,7 +110,7 @@ def check(stored: dict[str, Any], config: TrainConfig, recordings: dict[str, Any
                 f"{config.resume} cannot go on so: {name} is {theirs[name]!r} there, {value!r} here ({reason}); "
                 "leave the setting out, or start a new run without resume="
             )
-    _check_told(theirs, ours, str(config.resume), config.data.dir or "the bundled recordings")
+    _check_told(theirs, ours, str(config.resume), config.data.dir or BUNDLED)
     before = stored.get("recordings", recordings)
     if before["digest"] != recordings["digest"]:
         counts = [f"{one['count']} of {one['minutes']:.1f} minutes" for one in (before, recordings)]

@@ -9,7 +9,6 @@ import copy
 import dataclasses
 import math
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from wavenet.model import WaveNet
 from wavenet.preparation import prepare
 from wavenet.split import Span, split
 from wavenet.training import state
+from wavenet.training.clock import Clock
 from wavenet.training.machine import autocast, keep_memory, make_fabric
 from wavenet.training.metrics import RunLog
 from wavenet.training.objective import Objective
@@ -48,10 +48,6 @@ from wavenet.training.validation import Validation
 
 HANG_UP = getattr(signal, "SIGHUP", None)
 """What a terminal that is closed sends; Windows has none."""
-WARM_STEPS = 10
-"""Steps at least before `minutes` becomes a number of steps for good. That number follows the speed of the last thirty
-for four tenths of the time, since kernels are compiled at first, and then stays, so that the learning rate falls
-steadily to its end."""
 
 
 @dataclass(frozen=True)
@@ -139,16 +135,13 @@ class Trainer:
         self.train_windows = Windows(codes, self.sides.train, config.crop, field, self.known, self.alignments)
         held_out = self.sides.valid, field, self.known, self.alignments
         self.validation = Validation(fabric, self.config, self.prepared, *held_out)
-        self.step, self.steps = 0, config.steps
+        self.step, self.samples = 0, 0  # samples: of this process
+        self.clock = Clock(config, fabric.broadcast)
         self.best_bits, self.best_step = math.inf, 0  # on `validate_seconds`
         self.best_on: str | None = None  # the fingerprint of what that was measured on
         self.bits: float | None = None  # of the best, on the whole validation part
         self.valid_bits: float | None = None  # of the averaged weights at `valid_step`
         self.valid_step = 0
-        self.samples, self.seconds, self.steps_here = 0, 0.0, 0  # of this process
-        self.steps_fixed = config.minutes is None
-        self.began, self.per_step = time.perf_counter(), 0.0  # seconds, those of a resumed run's earlier part included
-        self.given = 60 * (config.minutes or 0)  # seconds, from here on
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._heard: verdict.Recordings | None = None
         if self.stored is not None:
@@ -202,46 +195,45 @@ class Trainer:
         baselines = self._measure_baselines()
         with writing(self.run_dir):
             self._open_log(baselines)
-        recent = 0.0
-        while self.step < self.steps and not self._stopped():
-            began = time.perf_counter()
+        recent, clock = 0.0, self.clock
+        occasions = {"validation": lambda: self.validate(baselines), "checkpoint": self.save, "sound": self.sample}
+        while self.step < clock.steps and not self._stopped():
+            began = clock.read()
             bits, norm, samples = self.train_step()
-            self._count(samples, time.perf_counter() - began)
-            share = max(0.05, 1 / self.steps_here)  # a mean of the last twenty or so, from the first step on
+            clock.count(self.step, began)
+            self.samples += samples
+            share = max(0.05, 1 / clock.steps_here)  # a mean of the last twenty or so, from the first step on
             recent += (bits - recent) * share
-            rate = self.samples / max(self.seconds, 1e-9)
-            left = (self.steps - self.step) * self.seconds / max(self.steps_here, 1)
-            self.reporter.step(self.step, self.steps, recent, rate, left)
-            last = self.step == self.steps
+            rate, last = self._rate(), self.step == clock.steps
+            self.reporter.step(self.step, clock.steps if clock.fixed else None, recent, rate, clock.left(self.step))
+            for line in clock.forecast(self.step):
+                self.reporter.say(line)
             if self.log and (self.step % config.log_every == 0 or last):
                 lr = self.optimizers[0].param_groups[0]["lr"]
                 values = {"train/bits": bits, "train/grad_norm": norm, "train/lr": lr, "train/samples_per_second": rate}
                 with writing(self.run_dir):
                     self.log.scalars(self.step, values)
-            if self.step % config.validate_every == 0 and not last:
-                self.validate(baselines)
-            if config.sample_every and self.step % config.sample_every == 0 and not last:
-                with writing(self.run_dir):
-                    self.sample()
-            if self.step % config.checkpoint_every == 0 and not last:
-                self.save()
-        ended = self.step >= self.steps
+            for name in [] if last else clock.due(self.step):
+                began = clock.read()
+                with writing(self.run_dir) if name == "sound" else contextlib.nullcontext():
+                    occasions[name]()
+                clock.took(name, began)
+        ended = self.step >= clock.steps
         if ended:
             self.stopped_by = None  # a signal that came with the last step stops nothing
             self.save(finished=False)  # whatever happens while it is measured
             self.validate_all(baselines)
         self.save()
         with writing(self.run_dir):
-            if ended and config.sample_every:
+            if ended and config.sample_every != 0:
                 self.sample()
             if self.log:
                 self.log.curves()
-        rate = self.samples / max(self.seconds, 1e-9)
         try:
             best = checkpoint.find(self.run_dir)
         except CheckpointError:
             best = None
-        return self._result(best, rate, baselines)
+        return self._result(best, self._rate(), baselines)
 
     def train_step(self) -> tuple[float, float, int]:
         """One optimizer step: loss in bits per sample, the gradient's norm and samples scored, in all processes."""
@@ -270,7 +262,7 @@ class Trainer:
                 f"the loss is not finite at step {self.step + 1}: lower optim.lr (now {config.optim.lr:g}) or use "
                 f"precision=float32; {kept(self.run_dir)}"
             )
-        factor = learning_rate_factor(self.step, self.steps, config.optim)
+        factor = learning_rate_factor(self.step, self.clock.steps, config.optim)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
@@ -303,21 +295,9 @@ class Trainer:
                 ]
         return batch
 
-    def _count(self, samples: int, seconds: float) -> None:
-        self.samples += samples
-        self.seconds += seconds
-        self.steps_here += 1
-        self.per_step += (seconds - self.per_step) / min(self.steps_here, 30)
-        if not self.steps_fixed:
-            left = self._steps_by_time()
-            self.steps_fixed = self.steps_here > WARM_STEPS and left < 0.6 * self.given
-
-    def _steps_by_time(self) -> float:
-        """Sets the number of steps by what is left of `minutes`, in seconds, which it returns."""
-        left = 60 * (self.config.minutes or 0) - (time.perf_counter() - self.began)
-        steps = self.step + max(1, round(left / self.per_step))
-        self.steps, left = self.fabric.broadcast((steps, left))  # one clock for all processes
-        return left
+    def _rate(self) -> float:
+        """Samples per second of this process's steps."""
+        return self.samples / max(self.clock.seconds_here, 1e-9)
 
     def _autocast(self) -> AbstractContextManager:
         return autocast(self.fabric.device, self.config.precision)
@@ -486,10 +466,7 @@ class Trainer:
         """
         place = {
             "step": self.step,
-            "steps": self.steps,
-            "steps_fixed": self.steps_fixed,
-            "seconds": time.perf_counter() - self.began,
-            "per_step": self.per_step,
+            **self.clock.state(),
             "best_bits": self.best_bits,
             "best_step": self.best_step,
             "best_on": self.best_on,
@@ -519,17 +496,8 @@ class Trainer:
         self.best_bits, self.best_step = stored["best_bits"], stored["best_step"]
         self.best_on = stored.get("best_on")
         self._take_best()
-        self.began -= stored.get("seconds", 0.0)
-        self.given -= stored.get("seconds", 0.0)
-        self.per_step = stored.get("per_step", 0.0)
-        if self.config.minutes is not None:
-            if stored["steps_fixed"] and self.config.minutes == stored["config"]["minutes"]:
-                self.steps, self.steps_fixed = stored["steps"], True
-            elif self.per_step:
-                self._steps_by_time()
-            else:  # its speed is not known yet
-                self.steps += self.step
-        if self.step >= self.steps and stored.get("finished", True):
+        self.clock.restore(stored, self.step)
+        if self.step >= self.clock.steps and stored.get("finished", True):
             raise ConfigError(
                 f"{self.config.resume} is at step {self.step} of {stored['steps']}: give steps= above {self.step}, "
                 "or minutes= to train so much longer"
@@ -566,13 +534,16 @@ class Trainer:
                 "itself, slower"
             )
         warmup = self.config.optim.warmup_steps
-        if self.config.minutes is None and self.steps < warmup and not self.step:
+        if self.config.minutes is None and self.clock.steps < warmup and not self.step:
             self.reporter.say(
                 f"warning: the learning rate rises for optim.warmup_steps={warmup} steps, but the run has only "
-                f"{self.steps}: it learns little; lower optim.warmup_steps or give more steps"
+                f"{self.clock.steps}: it learns little; lower optim.warmup_steps or give more steps"
             )
         if self.step:
-            self.reporter.say(f"resuming at step {self.step} of {self.steps}")
+            of = f" of {self.clock.steps}" if self.clock.fixed else ""
+            self.reporter.say(f"resuming at step {self.step}{of}")
+        if announced := self.clock.announcement():
+            self.reporter.say(announced)
 
     def _measure_baselines(self) -> Baselines | None:
         if not self.sides.valid:

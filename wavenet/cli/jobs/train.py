@@ -12,11 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from wavenet import checkpoint
 from wavenet.cli.app import overridden
 from wavenet.cli.display import Display, check_report, destination, setting, takes_stdout, write_report
-from wavenet.config import TrainConfig
+from wavenet.config import BUNDLED, TrainConfig
 from wavenet.errors import ConfigError, TrainingError, WaveNetError
 from wavenet.files import expanded, streamed
 from wavenet.preparation import counted, printable
 from wavenet.training import train
+from wavenet.training.clock import FEW_STEPS, few_steps
 from wavenet.training.machine import is_first_process
 
 
@@ -27,13 +28,14 @@ def job(config: TrainConfig) -> float | None:
         config, run_dir = _resumed(config, run_dir)
     else:
         _decide_length(config)
+        _check_data(config)
     hydra = HydraConfig.get()
     sweep = hydra.mode == RunMode.MULTIRUN
     if sweep:  # a folder for each job of a sweep, and its report in it
         run_dir = Path(hydra.runtime.output_dir)
         if report and not streamed(destination(report)):
             report = str(run_dir / Path(report).name)
-    if config.data.dir is not None:  # so that the run can be resumed from any folder
+    if config.data.dir not in (None, BUNDLED):  # so that the run can be resumed from any folder
         config.data.dir = str(expanded(config.data.dir).absolute())
     run_dir = make_folder(run_dir, new=sweep or not named, by_hydra=sweep)
     check_report(report)
@@ -66,6 +68,8 @@ def job(config: TrainConfig) -> float | None:
             display.offer(words, f"wavenet-train {setting('resume', run_dir)}")
             sys.exit(128 + result.stopped_by)
         display.say(f"done: {counted(result.steps, 'step')} at {result.samples_per_second:,.0f} samples/s")
+        if config.minutes is not None and result.steps < FEW_STEPS:
+            display.say(few_steps(result.steps, config.minutes))
         if result.best_step not in (0, result.steps):
             display.say(f"the best of them, kept to be used, is step {result.best_step}")
         told = " features=recording.wav" if config.model.features.kinds else ""
@@ -116,6 +120,16 @@ def _decide_length(config: TrainConfig) -> None:
         config.minutes = None
 
 
+def _check_data(config: TrainConfig) -> None:
+    """Raise ConfigError where nobody has said what to learn: hours of training are not begun by accident."""
+    if config.data.dir is None:
+        now = f"minutes={config.minutes:g}" if config.minutes else f"steps={config.steps}, hours on most computers"
+        raise ConfigError(
+            "data.dir is not set: give your folder of recordings, as in data.dir=~/recordings, and how long to train, "
+            f"as in minutes=15 (now {now}); or try experiment=demo, three minutes with the recordings that come along"
+        )
+
+
 def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     """The stored run's settings, with those of the command line on top; and its folder, unless another is given."""
     state_path = checkpoint.find_state(expanded(given.resume or ""))
@@ -125,9 +139,12 @@ def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
     model |= {"labels": {}, "recognition": model.get("recognition", {}) | {"classes": []}}
     overrides = overridden()
     _decide_length(given)
+    state["config"]["data"]["dir"] = state["config"]["data"]["dir"] or BUNDLED  # what None once was
     merged: Any = OmegaConf.merge(OmegaConf.structured(TrainConfig), state["config"])
     asked: Any = OmegaConf.structured(given)
     if "experiment" in overrides:
+        if "data.dir" not in overrides:  # the run goes on with its own
+            asked.data.dir = merged.data.dir
         merged = asked
     for name in overrides:
         if name != "experiment":

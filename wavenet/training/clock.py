@@ -1,0 +1,240 @@
+"""How long a run is, and when something is due in it: by steps, or by shares of its minutes."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wavenet.config import TrainConfig
+
+WARM_STEPS = 10
+"""Steps at least before `minutes` becomes a number of steps for good. That number follows the speed of the last thirty
+for four tenths of the time, since kernels are compiled at first, and then stays, so that the learning rate falls
+steadily to its end."""
+WARM_SECONDS = 10.0
+"""After so long the speed is told, be the steps ever so slow."""
+FEW_STEPS = 300
+"""A run of fewer has hardly begun to learn."""
+OCCASIONS = 10
+"""How often, about, a run of so many minutes is validated, saved and listened to."""
+FIRST_SECONDS, LONGEST_SECONDS = 60.0, 600.0
+"""The first time comes within a minute, and the next ones within ten of the last, however long the run is."""
+REST = 20
+"""What is done on the way takes a twentieth of the time at most: that many times as long passes before the next."""
+BY_STEPS = {"validation": 1000, "checkpoint": 1000, "sound": 5000}
+"""Steps between two, in a run whose length is given in steps, where the settings say nothing."""
+IDLE = 0.05
+"""Processor time per second of a process that is not really running."""
+
+
+class Stopwatch:
+    """Seconds that this process has had: those in which it was stopped, or the machine asleep, do not count.
+
+    No clock of the system tells them: all go on while a process is stopped (SIGSTOP, Ctrl-Z, a container that is
+    paused), some of them also while the machine sleeps. Its processor time stands still then, but is no measure of
+    minutes: two threads use two seconds of it a second, and one that waits for a core that is busy uses none. So time
+    is counted by the clock, except for a stretch in which next to no processor time was used, that is a step with a
+    stop in it: that counts for its processor time.
+    """
+
+    def __init__(self, now: Callable[[], tuple[float, float]] = lambda: (time.perf_counter(), time.process_time())):
+        self._now, self._last = now, now()
+        self.spent = 0.0
+
+    def read(self) -> float:
+        """Seconds spent so far; to be called every now and then, after each step say."""
+        now = self._now()
+        wall, used = now[0] - self._last[0], now[1] - self._last[1]
+        self._last = now
+        self.spent += used if used < IDLE * wall else wall
+        return self.spent
+
+
+class Occasion:
+    """Something that comes again and again: every so many steps, or every so many seconds."""
+
+    def __init__(self, steps: int | None, seconds: float, spent: float) -> None:
+        """steps: 0 is never, None is by `seconds`; spent: those of the run so far."""
+        self.steps, self.seconds = steps, seconds
+        self.next = spent + min(seconds, FIRST_SECONDS)
+        self.share = 0.0  # of the time, as far as is known
+        self._began = spent
+
+    def due(self, step: int, spent: float) -> bool:
+        if self.steps is not None:
+            return self.steps > 0 and step % self.steps == 0
+        return spent >= self.next
+
+    def took(self, began: float, ended: float) -> None:
+        """It was done; decides when it comes next."""
+        every = self.seconds * (math.floor((ended - self._began) / self.seconds) + 1)
+        self.next = max(self._began + every, ended + REST * (ended - began))
+        self.share = (ended - began) / (self.next - began)
+
+
+class Clock:
+    """Where a run is in its time, how many steps that makes, and what is due."""
+
+    def __init__(
+        self, config: TrainConfig, agree: Callable[[Any], Any] = lambda told: told, stopwatch: Stopwatch | None = None
+    ) -> None:
+        """agree: what it is given by the first of several processes, by whose clock all of them go."""
+        self.config, self._agree, self._stopwatch = config, agree, stopwatch or Stopwatch()
+        self.steps, self.fixed = config.steps, config.minutes is None
+        self.per_step = 0.0  # seconds
+        self.steps_here, self.seconds_here = 0, 0.0  # of this process, spent in steps
+        self._before = 0.0  # spent by the processes that this one goes on for
+        self._told = False
+        self._plan_occasions()
+
+    def _plan_occasions(self) -> None:
+        config, given = self.config, self._given
+        asked = {
+            "validation": config.validate_every,
+            "checkpoint": config.checkpoint_every,
+            "sound": config.sample_every,
+        }
+        if config.minutes is None:
+            asked = {name: BY_STEPS[name] if steps is None else steps for name, steps in asked.items()}
+        every = min(max(given, 1.0) / OCCASIONS, LONGEST_SECONDS)
+        self.occasions = {name: Occasion(steps, every, self._before) for name, steps in asked.items()}
+
+    @property
+    def _given(self) -> float:
+        """Seconds that this process was given."""
+        return 60 * (self.config.minutes or 0) - self._before
+
+    def read(self) -> float:
+        """Seconds spent on the run so far, by earlier processes too."""
+        return self._before + self._stopwatch.read()
+
+    # ---- steps
+
+    def count(self, step: int, began: float) -> None:
+        """Step number `step` of the run is done, which began at such a reading."""
+        seconds = self.read() - began
+        self.steps_here += 1
+        self.seconds_here += seconds
+        # the first step of a process compiles kernels, and is forgotten with the second
+        self.per_step += (seconds - self.per_step) / min(max(self.steps_here - 1, 1), 30)
+        if not self.fixed:
+            self._plan(step)
+
+    def _plan(self, step: int) -> None:
+        left = 60 * (self.config.minutes or 0) - self.read()
+        share = sum(occasion.share for occasion in self.occasions.values())
+        steps = step + max(1, round(left * (1 - share) / self.per_step))
+        fixed = self.steps_here > WARM_STEPS and left < 0.6 * self._given
+        self.steps, self.fixed = self._agree((steps, fixed))
+
+    def left(self, step: int) -> float:
+        """Seconds until the last step, about."""
+        if not self.fixed:
+            return max(60 * (self.config.minutes or 0) - self.read(), 0.0)
+        return (self.steps - step) * self.seconds_here / max(self.steps_here, 1)
+
+    # ---- what comes now and then
+
+    def due(self, step: int) -> list[str]:
+        """What is to be done after this step, which is not the last: that comes with all of them."""
+        spent, by_time = self.read(), any(occasion.steps is None for occasion in self.occasions.values())
+        left = self.left(step)
+        due = [
+            name
+            for name, occasion in self.occasions.items()
+            if occasion.due(step, spent) and (occasion.steps is not None or left > occasion.seconds / 4)
+        ]
+        return self._agree(due) if by_time else due
+
+    def took(self, name: str, began: float) -> None:
+        """That was done, and had begun at such a reading."""
+        self.occasions[name].took(began, self.read())
+
+    # ---- words
+
+    def announcement(self) -> str | None:
+        """What is known of the run's length before its first step."""
+        if self.config.minutes is None:
+            return None
+        first = {n: o.next - self._before for n, o in self.occasions.items() if o.steps is None}
+        return f"this takes {in_words(self._given)}{_firsts(first)}"
+
+    def forecast(self, step: int) -> list[str]:
+        """What the first steps have shown: lines to be said once they are done, at any other time none."""
+        warm = self.steps_here == WARM_STEPS or (self.steps_here > 1 and self.seconds_here > WARM_SECONDS)
+        if not warm or self._told or step >= self.steps:
+            return []
+        self._told = True
+        speed = f"{self.per_step:.2g} s a step"
+        if self.config.minutes is not None:
+            lines = [f"{speed}: about {_rounded(self.steps)} steps in all"]
+            return lines + ([few_steps(self.steps, self.config.minutes)] if self.steps < FEW_STEPS else [])
+        first = {
+            name: (occasion.steps - step % occasion.steps) * self.per_step
+            for name, occasion in self.occasions.items()
+            if occasion.steps and step - step % occasion.steps + occasion.steps < self.steps
+        }
+        return [f"{speed}: {self.steps:,} steps take about {in_words(self.left(step))} from here{_firsts(first)}"]
+
+    # ---- stopping and going on
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run goes on with."""
+        return {"steps": self.steps, "steps_fixed": self.fixed, "seconds": self.read(), "per_step": self.per_step}
+
+    def restore(self, stored: dict[str, Any], step: int) -> None:
+        """Go on from what `state` told, at such a step, with what is left of the minutes. `stored` also has the
+        settings of then, as `config`; states of older versions lack some of it."""
+        self._before = stored.get("seconds", 0.0)
+        self.per_step = stored.get("per_step", 0.0)
+        self._plan_occasions()
+        if self.config.minutes is None:
+            return
+        if stored["steps_fixed"] and self.config.minutes == stored["config"]["minutes"]:
+            self.steps, self.fixed = stored["steps"], True
+        elif self.per_step:
+            self._plan(step)
+        else:  # its speed is not known yet
+            self.steps += step
+
+
+def in_words(seconds: float) -> str:
+    """20 -> 20 seconds, 150 -> 2.5 minutes, 5220 -> 1 hour 27 minutes."""
+    if seconds < 59.5:
+        return _counted(max(round(seconds), 1), "second")
+    minutes = round(seconds / 60)
+    if minutes < 10:
+        return f"{seconds / 60:.1f}".removesuffix(".0") + (" minute" if round(seconds / 60, 1) == 1 else " minutes")
+    if minutes < 60:
+        return _counted(minutes, "minute")
+    hours, minutes = divmod(minutes, 60)
+    return _counted(hours, "hour") + (f" {_counted(minutes, 'minute')}" if minutes else "")
+
+
+def few_steps(steps: int, minutes: float) -> str:
+    """The warning where a run is too short for what it was given."""
+    return (
+        f"warning: only about {_rounded(steps)} steps fit into {in_words(60 * minutes)}, and after so few a model "
+        "makes little but noise: give more minutes, or a smaller model or crop, or end what else this machine does"
+    )
+
+
+def _rounded(steps: int) -> str:
+    """To two digits: more would promise too much."""
+    return f"{int(float(f'{steps:.2g}')):,}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("s" if count != 1 else "")
+
+
+def _firsts(first: dict[str, float]) -> str:
+    """; the first validation and checkpoint come after 15 seconds, the first sound after 1 minute"""
+    groups: dict[str, list[str]] = {}
+    for name, seconds in first.items():
+        groups.setdefault(in_words(seconds), []).append(name)
+    parts = []
+    for after, names in groups.items():
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        parts.append(f"the first {listed} {'come' if len(names) > 1 else 'comes'} after {after}")
+    return "".join(("; " if i == 0 else ", ") + part for i, part in enumerate(parts))
