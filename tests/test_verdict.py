@@ -78,12 +78,12 @@ def test_noise_is_noise_however_near_its_spectrum(tunes, drums):
 
 def test_faults_are_named(tunes):
     assert "steadier by " in words(tune(31) + 0.02 * noise(31), tunes)
-    assert words(tune(31) + 0.02 * noise(31), tunes).startswith("no mere noise, but not like the recordings: ")
+    assert words(tune(31) + 0.02 * noise(31), tunes).startswith("more than noise, but not like the recordings: ")
     assert "11 dB quieter" in words(tune(32) / 4, tunes)
     assert words(tune(33) / 1000, tunes).startswith("nearly silent: ")
     assert words(torch.zeros(SECONDS * RATE), tunes).startswith("nearly silent: ")
     half = torch.cat([tune(34)[:RATE], of_spectrum(tune(34), 4)[RATE:]])
-    assert words(half, tunes).startswith("noise that has a pitch in part: ")
+    assert words(half, tunes).startswith("noise with some pitch in it: ")
     assert words(tune(35), tunes, 4.0, 3.0).endswith(" 1.0 bits per sample stranger to the model than recordings")
 
 

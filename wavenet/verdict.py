@@ -21,8 +21,10 @@ NO_BETTER = 0.05
 """Bits below the unigram that still are no better."""
 LEAST = {"level": 3.0, "spectrum": 2.0, "movement": 2.0, "pitch": 0.1}
 """Differences that are near in any case: dB, and share of the frames."""
-PITCHED = 0.2
-"""Share of the recordings with a pitch, from which a sound without is noise."""
+PITCHED = 0.5
+"""Share of the recordings with a pitch, from which a sound without is noise. Of others, drums say, steadiness tells."""
+STEADY = 6.5
+"""Movement of noise that nothing but chance moves is less, dB."""
 WITHOUT, IN_PART = 0.15, 0.6
 """Of the recordings' pitched share: a sound that has less has none, or has it in part."""
 SILENT = 0.2
@@ -112,12 +114,13 @@ def _headline(off: list[str], made: Traits, recordings: Traits) -> str:
     if made.sounding < SILENT * recordings.sounding:
         return "nearly silent"
     pitched, share = recordings.pitched >= PITCHED, made.pitched / max(recordings.pitched, PITCHED)
-    if share < WITHOUT if pitched else "movement" in off:
+    steady = float(made.movement.mean()) < STEADY and "movement" in off
+    if share < WITHOUT if pitched else steady or {"spectrum", "movement"} <= set(off):
         return "noise" if "spectrum" in off else "noise of the recordings' spectrum"
     if pitched and share < IN_PART:
-        return "noise that has a pitch in part"
+        return "noise with some pitch in it"
     if off:
-        return "no mere noise, but not like the recordings"
+        return "more than noise, but not like the recordings"
     checked = "level, spectrum, movement" + (" and pitch" if pitched else "")
     return f"near the recordings in {checked}; words and tunes are not checked"
 
