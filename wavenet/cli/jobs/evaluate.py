@@ -73,7 +73,8 @@ def job(config: EvaluateConfig) -> float:
             table.add_row("this model, all 16 bits", f"{own_bits / samples:.3f}")
         display.console.print(table)
         display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {verdict.of_bits(per_sample, measured)}")
-        if model.conditioning is None and device.type == "cpu" and native.code() is not None:  # then it takes a second
+        fast = device.type == "cpu" and native.code() is not None and not model.edited
+        if model.conditioning is None and fast:  # then it takes a second
             display.say(f"{HEARD_SECONDS:g} s that it makes: {_heard(loaded, prepared.codes, spans, per_sample)}")
         nearness = {}
         if config.resynthesise:
@@ -96,7 +97,7 @@ def job(config: EvaluateConfig) -> float:
 def _heard(loaded: Checkpoint, codes: np.ndarray, spans: list[Span], bits: float) -> str:
     """What is to be said of a sound that the model makes, beside the recordings."""
     rate, samples = loaded.sample_rate, round(HEARD_SECONDS * loaded.sample_rate)
-    made = list(generate(make_engine("compiled", loaded.model, sample_rate=rate), samples, [0]))
+    made = list(generate(make_engine("auto", loaded.model, sample_rate=rate), samples, [0]))
     sound = loaded.model.distribution.encoding.decode(torch.cat([chunk[0] for chunk, _ in made]))
     made_bits = float(torch.cat([chunk[0] for _, chunk in made]).mean())
     recordings = verdict.Recordings(verdict.pieces(codes, spans, samples), rate)
