@@ -40,7 +40,7 @@ def exported(model: WaveNet, sample_rate: int, precision: str, examples: Sequenc
     """The model as the kernels load it.
 
     precision: `auto` is int8, which costs 0.001 to 0.003 bits per sample; with mixtures, which it costs 0.01, bfloat16.
-    examples: what the sound to come will be told, and recordings that will be heard, as far as they are known; int8's
+    examples: what sounds to come will be told, without codes, and recordings that will be heard, with theirs; int8's
     scales are measured on them. Left out: on what the model makes when it is told nothing. Raises ConfigError for a
     model whose code computes something else than the kernels.
     """

@@ -386,6 +386,7 @@ class Trainer:
         samples = max(round(self.config.sample_seconds * rate), 1)
         span = (self.sides.valid or self.sides.train)[0]
         companion, conditions = self.annotations.companion(span.recording, from_sample=span.start - span.origin), None
+        companion = companion._replace(codes=None)  # the model hears its own sound, not the recording
         if self.averaged.conditioning is not None:  # a sound of the recording's labels, or along its features
             conditions = Conditions(self.averaged.conditioning, [companion])
         engine = make_engine("auto", self.averaged, sample_rate=rate, examples=[companion])

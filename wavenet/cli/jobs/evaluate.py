@@ -118,7 +118,8 @@ def _resynthesise(
     assert model.conditioning is not None, "it has features"
     assert known is not None, "they tell of them"
     chosen = spans[: config.resynthesise]
-    engine = _engine(config, loaded, [known.companion(span.recording) for span in chosen])
+    told = [known.companion(span.recording)._replace(codes=None) for span in chosen]  # the model hears its own sounds
+    engine = _engine(config, loaded, told)
     found = []
     for number, span in enumerate(chosen):
         codes = torch.from_numpy(known.prepared.codes[span.start : span.stop].astype("int64"))
