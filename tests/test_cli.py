@@ -390,6 +390,8 @@ def test_what_was_held_out_stays_so(call, tmp_path):
         "split_by": "auto",
         "min_seconds": 0.1,
         "trim_silence_db": None,
+        "channel": "mix",
+        "normalise": "off",
     }
 
 

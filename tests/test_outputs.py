@@ -16,9 +16,10 @@ import torch
 from wavenet import audio, checkpoint, files
 from wavenet.cli.app import folder_name, quote_sweep
 from wavenet.cli.jobs.train import make_folder
-from wavenet.config import ModelConfig
+from wavenet.config import DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import AudioError, ConfigError, TrainingError
 from wavenet.model import WaveNet
+from wavenet.training import train
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes have names there")
 RATE = 8000
@@ -275,7 +276,7 @@ def test_a_working_folder_that_was_deleted(call, tmp_path, monkeypatch):
 
 @posix
 def test_a_run_folder_that_is_not_text(call):
-    status, _, err = call("train", "run.dir=" + os.fsdecode(b"r\xff"))
+    status, _, err = call("train", "data.dir=/x", "run.dir=" + os.fsdecode(b"r\xff"))
     assert status == 1
     assert err.startswith("error: run.dir: r? is not valid UTF-8, and TensorBoard writes to no such folder; choose")
 
@@ -351,3 +352,9 @@ def test_names_in_letters_that_the_output_lacks(call, model, monkeypatch):
     out.flush()
     assert rb"wrote \u0437\u0432\u0443\u043a.wav" in out.buffer.getvalue()
     assert Path("звук.wav").is_file()
+
+
+def test_a_home_that_nobody_has_is_told_by_the_library_too(tmp_path):
+    for settings in ({"data": DataConfig(dir="~nosuch/x")}, {"resume": "~nosuch/run"}):
+        with pytest.raises(ConfigError, match="there is no user nosuch"):
+            train(TrainConfig(**settings, device="cpu"), tmp_path / "run")

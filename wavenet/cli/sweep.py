@@ -7,11 +7,11 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from wavenet import runs
-from wavenet.files import atomic
+from wavenet.cli.display import Display, takes_stdout
+from wavenet.files import atomic, expanded
 from wavenet.preparation import printable
 from wavenet.runs import Run
 
@@ -22,25 +22,25 @@ class Results(Callback):
     """Hydra calls it once the last job is done, whichever launcher ran them."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        report(Path(config.hydra.sweep.dir).expanduser())
+        report(expanded(config.hydra.sweep.dir), takes_stdout(config.get("report")))
 
 
-def report(folder: Path) -> None:
-    """Print the runs of a sweep's folder and write them to sweep.csv, with the settings in which they differ.
+def report(folder: Path, to_stderr: bool = False) -> None:
+    """Show the runs of a sweep's folder and write them to sweep.csv, with the settings in which they differ.
 
     Nothing where there are no runs: only training leaves any.
     """
     found = sorted(runs.within(folder), key=_bits)
     if not found:
         return
-    console = Console(highlight=False, soft_wrap=True)
+    display = Display(to_stderr)
     table = Table("run", "steps", "bits per sample", "samples/s")
     for run in found:
         figures = _figures(run)
         bits = "not measured" if figures["bits_per_sample"] is None else f"{figures['bits_per_sample']:.3f}"
         speed = figures["samples_per_second"]
         table.add_row(printable(run.folder.name), str(figures["steps"]), bits, "" if speed is None else f"{speed:,.0f}")
-    console.print(table)
+    display.console.print(table)
     telling = runs.differences(found)
     rows = [_figures(run) | {name: run.settings.get(name) for name in telling} for run in found]
     try:
@@ -49,9 +49,9 @@ def report(folder: Path) -> None:
             writer.writeheader()
             writer.writerows(rows)
     except OSError as error:
-        console.print(f"cannot write {printable(str(folder / NAME))} ({error.strerror})", markup=False)
+        display.say(f"cannot write {folder / NAME} ({error.strerror})")
     else:
-        console.print(f"wrote {printable(str(folder / NAME))}", markup=False)
+        display.say(f"wrote {folder / NAME}")
 
 
 def _bits(run: Run) -> float:

@@ -11,7 +11,7 @@ from typing import IO
 
 from wavenet import checkpoint
 from wavenet.errors import ConfigError, TrainingError
-from wavenet.files import remedy
+from wavenet.files import expanded, remedy
 
 LOCK = ".lock"
 """File of a run folder that the process which trains there holds."""
@@ -21,8 +21,8 @@ LOCK = ".lock"
 def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator[None]:
     """Within, the folder is this run's alone. Raises ConfigError where it is another's, or the recordings'."""
     checkpoints = run_dir / "checkpoints"
-    state = None if resume is None else checkpoint.find_state(Path(resume).expanduser())
-    if data_dir is not None and Path(data_dir).expanduser().resolve() == run_dir.resolve():
+    state = None if resume is None else checkpoint.find_state(expanded(resume))
+    if data_dir is not None and expanded(data_dir).resolve() == run_dir.resolve():
         raise ConfigError(f"run.dir: {run_dir} is the folder of recordings itself; choose another run.dir")
     with contextlib.ExitStack() as held:
         with writing(run_dir):

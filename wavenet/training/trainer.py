@@ -29,7 +29,7 @@ from wavenet.config import TrainConfig
 from wavenet.dataset import Batch, Windows, shuffled
 from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
-from wavenet.files import atomic
+from wavenet.files import atomic, expanded
 from wavenet.generation import Conditions, make_engine, render
 from wavenet.model import WaveNet
 from wavenet.preparation import prepare
@@ -156,7 +156,7 @@ class Trainer:
         try:
             self.prepared = prepare(data, self.reporter.preparing, encoding)
         except AudioError as error:
-            if self.config.resume is None or data.dir is None or Path(data.dir).expanduser().exists():
+            if self.config.resume is None or data.dir is None or expanded(data.dir).exists():
                 raise
             raise AudioError(f"{error}; if it was moved, say where to: data.dir=...") from error
         self.recordings = state.fingerprint(self.prepared)
@@ -170,7 +170,7 @@ class Trainer:
         if not self.sides.train:
             raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
         if self.config.resume is not None:
-            self.stored = checkpoint.load_state(Path(self.config.resume).expanduser())
+            self.stored = checkpoint.load_state(expanded(self.config.resume))
             state.check(self.stored, self.config, self.recordings, self.reporter.say)
 
     def _make_model(self) -> None:
@@ -506,7 +506,7 @@ class Trainer:
 
     def _take_best(self) -> None:
         """A run that goes on in another folder takes its best checkpoint along, or where that is gone, none."""
-        there = checkpoint.find_state(Path(self.config.resume or "").expanduser()).with_name("best.safetensors")
+        there = checkpoint.find_state(expanded(self.config.resume or "")).with_name("best.safetensors")
         if not self.fabric.broadcast(there.is_file()):
             self.best_bits, self.best_step = math.inf, 0
         elif self.fabric.is_global_zero:
