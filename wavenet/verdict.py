@@ -23,7 +23,7 @@ LEAST = {"level": 3.0, "spectrum": 2.0, "movement": 2.0, "pitch": 0.1}
 """Differences that are near in any case: dB, and share of the frames."""
 PITCHED = 0.5
 """Share of the recordings with a pitch, from which a sound without is noise. Of others, drums say, steadiness tells."""
-STEADY = 6.5
+STEADY = 4.0
 """Movement of noise that nothing but chance moves is less, dB."""
 WITHOUT, IN_PART = 0.15, 0.6
 """Of the recordings' pitched share: a sound that has less has none, or has it in part."""
