@@ -286,7 +286,7 @@ def test_commands_on_the_device(call, folder, tmp_path):
     device = f"device={DEVICE.type}"
     status, _, err = call(
         "train", f"data.dir={folder}", f"data.sample_rate={RATE}", "data.labels=[speaker]", "data.frames=phones.csv",
-        *(f"model.{setting}" for setting in small + told), "crop=960", "steps=3", "sample_every=0",
+        *(f"model.{setting}" for setting in small + told), "crop=3200", "steps=3", "sample_every=0",
         "run.dir=run", device,
     )  # fmt: skip
     assert status == 0, err
