@@ -70,7 +70,7 @@ def test_whole_numbers_saved_as_floats_are_read_as_integers(folder):
 
 def test_floats_in_another_range_are_refused_by_name(folder):
     soundfile.write(folder / "a.wav", 12345.6 * tone(440, RATE), RATE, subtype="FLOAT")
-    with pytest.raises(AudioError, match=r"a\.wav: its samples reach 6173, where 1 is full scale: .*normalise=peak"):
+    with pytest.raises(AudioError, match=r"a\.wav: its samples reach 6,173, where 1 is full scale: .*normalise=peak"):
         prepared(folder)
     assert prepared(folder, normalise="peak").recordings[0].signal.peak == pytest.approx(TARGET_PEAK)
 

@@ -77,7 +77,7 @@ def test_the_report_is_true_line_by_line(folder, tmp_path):
         "  lost.wav: it is a link that leads nowhere",
         "  cancelled.wav: its channels cancel each other out: data.channel=left or right takes one",
         "  empty.wav: the file is empty",
-        "  far.wav: its samples reach 2500, where 1 is full scale: save it in that range, or set data.normalise=peak",
+        "  far.wav: its samples reach 2,500, where 1 is full scale: save it in that range, or set data.normalise=peak",
         "  junk.wav: it is damaged or not audio that can be read",
         "  short.wav: it is only 0.050 s long; data.min_seconds is 0.1",
         "  silent.wav: it is silent",

@@ -94,7 +94,7 @@ def test_a_column_as_it_is_spelled_wins(tmp_path):
             r"2 columns that could be split, 'Split', 'SPLIT': rename all",
         ),
         ("file_name,text,split\na.wav,well, then,test\n", r"metadata\.csv, line 2: 4 cells in a table of 3 columns"),
-        ('file_name,text,split\na.wav,"well,test\nb.wav,x,train\n', r"metadata\.csv, line 3: unexpected end of data"),
+        ('file_name,text,split\na.wav,"well,test\nb.wav,x,train\n', r"metadata\.csv, line 2: .*unexpected end of data"),
         (
             "file_name,split\nx/a.wav,test\n",
             r"names none of the recordings of .*: the first is 'x/a\.wav'; write",
@@ -208,3 +208,15 @@ def test_tables_that_are_not_read_are_told(tmp_path):
 
 def test_names_of_columns_by_their_letters():
     assert tables.plain(" File-Name ") == tables.plain("file_name") == tables.plain("FILENAME")
+
+
+def test_a_quote_that_does_not_close_is_told_by_the_line_it_is_in(tmp_path):
+    found = table(tmp_path, 'file_name,split\nb.wav,train\n"a.wav,test\n' + "c.wav,train\n" * 5)
+    with pytest.raises(AudioError, match=r"metadata\.csv, line 3: a cell's quotes cannot be understood"):
+        found.split()
+
+
+def test_a_table_of_names_that_could_all_mean_several_says_so(tmp_path):
+    found = table(tmp_path, "file_name,split\na.WAV,test\n", names=("a.wav", "A.wav", "b.wav"))
+    with pytest.raises(AudioError, match=r"decides nothing: 'a\.WAV' could mean several; write"):
+        found.split()

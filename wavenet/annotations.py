@@ -142,7 +142,8 @@ class Annotations:
             try:
                 self._compute_frames(path, progress)
             except OSError as error:
-                raise AudioError(f"cannot keep features in {path.parent} ({error}); set data.cache_dir") from error
+                reason = error.strerror or error
+                raise AudioError(f"cannot keep features in {path.parent} ({reason}); set data.cache_dir") from error
         return np.memmap(path, dtype=np.float32, mode="r", shape=shape)
 
     def _compute_frames(self, path: Path, progress: Progress | None) -> None:

@@ -86,7 +86,7 @@ def blocks(
             if told is None:
                 raise UnusableAudioError(
                     path,
-                    f"its samples reach {meter.peak:.4g}, where 1 is full scale: save it in that range, or set "
+                    f"its samples reach {meter.peak:,.0f}, where 1 is full scale: save it in that range, or set "
                     "data.normalise=peak",
                 )
             gain = told

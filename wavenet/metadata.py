@@ -74,9 +74,10 @@ class Metadata:
             if value.lower() not in SIDES:
                 raise AudioError(f"{self.path}: split of {recording} is {value!r}; it can be train, valid or test")
         if self.rows and not (self.recordings or self.left_out):
+            first = f"{self.unclear[0]!r} could mean several" if self.unclear else f"the first is {self.unknown[0]!r}"
             raise AudioError(
                 f"{self.path} names none of the recordings of {self.path and self.path.parent}, so its split column "
-                f"decides nothing: the first is {(self.unknown + self.unclear)[0]!r}; write paths from that folder on"
+                f"decides nothing: {first}; write paths from that folder on, as the files are called"
             )
         return {recording: SIDES[value.lower()] for recording, value in told.items()}
 

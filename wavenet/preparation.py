@@ -113,7 +113,8 @@ def prepare(config: DataConfig, progress: Progress | None = None, encoding: Enco
         size = (kept / "codes").stat().st_size
         cache.touch(kept)
     except OSError as error:
-        raise AudioError(f"cannot keep prepared audio in {kept.parent} ({error}); set data.cache_dir") from error
+        reason = error.strerror or error
+        raise AudioError(f"cannot keep prepared audio in {kept.parent} ({reason}); set data.cache_dir") from error
     except (ValueError, KeyError, TypeError) as error:
         raise _altered(kept) from error
     recordings = [Recording(**{**entry, "signal": Signal(**entry["signal"])}) for entry in index["recordings"]]

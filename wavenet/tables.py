@@ -58,7 +58,10 @@ def reading(path: Path) -> Iterator[Table]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             yield _table(path, file)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        hint = "save it as such; some spreadsheets call it CSV UTF-8"
+        raise AudioError(f"{path} cannot be read as UTF-8 text: {hint}") from error
+    except csv.Error as error:
         raise AudioError(f"{path} cannot be read as UTF-8 comma-separated values ({error})") from error
     except OSError as error:
         raise AudioError(f"{path} cannot be opened ({error.strerror})") from error
@@ -91,8 +94,10 @@ def _cells(line: str, separator: str) -> list[str]:
 
 def _rows(path: Path, file: TextIO, separator: str, before: int, width: int) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
+    done = before
     try:
         for cells in reader:
+            done = before + reader.line_num
             if not any(cells):
                 continue
             if any(cells[width:]):
@@ -103,5 +108,6 @@ def _rows(path: Path, file: TextIO, separator: str, before: int, width: int) -> 
             yield before + reader.line_num, [cell.strip() for cell in cells[:width]] + [""] * (width - len(cells))
     except csv.Error as error:
         raise AudioError(
-            f"{path}, line {before + reader.line_num}: {error}; a quote within a quoted cell is written twice"
+            f"{path}, line {done + 1}: a cell's quotes cannot be understood ({error}); a quote within a quoted cell is "
+            "written twice"
         ) from error
