@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_the_older_file(saved):
     before = path.read_bytes()
     with full_disk(), pytest.raises(CheckpointError) as caught:
         checkpoint.save(path, model, 22050, 124, 3.4)
-    said = f"cannot write {path} (File too large); free space or choose another run.dir, then resume"
+    said = f"cannot write {path} (File too large); free space or choose another run.dir"
     assert str(caught.value) == said
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]

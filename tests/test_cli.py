@@ -69,13 +69,20 @@ def test_a_mistake_is_one_line_and_status_1(call, override, said):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("settings", [[], ["steps=3", "model=tiny"], ["experiment=digits"]])
-def test_training_asks_what_it_is_to_learn(call, settings):
+@pytest.mark.parametrize(
+    ("settings", "length"),
+    [
+        ([], "now steps=20000, hours on most computers"),
+        (["steps=3", "model=tiny"], "now steps=3)"),
+        (["experiment=digits"], "now minutes=30)"),
+    ],
+)
+def test_training_asks_what_it_is_to_learn(call, settings, length):
     """A bare command once began eleven hours on the bundled recordings."""
     status, out, err = call("train", *settings)
     assert (status, out) == (1, "")
     assert err.startswith("error: data.dir is not set: give your folder of recordings, as in data.dir=~/recordings")
-    assert ("minutes=30" if "experiment=digits" in settings else "hours on most computers") in err
+    assert length in err
     assert "experiment=demo, three minutes" in err
     assert err.count("\n") == 1
     assert not Path("runs").exists()
@@ -90,6 +97,15 @@ def test_a_run_of_a_version_without_a_name_for_the_bundled_recordings_goes_on(ca
     monkeypatch.setattr(preparation, "find_folder", lambda config: asked.append(config.dir) or folder)
     assert call("train", "resume=run", "steps=4")[0] == 0
     assert set(asked) == {BUNDLED}
+
+
+def test_a_run_that_only_had_to_be_measured_tells_no_speed(call, folder):
+    call("train", f"data.dir={folder}", "run.dir=run", *QUICK)
+    state = load_state(Path("run"))
+    save_state(Path("run/checkpoints/last.state"), state | {"finished": False})
+    status, out, _ = call("train", "resume=run")
+    assert status == 0
+    assert "done: 3 steps\n" in out
 
 
 def test_labels_of_any_name_are_resumed_and_drawn(call, tmp_path):

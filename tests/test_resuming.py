@@ -77,18 +77,15 @@ def test_every_setting_is_decided():
 @pytest.mark.parametrize("name", [name for name in LEAVES if name not in state.TOLD])
 def test_each_setting_applies_or_is_refused_by_name(begun, name):
     run, config = begun
-    config = dataclasses.replace(copy.deepcopy(config), resume=str(run))
-    stored, recordings = checkpoint.load_state(run), state.fingerprint(prepare(config.data))
-    config.model.labels, classes = stored["config"]["model"]["labels"], stored["config"]["model"]["recognition"]
-    config.model.recognition.classes = classes["classes"]
-    state.check(stored, config, recordings, lambda line: None)
+    config, stored = dataclasses.replace(copy.deepcopy(config), resume=str(run)), checkpoint.load_state(run)
+    state.check_settings(stored, config)
     before = checkpoint.settings(TrainConfig, dataclasses.asdict(config), run)[name]
     config = changed(config, name, other(before))
     if state.refusal(name) is None:
-        state.check(stored, config, recordings, lambda line: None)
+        state.check_settings(stored, config)
         return
     with pytest.raises(CheckpointError) as caught:
-        state.check(stored, config, recordings, lambda line: None)
+        state.check_settings(stored, config)
     said = f"{run} cannot go on so: {name} is {before!r} there, {other(before)!r} here ({state.refusal(name)}); leave"
     assert str(caught.value).startswith(said)
 
@@ -207,6 +204,24 @@ def test_a_folder_that_was_moved_is_asked_for(copied, tmp_path):
     folder.rename(tmp_path / "moved")
     with pytest.raises(AudioError, match=rf"{folder} does not exist; if it was moved, say where to: data\.dir="):
         train(config, tmp_path / "run")
+
+
+def test_settings_are_refused_before_recordings_are_read(copied, tmp_path, monkeypatch):
+    _, config, _ = copied
+    monkeypatch.setattr(trainer, "prepare", lambda *_: pytest.fail("that can take hours"))
+    config.data.sample_rate = RATE // 2
+    with pytest.raises(CheckpointError, match=r"cannot go on so: data\.sample_rate is"):
+        train(config, tmp_path / "run")
+
+
+def test_recordings_that_are_as_many_but_others_are_said(copied, tmp_path):
+    _, config, folder = copied
+    (folder / "00.wav").rename(folder / "new.wav")
+    rewrite(folder, lambda rows: [row.replace("00.wav", "new.wav") for row in rows])
+    reporter = Stop()
+    train(config, tmp_path / "run", reporter)
+    said = "warning: the recordings are not those of the run so far: as many, with other names or lengths"
+    assert said in reporter.lines
 
 
 def validation_bits(path: Path, config: TrainConfig) -> float:

@@ -219,6 +219,5 @@ def _write(path: Path, data: bytes | memoryview) -> None:
             temporary.write_bytes(data)
     except OSError as error:
         reason = error.strerror or error
-        raise CheckpointError(
-            f"cannot write {path} ({reason}); {remedy(error)} another run.dir, then resume"
-        ) from error
+        resume = ", then resume" if path.with_name("last.state").is_file() else ""
+        raise CheckpointError(f"cannot write {path} ({reason}); {remedy(error)} another run.dir{resume}") from error

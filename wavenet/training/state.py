@@ -92,15 +92,9 @@ def fingerprint(prepared: Prepared) -> dict[str, Any]:
     return {"count": len(prepared.recordings), "minutes": minutes, "digest": hashlib.sha256(told).hexdigest()}
 
 
-def check(stored: dict[str, Any], config: TrainConfig, recordings: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Raise CheckpointError for settings or recordings, by their `fingerprint`, that a run cannot go on with; say
-    where these have changed."""
-    run, then, now = Path(config.resume or ""), stored["config"]["data"]["dir"] or BUNDLED, config.data.dir
-    if then != now:
-        say(f"warning: {config.resume} was trained on {then}, and goes on with another folder")
-    theirs, ours = (
-        checkpoint.settings(TrainConfig, each, run) for each in (stored["config"], dataclasses.asdict(config))
-    )
+def check_settings(stored: dict[str, Any], config: TrainConfig) -> None:
+    """Raise CheckpointError for settings that a run cannot go on with, before its recordings are read."""
+    theirs, ours = _compared(stored, config)
     for name, value in ours.items():
         reason = refusal(name)
         if name == "data.frames" and (theirs[name] is None) != (value is None):
@@ -110,11 +104,29 @@ def check(stored: dict[str, Any], config: TrainConfig, recordings: dict[str, Any
                 f"{config.resume} cannot go on so: {name} is {theirs[name]!r} there, {value!r} here ({reason}); "
                 "leave the setting out, or start a new run without resume="
             )
-    _check_told(theirs, ours, str(config.resume), config.data.dir or BUNDLED)
+
+
+def check_recordings(
+    stored: dict[str, Any], config: TrainConfig, recordings: dict[str, Any], say: Callable[[str], None]
+) -> None:
+    """Raise CheckpointError for recordings, by their `fingerprint` and what they tell of the model in `config`, that a
+    run cannot go on with; say where they have changed."""
+    then, now = stored["config"]["data"]["dir"] or BUNDLED, config.data.dir or BUNDLED
+    if then != now:
+        say(f"warning: {config.resume} was trained on {then}, and goes on with another folder")
+    _check_told(*_compared(stored, config), str(config.resume), now)
     before = stored.get("recordings", recordings)
     if before["digest"] != recordings["digest"]:
         counts = [f"{one['count']} of {one['minutes']:.1f} minutes" for one in (before, recordings)]
-        say(f"warning: the recordings are not those of the run so far: {counts[0]} then, {counts[1]} now")
+        how = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else "as many, with other names or lengths"
+        say(f"warning: the recordings are not those of the run so far: {how}")
+
+
+def _compared(stored: dict[str, Any], config: TrainConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a run so far, and those that it is to go on with, by dotted names."""
+    told = stored["config"], dataclasses.asdict(config)
+    theirs, ours = (checkpoint.settings(TrainConfig, each, Path(config.resume or "")) for each in told)
+    return theirs, ours
 
 
 def _check_told(theirs: dict[str, Any], ours: dict[str, Any], run: str, folder: str) -> None:

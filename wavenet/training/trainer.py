@@ -35,7 +35,7 @@ from wavenet.model import WaveNet
 from wavenet.preparation import prepare
 from wavenet.split import Span, split
 from wavenet.training import state
-from wavenet.training.clock import Clock
+from wavenet.training.clock import Clock, in_words
 from wavenet.training.machine import autocast, keep_memory, make_fabric
 from wavenet.training.metrics import RunLog
 from wavenet.training.objective import Objective
@@ -135,7 +135,7 @@ class Trainer:
         self.train_windows = Windows(codes, self.sides.train, config.crop, field, self.known, self.alignments)
         held_out = self.sides.valid, field, self.known, self.alignments
         self.validation = Validation(fabric, self.config, self.prepared, *held_out)
-        self.step, self.samples = 0, 0  # samples: of this process
+        self.step, self.samples = 0, 0  # samples: scored since this process began, by all together
         self.clock = Clock(config, fabric.broadcast)
         self.best_bits, self.best_step = math.inf, 0  # on `validate_seconds`
         self.best_on: str | None = None  # the fingerprint of what that was measured on
@@ -153,6 +153,9 @@ class Trainer:
     def _read(self) -> None:
         """The recordings and what is known of them, which also completes the model's settings."""
         data, encoding = self.config.data, make_distribution(self.config.model.mixtures).encoding
+        if self.config.resume is not None:
+            self.stored = checkpoint.load_state(expanded(self.config.resume))
+            state.check_settings(self.stored, self.config)
         try:
             self.prepared = prepare(data, self.reporter.preparing, encoding)
         except AudioError as error:
@@ -169,9 +172,8 @@ class Trainer:
             self.alignments = Alignments(alignments.read(self.prepared, data.frames), model.recognition)
         if not self.sides.train:
             raise AudioError(f"data.dir: every recording of {self.prepared.folder} is held out, none left to train on")
-        if self.config.resume is not None:
-            self.stored = checkpoint.load_state(expanded(self.config.resume))
-            state.check(self.stored, self.config, self.recordings, self.reporter.say)
+        if self.stored is not None:
+            state.check_recordings(self.stored, self.config, self.recordings, self.reporter.say)
 
     def _make_model(self) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -296,7 +298,7 @@ class Trainer:
         return batch
 
     def _rate(self) -> float:
-        """Samples per second of this process's steps."""
+        """Samples per second of the steps since this process began, in all processes."""
         return self.samples / max(self.clock.seconds_here, 1e-9)
 
     def _autocast(self) -> AbstractContextManager:
@@ -522,9 +524,9 @@ class Trainer:
         spoken = self.alignments.segments.report() if self.alignments else []
         for line in [*self.prepared.report(), *told, *spoken, *self.sides.report]:
             self.reporter.say(line)
-        minutes = [sum(span.samples for span in side) / rate / 60 for side in (self.sides.train, self.sides.valid)]
+        train, valid = (sum(span.samples for span in side) / rate for side in (self.sides.train, self.sides.valid))
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        self.reporter.say(f"training on {minutes[0]:.1f} minutes, validating on {minutes[1]:.1f}")
+        self.reporter.say(f"training on {in_words(train)}" + (f", validating on {in_words(valid)}" if valid else ""))
         self.reporter.say(
             f"{parameters:,} parameters, receptive field {field} samples = {1000 * field / rate:.0f} ms; "
             f"{self.fabric.device}, {self.config.precision}"

@@ -67,7 +67,8 @@ def job(config: TrainConfig) -> float | None:
             words = f"stopped at step {result.steps}; continue with"
             display.offer(words, f"wavenet-train {setting('resume', run_dir)}")
             sys.exit(128 + result.stopped_by)
-        display.say(f"done: {counted(result.steps, 'step')} at {result.samples_per_second:,.0f} samples/s")
+        speed = f" at {result.samples_per_second:,.0f} samples/s" if result.samples_per_second else ""
+        display.say(f"done: {counted(result.steps, 'step')}{speed}")
         if config.minutes is not None and result.steps < FEW_STEPS:
             display.say(few_steps(result.steps, config.minutes))
         if result.best_step not in (0, result.steps):
@@ -123,7 +124,9 @@ def _decide_length(config: TrainConfig) -> None:
 def _check_data(config: TrainConfig) -> None:
     """Raise ConfigError where nobody has said what to learn: hours of training are not begun by accident."""
     if config.data.dir is None:
-        now = f"minutes={config.minutes:g}" if config.minutes else f"steps={config.steps}, hours on most computers"
+        now = f"minutes={config.minutes:g}" if config.minutes else f"steps={config.steps}"
+        if config.minutes is None and "steps" not in overridden():
+            now += ", hours on most computers"
         raise ConfigError(
             "data.dir is not set: give your folder of recordings, as in data.dir=~/recordings, and how long to train, "
             f"as in minutes=15 (now {now}); or try experiment=demo, three minutes with the recordings that come along"
