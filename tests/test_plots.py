@@ -39,6 +39,16 @@ def test_names_of_labels_stay_inside_their_frame():
         assert frame.y0 <= box.y0 < box.y1 <= frame.y1, text.get_text()
 
 
+def test_names_of_neighbours_can_be_read():
+    names = [("speaker", name) for name in ("jackson", "yweweler", "theo", "nicolas")]
+    figure = drawn(plots.embeddings(names, torch.tensor([[0.3, 0.05], [0.45, 0.1], [0.2, -0.1], [-2.0, -0.5]])))
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 4
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    same = plots.embeddings([("speaker", "x")] * 40, torch.zeros(40, 3))  # no room for all: written all the same
+    assert len(drawn(same).axes[0].texts) == 40
+
+
 def test_what_lies_close_is_alike():
     """A picture whose axes have scales of their own may show far apart what is not."""
     places = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 1.0], [10.0, 1.0]])

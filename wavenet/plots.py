@@ -12,6 +12,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 from torch import Tensor
 from torchaudio.transforms import Spectrogram
 
@@ -67,7 +68,7 @@ def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
     Both axes have one scale, so that what lies close is alike; their titles say how much of all difference they show.
     """
     labels = list(dict.fromkeys(label for label, _ in names))
-    figure = Figure(figsize=(5 * len(labels), 4.8))
+    figure, written = Figure(figsize=(5 * len(labels), 4.8)), {}
     for axes, label in zip(figure.subplots(1, len(labels), squeeze=False)[0], labels, strict=True):
         chosen = [i for i, (other, _) in enumerate(names) if other == label]
         centred = vectors[chosen] - vectors[chosen].mean(dim=0)
@@ -75,15 +76,39 @@ def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
         places = torch.nn.functional.pad(centred @ axes_of_most[:2].t(), (0, max(2 - len(axes_of_most), 0))).numpy()
         shares = torch.nn.functional.pad(sizes.square() / sizes.square().sum().clamp(min=1e-12), (0, 2))
         axes.scatter(places[:, 0], places[:, 1], s=25)
-        middle = places[:, 0].mean()
-        for place, i in zip(places, chosen, strict=True):  # a name is written towards the middle, inside the frame
-            side, align = (5, "left") if place[0] <= middle else (-5, "right")
-            axes.annotate(names[i][1], place, xytext=(side, 3), textcoords="offset points", ha=align, parse_math=False)
         axes.margins(0.12)
         axes.set_aspect("equal", adjustable="datalim")
         first, second = (f"{float(share):.0%} of the differences" for share in shares[:2])
         axes.set(title=label, xlabel=f"first axis: {first}", ylabel=f"second: {second}")
+        written[axes] = [(names[i][1], place) for place, i in zip(places, chosen, strict=True)]
+    figure.draw_without_rendering()  # now it is known where everything is
+    for axes, points in written.items():
+        _write_beside(axes, points)
     return figure
+
+
+def _write_beside(axes: Axes, points: list[tuple[str, np.ndarray]]) -> None:
+    """Names beside points, each inside the frame and clear of the others where there is such a place."""
+    frame, dots = axes.get_window_extent(), axes.transData.transform([place for _, place in points])
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots]
+    ways = [(7, 0, "left", "center"), (-7, 0, "right", "center"), (0, 7, "center", "bottom"), (0, -7, "center", "top")]
+    for name, place in points:
+        for last, (x, y, side, height) in enumerate([*ways, ways[0]], start=-len(ways)):
+            text = axes.annotate(
+                name,
+                (place[0], place[1]),
+                xytext=(x, y),
+                textcoords="offset points",
+                ha=side,
+                va=height,
+                parse_math=False,
+            )
+            box = text.get_window_extent()
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if not last or (inside and not any(box.overlaps(other) for other in taken)):
+                taken.append(box)
+                break
+            text.remove()
 
 
 @styled
