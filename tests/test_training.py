@@ -167,6 +167,12 @@ def test_a_run_is_never_trained_over(settings, tmp_path):
         train(settings(steps=1), tmp_path / "a run")
 
 
+def test_a_run_that_was_killed_before_its_first_step_is_in_nobodys_way(settings, tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / run_folder.LOCK).write_text("process 1 on a machine")
+    assert train(settings(steps=1), tmp_path / "run").steps == 1
+
+
 def test_no_other_run_is_trained_over_when_one_is_resumed(settings, tmp_path):
     for name, steps in (("a", 1), ("b", 2)):
         train(settings(steps=steps), tmp_path / name)

@@ -27,18 +27,23 @@ def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator
     with contextlib.ExitStack() as held:
         with writing(run_dir):
             if state is None or state.parent.resolve() != checkpoints.resolve():
-                try:
-                    if (run_dir / "metrics.jsonl").exists():
-                        raise FileExistsError
-                    checkpoints.mkdir(parents=True)
-                except FileExistsError:
-                    raise ConfigError(_already(run_dir)) from None
+                if _taken(run_dir):
+                    raise ConfigError(_already(run_dir))
+                checkpoints.mkdir(parents=True, exist_ok=True)
             held.enter_context(_lock(run_dir))
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
                 checkpoints.rmdir()  # only where nothing came of it
+
+
+def _taken(run_dir: Path) -> bool:
+    """Whether a run has left anything here, or is about to. One that was killed before its first step has not."""
+    checkpoints = run_dir / "checkpoints"
+    if (run_dir / "metrics.jsonl").exists() or (checkpoints.exists() and not checkpoints.is_dir()):
+        return True
+    return checkpoints.is_dir() and (any(checkpoints.iterdir()) or _holder(run_dir) is not None)
 
 
 def _already(run_dir: Path) -> str:
