@@ -138,4 +138,4 @@ def _reason(name: str, value: float, recordings: Recordings, made: Traits) -> st
         return f"{'steadier' if steadier else 'more restless'} by {value:.1f} dB ({usual})"
     if name == "pitch":
         return f"a pitch in {made.pitched:.0%} of it (recordings: {theirs.pitched:.0%})"
-    return f"{value:.1f} bits per sample stranger to the model than recordings"
+    return f"it surprises the model more than recordings do, by {value:.1f} bits per sample"
