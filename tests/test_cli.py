@@ -273,8 +273,7 @@ def test_a_run_of_few_steps_for_its_minutes_ends_with_a_hint(call, folder):
     assert (status, err) == (0, "")
     assert "this takes 1 second; the first validation and checkpoint come after 1 second\n" in out
     ending = out[out.index("done: ") :]
-    assert "\nwarning: only about " in ending
-    assert "steps fit into 1 second, and after so few a model makes little but noise" in ending
+    assert re.search(r"\nwarning: only \d+ steps? fitted into 1 second, and after so few a model makes little", ending)
 
 
 def test_a_run_that_saved_nothing_is_to_be_deleted(call, folder):

@@ -185,7 +185,7 @@ def test_the_standard_output_gets_bare_samples_and_no_words(call, model):
     assert (status, out) == (0, "")
     assert Path("raw").read_bytes() == Path("file.wav").read_bytes()[44:]
     assert "aplay -f S16_LE -r 8000" in err
-    assert "wrote standard output\n" in err
+    assert "wrote to the standard output\n" in err
     assert not Path("-").exists()
 
 
@@ -255,6 +255,8 @@ def test_an_account_without_a_home(call, monkeypatch, recordings):
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     said = "error: data.dir: ~/x cannot be found: this account has no home folder; write the path without ~\n"
     assert call("train", "data.dir=~/x") == (1, "", said)
+    said = "error: cache_dir: there is no home folder for ~/.cache: give cache_dir=...\n"
+    assert call("cache") == (1, "", said)
     status, _, err = call("train", f"data.dir={recordings}", "model=tiny", "device=cpu")
     assert status == 1
     assert err.startswith("error: ")
@@ -278,7 +280,7 @@ def test_a_working_folder_that_was_deleted(call, tmp_path, monkeypatch):
 def test_a_run_folder_that_is_not_text(call):
     status, _, err = call("train", "data.dir=/x", "run.dir=" + os.fsdecode(b"r\xff"))
     assert status == 1
-    assert err.startswith("error: run.dir: r? is not valid UTF-8, and TensorBoard writes to no such folder; choose")
+    assert err.startswith("error: run.dir: r? is not valid UTF-8, and TensorBoard cannot write to such a folder; ")
 
 
 def test_runs_that_begin_in_one_second_get_folders_of_their_own(tmp_path):
@@ -329,8 +331,9 @@ def test_a_sweep_over_folders(call, recordings, tmp_path):
         "threads=1",
         "model.layers_per_stack=2",
     ]
-    status, _, err = call("train", "--multirun", "data.dir=one, [two],three four", "run.dir=a sweep", *quick)
+    status, out, err = call("train", "--multirun", "data.dir=one, [two],three four", "run.dir=a sweep", *quick)
     assert (status, err) == (0, "")
+    assert "0_data.dir=one, [two] " in out, "the table does not take brackets for colours"
     assert sorted(path.name for path in Path("a sweep").iterdir() if path.is_dir()) == [
         "0_data.dir=one, [two]",
         "1_data.dir=three four",

@@ -21,7 +21,7 @@ def test_spectrograms_have_a_scale_in_decibels():
     loud = torch.sin(2 * torch.pi * 1000 * t)
     figure = drawn(plots.spectrograms({"made": loud / 10, "recording": loud}, 8000))
     quiet, recording, scale = figure.axes
-    assert scale.get_ylabel() == "dB below the loudest"
+    assert scale.get_ylabel() == "dB (loudest: 0)"
     peaks = [float(axes.images[0].get_array().max()) for axes in (quiet, recording)]  # type: ignore[union-attr] (it has one)
     assert peaks == pytest.approx([-20, 0], abs=0.1)
 
@@ -82,6 +82,16 @@ def test_curves_alone_are_zoomed_on_their_ends():
     low, high = axes.get_ylim()
     assert 3.9 < low < 4.0
     assert 4.3 < high < 5
+
+
+def test_long_names_of_curves_stand_above_them_as_they_are():
+    points = np.array([[1.0, 5.0], [2.0, 4.0]])
+    name = "data.dir=/home/me/$\\nosuch$, optim.lr=0.02, model.stacks=3"
+    figure = drawn(plots.curves({name: points}, {}))
+    (legend,), (axes,) = figure.legends, figure.axes
+    assert [text.get_text() for text in legend.get_texts()] == [name]
+    assert axes.get_legend() is None
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1
 
 
 def test_smoothing_keeps_what_is_straight():

@@ -46,12 +46,12 @@ class Entry:
     """When it was last used, in seconds of the epoch."""
 
 
-def root(given: str | None) -> Path:
-    """The folder of all of them: `data.cache_dir`, or the user's. Raises ConfigError where there is none."""
+def root(given: str | None, setting: str = "data.cache_dir") -> Path:
+    """The folder of all of them: what the setting names, or the user's. Raises ConfigError where there is none."""
     named = given or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     place = Path(os.path.expanduser(named))  # pathlib's fails for ~nobody
     if str(place).startswith("~"):
-        raise ConfigError(f"data.cache_dir: there is no home folder that {named} could mean: give data.cache_dir=...")
+        raise ConfigError(f"{setting}: there is no home folder for {named}: give {setting}=...")
     return place if given else place / "wavenet"
 
 

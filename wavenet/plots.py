@@ -28,6 +28,8 @@ QUIET, FIRST, SECOND = "#999999", "#0072B2", "#D55E00"
 """For what is there to compare with, and the style's first two, by value: a name is looked up only when it is drawn."""
 SMOOTHED = 50
 """A smoothed curve averages over a fiftieth of its points."""
+LONG_LABEL = 40
+"""Letters of a curve's name, from which a legend has its place above the curves."""
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
@@ -57,7 +59,7 @@ def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
         image = axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0)
         axes.set(title=title, ylabel="kHz")
     rows[-1].set_xlabel("seconds")
-    figure.colorbar(image, ax=list(rows), label="dB below the loudest", aspect=15 * len(sounds), pad=0.01)
+    figure.colorbar(image, ax=list(rows), label="dB (loudest: 0)", aspect=15 * len(sounds), pad=0.01)
     return figure
 
 
@@ -149,7 +151,12 @@ def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
     _zoom(axes, np.concatenate([*shown, list(levels.values())]) if shown else np.array([0.0, 8.0]))
     axes.set(xlabel="step", ylabel="bits per sample")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    if any(len(label) > LONG_LABEL for label in series):
+        legend = figure.legend(loc="outside upper left")  # within, it would hide the curves
+    else:
+        legend = axes.legend()
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a folder may have dollars in its name
     return figure
 
 

@@ -1,6 +1,7 @@
 """What a name that does not exist may have meant: by other words for the same thing, parts of names, and letters."""
 
 import difflib
+import re
 
 SYNONYMS = {
     "accumulation": ["accumulate"],
@@ -87,6 +88,7 @@ SYNONYMS = {
     "topp": ["top_p"],
     "trim": ["data.trim_silence_db"],
     "valid": ["data.valid_fraction"],
+    "val": ["data.valid_fraction"],
     "val_every": ["validate_every"],
     "val_split": ["data.valid_fraction"],
     "wd": ["optim.weight_decay"],
@@ -121,6 +123,7 @@ def nearest(name: str, choices: list[str]) -> list[str]:
     section, _, word = name.lower().replace("-", "_").rpartition(".")
     known = not section or any(choice.startswith(section + ".") for choice in choices)
     if known:  # else the section is mistyped, and the letters tell more
+        word = word if word in SYNONYMS else re.sub(r"^(num|n|number_of)_", "", word)
         meant = [choice for choice in SYNONYMS.get(word, []) if choice in choices]
         meant.sort(key=lambda choice: not choice.startswith(section + "."))
         if meant:
@@ -151,6 +154,6 @@ def _alike(name: str, choice: str) -> float:
     if len(ours) == len(theirs):
         ratio = 1.0
         for a, b in zip(ours, theirs, strict=True):
-            ratio *= difflib.SequenceMatcher(None, a, b).ratio()
+            ratio *= 1 if b == "NAME" else difflib.SequenceMatcher(None, a, b).ratio()
         return ratio
     return 0.9 * difflib.SequenceMatcher(None, ours[-1], theirs[-1]).ratio()

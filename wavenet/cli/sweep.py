@@ -8,6 +8,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
+from rich.text import Text
 
 from wavenet import runs
 from wavenet.cli.display import Display, takes_stdout
@@ -38,8 +39,8 @@ def report(folder: Path, to_stderr: bool = False) -> None:
     for run in found:
         figures = _figures(run)
         bits = "not measured" if figures["bits_per_sample"] is None else f"{figures['bits_per_sample']:.3f}"
-        speed = figures["samples_per_second"]
-        table.add_row(printable(run.folder.name), str(figures["steps"]), bits, "" if speed is None else f"{speed:,.0f}")
+        speed = "" if figures["samples_per_second"] is None else f"{figures['samples_per_second']:,.0f}"
+        table.add_row(Text(printable(run.folder.name)), str(figures["steps"]), bits, speed)
     display.console.print(table)
     telling = runs.differences(found)
     rows = [_figures(run) | {name: run.settings.get(name) for name in telling} for run in found]

@@ -249,7 +249,8 @@ void play(int count, char** arguments) {
     wav.close();
     FILE* words = is_stdout(paths[1]) ? stderr : stdout;
     double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-    std::fprintf(words, "wrote %s: %.2f s of audio, %.0f samples/s = %.2f x real time\n", paths[1].c_str(),
+    const char* where = paths[1] == "-" ? "to the standard output" : paths[1].c_str();
+    std::fprintf(words, "wrote %s: %.2f s of audio, %.0f samples/s = %.2f x real time\n", where,
                 double(made) / double(engine->sample_rate), double(made) / taken,
                 double(made) / taken / double(engine->sample_rate));
 }

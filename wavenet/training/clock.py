@@ -211,11 +211,12 @@ def in_words(seconds: float) -> str:
     return _counted(hours, "hour") + (f" {_counted(minutes, 'minute')}" if minutes else "")
 
 
-def few_steps(steps: int, minutes: float) -> str:
-    """The warning where a run is too short for what it was given."""
+def few_steps(steps: int, minutes: float, done: bool = False) -> str:
+    """The warning where a run is too short, or was once it is `done`, for what it was given."""
+    fitted = f"{_counted(steps, 'step')} fitted" if done else f"about {_rounded(steps)} steps fit"
     return (
-        f"warning: only about {_rounded(steps)} steps fit into {in_words(60 * minutes)}, and after so few a model "
-        "makes little but noise: give more minutes, or a smaller model or crop, or end what else this machine does"
+        f"warning: only {fitted} into {in_words(60 * minutes)}, and after so few a model makes little but noise: "
+        "give more minutes, or a smaller model or crop, or end what else this machine does"
     )
 
 

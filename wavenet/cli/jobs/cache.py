@@ -12,7 +12,7 @@ from wavenet.words import counted
 
 
 def job(config: CacheConfig) -> None:
-    root = cache.root(config.cache_dir)
+    root = cache.root(config.cache_dir, "cache_dir")
     check_report(config.report)
     cache.sweep(root, unused_days=float("inf"))  # halves that killed runs left
     kept = cache.entries(root)

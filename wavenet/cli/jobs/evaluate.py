@@ -75,7 +75,7 @@ def job(config: EvaluateConfig) -> float:
         display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {verdict.of_bits(per_sample, measured)}")
         fast = device.type == "cpu" and native.code() is not None and not model.edited
         if model.conditioning is None and fast:  # then it takes a second
-            display.say(f"{HEARD_SECONDS:g} s that it makes: {_heard(loaded, prepared.codes, spans, per_sample)}")
+            display.say(f"{HEARD_SECONDS:g} s made by it are {_heard(loaded, prepared.codes, spans, per_sample)}")
         nearness = {}
         if config.resynthesise:
             nearness = _resynthesise(
@@ -102,7 +102,7 @@ def _heard(loaded: Checkpoint, codes: np.ndarray, spans: list[Span], bits: float
     made_bits = float(torch.cat([chunk[0] for _, chunk in made]).mean())
     recordings = verdict.Recordings(verdict.pieces(codes, spans, samples), rate)
     judged = verdict.of_sound(sound, recordings, made_bits, bits)
-    return "not judged, the recordings are too short" if judged is None else judged.words
+    return "not judged: the recordings are too short" if judged is None else judged.words
 
 
 def _engine(config: EvaluateConfig, loaded: Checkpoint, examples: list[Companion]) -> Engine:

@@ -24,7 +24,7 @@ from wavenet.export import is_exported
 from wavenet.files import expanded, is_stdout, streamed
 from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, render
 from wavenet.levels import Signal
-from wavenet.pcm import RAW, title
+from wavenet.pcm import RAW
 from wavenet.training.machine import find_device
 
 DEFAULT_SECONDS = 5.0
@@ -88,7 +88,7 @@ def job(config: GenerateConfig) -> None:
         )
         speed = made.samples / made.seconds_taken
         for path in made.files:
-            display.say(f"wrote {title(path)}")
+            display.say("wrote to the standard output" if path == RAW else f"wrote {path}")
         if config.prime is not None and not config.keep_prime:
             display.say("it begins where the prime ends; keep_prime=true puts the prime in front")
         change = "another seed, a lower temperature" if config.temperature else "a temperature above 0"

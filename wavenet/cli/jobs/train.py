@@ -70,7 +70,7 @@ def job(config: TrainConfig) -> float | None:
         speed = f" at {result.samples_per_second:,.0f} samples/s" if result.samples_per_second else ""
         display.say(f"done: {counted(result.steps, 'step')}{speed}")
         if config.minutes is not None and result.steps < FEW_STEPS:
-            display.say(few_steps(result.steps, config.minutes))
+            display.say(few_steps(result.steps, config.minutes, done=True))
         if result.best_step not in (0, result.steps):
             display.say(f"the best of them, kept to be used, is step {result.best_step}")
         told = " features=recording.wav" if config.model.features.kinds else ""
@@ -90,8 +90,8 @@ def make_folder(run_dir: Path, new: bool, by_hydra: bool = False) -> Path:
     """
     if printable(str(run_dir)) != str(run_dir):
         raise ConfigError(
-            f"run.dir: {printable(str(run_dir))} is not valid UTF-8, and TensorBoard writes to no such folder; choose "
-            "another run.dir"
+            f"run.dir: {printable(str(run_dir))} is not valid UTF-8, and TensorBoard cannot write to such a folder; "
+            "choose another run.dir"
         )
     path, number = run_dir, 2
     try:
