@@ -341,16 +341,21 @@ def test_the_drawn_connections(figures, dilations, expected):
         assert sorted(edges) == sorted((step - back, step) for step in computed for back in (0, dilation))
 
 
-def test_the_script_draws_both_pictures(figures, tmp_path, monkeypatch):
+def test_the_script_draws_all_pictures(figures, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["figures.py", f"output={tmp_path / 'new'}"])
     figures.main()
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["convolutions.png", "receptive_field.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "convolutions.png",
+        "generation.png",
+        "receptive_field.png",
+    ]
     for path in (tmp_path / "new").iterdir():
         with Image.open(path) as picture:
             assert picture.format == "PNG"
             assert picture.width == 990
             colours = {colour for _, colour in picture.convert("RGB").getcolors(maxcolors=2**20) or []}
-        assert {(255, 255, 255), (0x2A, 0x6F, 0x97), (0xF2, 0xB5, 0x44)} <= colours
+        drawn = {(255, 255, 255), (0x00, 0x72, 0xB2)} | (set() if path.stem == "generation" else {(0xE6, 0x9F, 0x00)})
+        assert drawn <= colours
 
 
 def test_the_script_refuses_what_it_does_not_know(figures, monkeypatch):
