@@ -21,7 +21,8 @@ from wavenet.distributions import IGNORED
 from wavenet.errors import AudioError
 from wavenet.files import expanded
 from wavenet.matching import Files
-from wavenet.preparation import Prepared, some
+from wavenet.preparation import Prepared
+from wavenet.words import some
 
 NAME = "phones.csv"
 COLUMNS = ("file_name", "start_sample", "end_sample", "phone")

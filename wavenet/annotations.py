@@ -19,7 +19,8 @@ from wavenet.encodings import encoding_of
 from wavenet.errors import AudioError, ConfigError
 from wavenet.files import atomic
 from wavenet.parallel import in_order
-from wavenet.preparation import Prepared, Progress, Recording, some
+from wavenet.preparation import Prepared, Progress, Recording
+from wavenet.words import some
 
 
 def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelConfig:

@@ -7,8 +7,9 @@ from pathlib import Path
 from wavenet import tables
 from wavenet.errors import AudioError
 from wavenet.matching import Files
-from wavenet.preparation import Prepared, counted, some
+from wavenet.preparation import Prepared
 from wavenet.sides import SIDES
+from wavenet.words import counted, some
 
 NAME = "metadata.csv"
 OTHERS = ("metadata.tsv", "metadata.txt", "metadata.jsonl")

@@ -24,9 +24,7 @@ from wavenet.files import atomic
 from wavenet.folder import Contents, Skipped, find_folder, look, of_other_kinds
 from wavenet.levels import SILENT_PEAK, Signal
 from wavenet.parallel import in_order
-from wavenet.words import counted, printable, some
-
-__all__ = ["Prepared", "Progress", "Recording", "Skipped", "counted", "find_folder", "prepare", "printable", "some"]
+from wavenet.words import counted, printable
 
 CACHE_VERSION = 3
 BLOCK = 1 << 20

@@ -8,8 +8,9 @@ import numpy as np
 
 from wavenet import labels, metadata
 from wavenet.config import DataConfig
-from wavenet.preparation import Prepared, Recording, printable, some
+from wavenet.preparation import Prepared, Recording
 from wavenet.sides import FolderSplit, by_folders
+from wavenet.words import printable, some
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from rich.text import Text
 from wavenet import runs
 from wavenet.cli.display import Display, takes_stdout
 from wavenet.files import atomic, expanded
-from wavenet.preparation import printable
 from wavenet.runs import Run
+from wavenet.words import printable
 
 NAME = "sweep.csv"
 

@@ -16,9 +16,10 @@ from wavenet.dataset import Windows
 from wavenet.errors import ConfigError
 from wavenet.files import expanded
 from wavenet.generation import Engine, generate, make_engine
-from wavenet.preparation import counted, prepare
+from wavenet.preparation import prepare
 from wavenet.split import Span
 from wavenet.training.machine import find_device
+from wavenet.words import counted
 
 HEARD_SECONDS = 4.0
 """Of sound that the model makes to be judged."""

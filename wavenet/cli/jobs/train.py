@@ -15,10 +15,10 @@ from wavenet.cli.display import Display, check_report, destination, setting, tak
 from wavenet.config import BUNDLED, TrainConfig
 from wavenet.errors import ConfigError, TrainingError, WaveNetError
 from wavenet.files import expanded, streamed
-from wavenet.preparation import counted, printable
 from wavenet.training import train
 from wavenet.training.clock import FEW_STEPS, few_steps
 from wavenet.training.machine import is_first_process
+from wavenet.words import counted, printable
 
 
 def job(config: TrainConfig) -> float | None:
