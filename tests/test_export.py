@@ -120,10 +120,10 @@ def test_player_into_pipes_and_under_signals(exported, player, tmp_path):
     assert playing.returncode == 0
     streamed = whole[:4] + b"\xff\xff\xff\xff" + whole[8:40] + b"\xff\xff\xff\xff" + whole[44:]
     assert got == streamed
-    for name, expected in (("-", whole[44:]), ("/dev/stdout", streamed)):
+    for name, expected, said in (("-", whole[44:], "to the standard output"), ("/dev/stdout", streamed, "/dev/stdout")):
         done = subprocess.run([*play, name], check=True, capture_output=True)
         assert done.stdout == expected
-        assert f"wrote {name}" in done.stderr.decode()
+        assert f"wrote {said}: 0.50 s" in done.stderr.decode()
     with open(tmp_path / "all", "wb") as out:  # where something was written before, it is gone on behind it
         out.write(b"before")
         out.flush()
