@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from test_dataset import prepared
 
 import wavenet
+from wavenet import metadata
 from wavenet.cli.display import Display
 from wavenet.cli.jobs.common import divide
 from wavenet.config import DataConfig
@@ -101,6 +102,19 @@ def test_metadata_without_a_split_changes_nothing(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,speaker\n0.wav,x\n")
     lengths = {f"{i}.wav": 10 for i in range(20)}
     assert split(prepared(lengths, tmp_path), DataConfig()) == split(prepared(lengths), DataConfig())
+
+
+def test_a_column_of_another_name_that_looks_like_a_split_is_pointed_at(tmp_path):
+    data = prepared({"a.wav": 10, "b.wav": 10, "c.wav": 10}, tmp_path)
+    for column, rows, said in (
+        ("set", ("train", "", "Test"), "if set is meant to, call that column split"),
+        ("set", ("train", "train", "train"), None),
+        ("set", ("train", "test", "other"), None),
+    ):
+        text = "\n".join(f"{name},{side}" for name, side in zip(("a.wav", "b.wav", "c.wav"), rows, strict=True))
+        (tmp_path / "metadata.csv").write_text(f"file_name,{column}\n{text}\n")
+        assert any("called split" in line for line in metadata.read(data).report()) == (said is not None)
+        assert said is None or metadata.read(data).report()[-1].endswith(said)
 
 
 def test_the_only_recording_that_is_not_kept_for_testing_is_cut(tmp_path):

@@ -129,7 +129,14 @@ def _read(metadata: Metadata, table: tables.Table, files: Files, wanted: Iterabl
         except AudioError as error:
             metadata.faults[name] = error
     seen: dict[str, int] = {}  # and in which line first
+    sides: dict[int, set[str]] = {} if SPLIT in places else {at: set() for at in range(len(table.columns))}
     for line, cells in table.rows:
+        for at in list(sides):  # the columns that have said nothing but train, valid and test so far
+            value = cells[at].lower()
+            if value in SIDES:
+                sides[at].add(SIDES[value])
+            elif value:
+                del sides[at]
         written = cells[place]
         if not written:
             continue
@@ -157,6 +164,12 @@ def _read(metadata: Metadata, table: tables.Table, files: Files, wanted: Iterabl
                     )
     metadata.recordings = set(seen)
     metadata.lines += _report(metadata, files)
+    divided = [table.columns[at] for at, said in sides.items() if len(said) > 1]
+    if divided:
+        metadata.lines.append(
+            f"{table.path.name} has no column called {SPLIT}, so it does not divide the recordings; if {divided[0]} is "
+            f"meant to, call that column {SPLIT}"
+        )
 
 
 def _refuse_if_meant(table: tables.Table, files: Files) -> None:
