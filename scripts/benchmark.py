@@ -32,11 +32,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from wavenet import annotations, native, plots
-from wavenet.conditioning import Companion
+from wavenet.audio import plots
 from wavenet.config import ContextConfig, FeatureConfig, ModelConfig, OptimConfig
-from wavenet.distributions import Sampling, Softmax
-from wavenet.export import PRECISIONS
 from wavenet.generation import (
     CachedEngine,
     CompiledEngine,
@@ -47,8 +44,13 @@ from wavenet.generation import (
     generate,
     make_engine,
 )
+from wavenet.generation.export import PRECISIONS
 from wavenet.generation.splitmix import uniforms
-from wavenet.model import WaveNet
+from wavenet.model import native
+from wavenet.model.conditioning import Companion
+from wavenet.model.distributions import Sampling, Softmax
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings import annotations
 from wavenet.training.machine import keep_memory
 from wavenet.training.optimizers import make_optimizers
 
@@ -286,7 +288,7 @@ def _preset(name: str) -> ModelConfig:
 def make_peer() -> Any:
     """PyPI's wavenet-vocoder in the same size: 20 layers in 2 stacks, kernel 2, 64/128/256 channels."""
     try:
-        peer = importlib.import_module("wavenet_vocoder")  # an extra: it need not be there
+        peer = importlib.import_module("wavenet_vocoder")  # noqa: TID251 (an extra: it need not be there)
     except ImportError:
         sys.exit("wavenet-vocoder is not installed: pip install -e '.[benchmark]'")
     return peer.WaveNet(

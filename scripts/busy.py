@@ -143,8 +143,8 @@ def training(threads: int) -> Callable[[], int]:
     import torch
 
     from wavenet.config import ModelConfig, OptimConfig
-    from wavenet.distributions import Softmax
-    from wavenet.model import WaveNet
+    from wavenet.model.distributions import Softmax
+    from wavenet.model.wavenet import WaveNet
     from wavenet.training.machine import bfloat16_is_faster, keep_memory
     from wavenet.training.optimizers import make_optimizers
 
@@ -171,10 +171,10 @@ def generation(threads: int) -> Callable[[], int]:
     import torch
 
     from wavenet.config import ModelConfig
-    from wavenet.distributions import Sampling
     from wavenet.generation import CompiledEngine, exported
     from wavenet.generation.splitmix import uniforms
-    from wavenet.model import WaveNet
+    from wavenet.model.distributions import Sampling
+    from wavenet.model.wavenet import WaveNet
 
     torch.set_num_threads(1)
     engine = CompiledEngine(exported(WaveNet(ModelConfig()).eval(), 16000, "int8"), threads=threads)

@@ -10,8 +10,9 @@ of them, else training bits, smoothed; the name ends with the last held-out bits
 import sys
 from pathlib import Path
 
-from wavenet import plots, runs
-from wavenet.runs import Run
+from wavenet.audio import plots
+from wavenet.training import runs
+from wavenet.training.runs import Run
 
 FEWEST = 3
 """Held-out figures that make a curve."""

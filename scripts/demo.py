@@ -10,12 +10,14 @@ from pathlib import Path
 
 import torch
 
-from wavenet import audio, plots, verdict
-from wavenet.baselines import Baselines
+from wavenet.audio import io as audio
+from wavenet.audio import plots
 from wavenet.cli.terminal import steady_streams
 from wavenet.config import DataConfig
-from wavenet.preparation import prepare
-from wavenet.split import split
+from wavenet.evaluation import verdict
+from wavenet.evaluation.baselines import Baselines
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import split
 from wavenet.training.clock import FEW_STEPS
 
 ROOT = Path(__file__).parents[1]

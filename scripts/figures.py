@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet import plots
+from wavenet.audio import plots
 from wavenet.cli.terminal import steady_streams
 from wavenet.files import atomic
 

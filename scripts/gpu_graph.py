@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from wavenet.distributions import Sampling
 from wavenet.generation import CachedEngine, State
+from wavenet.model.distributions import Sampling
 
 
 def captured(job: Callable[[], None]) -> Callable[[], None]:

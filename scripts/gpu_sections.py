@@ -16,15 +16,16 @@ from gpu_measure import ROOT, Check, NotRunError, Row, products_per_second, tf32
 from torch import Tensor, nn
 
 import wavenet
-from wavenet import native, stack
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from wavenet.dataset import Windows
-from wavenet.distributions import Sampling
 from wavenet.generation import CachedEngine, CompiledEngine, Engine, NaiveEngine, exported
 from wavenet.generation.splitmix import uniforms
-from wavenet.model import WaveNet
-from wavenet.preparation import prepare
-from wavenet.split import split
+from wavenet.model import fused as stack
+from wavenet.model import native
+from wavenet.model.distributions import Sampling
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import split
+from wavenet.recordings.windows import Windows
 from wavenet.training import train
 from wavenet.training.machine import keep_memory
 from wavenet.training.optimizers import make_optimizers

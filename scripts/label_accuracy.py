@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet import checkpoint, features
-from wavenet.annotations import Annotations
+from wavenet.audio import features
 from wavenet.config import DataConfig, FeatureConfig
-from wavenet.distributions import Sampling
 from wavenet.generation import Conditions, generate, make_engine
-from wavenet.preparation import prepare
-from wavenet.split import Span, split
+from wavenet.model import checkpoint
+from wavenet.model.distributions import Sampling
+from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import Span, split
 
 DEFAULTS = {"report": "", "seed": "0", "temperature": "1", "guidance": "1", "threads": "2", "label": ""}
 SECONDS, EPOCHS, BATCH = 1.0, 20, 32

@@ -20,11 +20,13 @@ import soundfile
 import torch
 from torch import Tensor
 
-from wavenet import audio, checkpoint, verdict
+from wavenet.audio import io as audio
 from wavenet.config import DataConfig
+from wavenet.evaluation import verdict
 from wavenet.generation import generate, make_engine
-from wavenet.preparation import prepare
-from wavenet.split import split
+from wavenet.model import checkpoint
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import split
 
 RATE, SECONDS, SOUNDS = 16000, 2, 8
 

@@ -11,10 +11,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 
 import wavenet
-from wavenet import native
 from wavenet.cli import cache, evaluate, export, generate, recognise, train
 from wavenet.config import ModelConfig
 from wavenet.generation import ENGINES
+from wavenet.model import native
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("repeatable")

@@ -8,10 +8,10 @@ import pytest
 import soundfile
 import torch
 
-from wavenet.annotations import Annotations, after_silence, clamped, describe, misfits
 from wavenet.config import DataConfig, FeatureConfig, ModelConfig
 from wavenet.errors import AudioError, ConfigError
-from wavenet.preparation import Prepared, Recording, prepare
+from wavenet.recordings.annotations import Annotations, after_silence, clamped, describe, misfits
+from wavenet.recordings.preparation import Prepared, Recording, prepare
 
 TABLE = "file_name,speaker,tags,split\nx/a.wav,june,slow|loud,train\nx/b.wav,carlo,,train\ny/c.wav,june,loud,valid\n"
 
@@ -135,7 +135,7 @@ def test_frames_are_computed_once_and_read_from_disk(folder, monkeypatch):
     first = Annotations(prepared, model)
     assert first.frames is not None
     assert first.frames.shape == (160, 8)
-    monkeypatch.setattr("wavenet.features.frames", None)
+    monkeypatch.setattr("wavenet.audio.features.frames", None)
     again = Annotations(prepared, model)
     np.testing.assert_array_equal(first.frames, again.frames)
     read = again.companion(2).frames

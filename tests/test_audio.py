@@ -11,7 +11,8 @@ from conftest import KINDS, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavenet import audio, decoding
+from wavenet.audio import decoding
+from wavenet.audio import io as audio
 from wavenet.errors import AudioError
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from wavenet import baselines, mulaw
-from wavenet.baselines import measure_baselines
+from wavenet.audio import mulaw
 from wavenet.config import DataConfig
-from wavenet.preparation import prepare
-from wavenet.split import Span, split, spread
+from wavenet.evaluation import baselines
+from wavenet.evaluation.baselines import measure_baselines
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import Span, split, spread
 
 
 def test_the_unigram_reaches_the_entropy():

@@ -13,11 +13,11 @@ import pytest
 import soundfile
 from conftest import tone
 
-from wavenet import cache, preparation
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError, ConfigError
 from wavenet.files import atomic, temporary_name
-from wavenet.preparation import prepare
+from wavenet.recordings import cache, preparation
+from wavenet.recordings.preparation import prepare
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_halves_without_a_lock_are_judged_by_their_age(tmp_path):
 STOPPED = """
 import resource, signal, sys
 from wavenet.config import DataConfig
-from wavenet.preparation import prepare
+from wavenet.recordings.preparation import prepare
 if sys.argv[3] == "full":
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 def progress(done, count):

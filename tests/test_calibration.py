@@ -5,17 +5,17 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import export, native
-from wavenet.annotations import Annotations, after_silence, describe
-from wavenet.conditioning import Companion
 from wavenet.config import ContextConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig
-from wavenet.dataset import Windows
-from wavenet.distributions import make_distribution
-from wavenet.evaluation import score_with_engine
-from wavenet.generation import CompiledEngine, calibration, exported, projection
-from wavenet.model import WaveNet
-from wavenet.preparation import prepare
-from wavenet.split import split
+from wavenet.evaluation.bits import score_with_engine
+from wavenet.generation import CompiledEngine, calibration, export, exported, projection
+from wavenet.model import native
+from wavenet.model.conditioning import Companion
+from wavenet.model.distributions import make_distribution
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.annotations import Annotations, after_silence, describe
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import split
+from wavenet.recordings.windows import Windows
 from wavenet.training.optimizers import make_optimizers
 
 RATE, SILENCE, SOUND, HOP = 4000, 3000, 3000, 20

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from wavenet import checkpoint
 from wavenet.config import ModelConfig
 from wavenet.errors import CheckpointError
-from wavenet.model import WaveNet
+from wavenet.model import checkpoint
+from wavenet.model.wavenet import WaveNet
 
 
 @pytest.fixture

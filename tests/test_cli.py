@@ -15,11 +15,12 @@ import pytest
 import soundfile
 
 import wavenet
-from wavenet import native, preparation
-from wavenet.checkpoint import load_state, save_state
 from wavenet.cli.jobs.generate import check_output, new_files
 from wavenet.config import BUNDLED
 from wavenet.generation import watch
+from wavenet.model import native
+from wavenet.model.checkpoint import load_state, save_state
+from wavenet.recordings import preparation
 from wavenet.training import machine
 
 RATE = 8000

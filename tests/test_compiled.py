@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavenet import export, native
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling
 from wavenet.errors import CheckpointError, ConfigError
-from wavenet.generation import CompiledEngine, NaiveEngine, State, calibration, exported, generate, make_engine
-from wavenet.model import WaveNet
+from wavenet.generation import CompiledEngine, NaiveEngine, State, calibration, export, exported, generate, make_engine
+from wavenet.model import native
+from wavenet.model.distributions import Sampling
+from wavenet.model.wavenet import WaveNet
 
 SETS = native.instruction_sets()
 PRECISIONS = ["float32", "bfloat16", "int8"]

@@ -5,15 +5,9 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import native
-from wavenet.annotations import Annotations, after_silence, clamped, describe
-from wavenet.conditioning import Companion, Conditioning, Upsample, linear_upsampling
+from wavenet.audio.encodings import MULAW
 from wavenet.config import ContextConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig
-from wavenet.dataset import Windows
-from wavenet.distributions import Sampling, Softmax
-from wavenet.encodings import MULAW
-from wavenet.evaluation import score
-from wavenet.export import fixed
+from wavenet.evaluation.bits import score
 from wavenet.generation import (
     CachedEngine,
     CompiledEngine,
@@ -24,9 +18,15 @@ from wavenet.generation import (
     projection,
 )
 from wavenet.generation.engine import heard_rows
-from wavenet.model import WaveNet
-from wavenet.preparation import prepare
-from wavenet.split import split
+from wavenet.generation.export import fixed
+from wavenet.model import native
+from wavenet.model.conditioning import Companion, Conditioning, Upsample, linear_upsampling
+from wavenet.model.distributions import Sampling, Softmax
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.annotations import Annotations, after_silence, clamped, describe
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import split
+from wavenet.recordings.windows import Windows
 from wavenet.training.optimizers import make_optimizers
 
 LABELS = {"speaker": ["june", "carlo"], "tag": ["slow", "loud"]}

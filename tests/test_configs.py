@@ -15,7 +15,7 @@ from wavenet.config import (
     RecogniseConfig,
     TrainConfig,
 )
-from wavenet.model import WaveNet
+from wavenet.model.wavenet import WaveNet
 from wavenet.training.optimizers import make_optimizers
 
 GROUPS = app.groups(app.config_folder())

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wavenet.config import ModelConfig
-from wavenet.model import WaveNet
+from wavenet.model.wavenet import WaveNet
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / ".github" / "convolutions.md").read_text()

@@ -13,9 +13,10 @@ from conftest import KINDS, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavenet import audio, decoding
-from wavenet.containers import Part, Source, View, mpeg, parts
-from wavenet.levels import Signal
+from wavenet.audio import decoding
+from wavenet.audio import io as audio
+from wavenet.audio.containers import Part, Source, View, mpeg, parts
+from wavenet.audio.levels import Signal
 
 RATE = 16000
 SECONDS = 4.0
@@ -281,7 +282,7 @@ def test_what_is_no_audio_is_one_part_at_most(junk):
 
 
 def test_long_files_are_searched_in_windows(monkeypatch):
-    monkeypatch.setattr("wavenet.containers.source.WINDOW", 64)
+    monkeypatch.setattr("wavenet.audio.containers.source.WINDOW", 64)
     content = bytearray(np.random.default_rng(1).bytes(5000).replace(b"\xaa", b"\0"))
     for place in (0, 63, 64, 127, 1000, 4998):
         content[place : place + 2] = b"\xaa\xbb"

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wavenet.audio.mulaw import ZERO
 from wavenet.config import DataConfig
-from wavenet.dataset import Windows, shuffled
-from wavenet.distributions import IGNORED
-from wavenet.mulaw import ZERO
-from wavenet.preparation import Prepared, Recording
-from wavenet.split import Span, split
+from wavenet.model.distributions import IGNORED
+from wavenet.recordings.preparation import Prepared, Recording
+from wavenet.recordings.split import Span, split
+from wavenet.recordings.windows import Windows, shuffled
 
 
 def prepared(lengths: dict[str, int], folder: Path = Path("nowhere")) -> Prepared:

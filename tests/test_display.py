@@ -13,11 +13,11 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import checkpoint
 from wavenet.cli.display import Display
 from wavenet.cli.terminal import REPEAT_SECONDS, Steady, signals_as_ctrl_c, steady_streams
 from wavenet.config import ModelConfig
-from wavenet.model import WaveNet
+from wavenet.model import checkpoint
+from wavenet.model.wavenet import WaveNet
 
 posix = pytest.mark.skipif(os.name != "posix", reason="closed pipes and SIGHUP are told otherwise there")
 RATE = 8000

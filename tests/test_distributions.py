@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavenet.distributions import IGNORED, Sampling, Softmax
+from wavenet.model.distributions import IGNORED, Sampling, Softmax
 
 
 @pytest.mark.parametrize("rows", [1, 1023, 1024, 1025, 2500])

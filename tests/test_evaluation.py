@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from wavenet import evaluation
-from wavenet.dataset import Windows
-from wavenet.distributions import Softmax
 from wavenet.generation import CachedEngine, NaiveEngine
-from wavenet.model import WaveNet
-from wavenet.split import Span
+from wavenet.model.distributions import Softmax
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.split import Span
+from wavenet.recordings.windows import Windows
 
 
 def test_all_ways_of_scoring_agree(small):

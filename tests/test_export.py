@@ -12,9 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import checkpoint
 from wavenet.config import ModelConfig
-from wavenet.model import WaveNet
+from wavenet.model import checkpoint
+from wavenet.model.wavenet import WaveNet
 
 CSRC = Path(__file__).parents[1] / "wavenet" / "csrc"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from wavenet import features, mulaw
+from wavenet.audio import features, mulaw
 from wavenet.config import FeatureConfig
 from wavenet.errors import AudioError, ConfigError
 

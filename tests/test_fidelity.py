@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from wavenet import fidelity
+from wavenet.evaluation import fidelity
 
 RATE = 16000
 
@@ -73,5 +73,5 @@ def test_listeners_hear_noise():
 def test_pitch_errors_of_parts_are_those_of_the_whole(monkeypatch):
     made, noise = tone(220) + tone(330, amplitude=0.1), torch.randn(16000, generator=torch.Generator().manual_seed(0))
     whole = fidelity.pitch_errors(tone(200), made + 0.05 * noise, 16000)
-    monkeypatch.setattr("wavenet.features.CHUNK", 7)
+    monkeypatch.setattr("wavenet.audio.features.CHUNK", 7)
     assert fidelity.pitch_errors(tone(200), made + 0.05 * noise, 16000) == pytest.approx(whole, rel=1e-5)

@@ -8,16 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavenet import mulaw
+from wavenet.audio import mulaw
+from wavenet.audio.encodings import MULAW
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling, Softmax
-from wavenet.encodings import MULAW
 from wavenet.errors import ConfigError
 from wavenet.generation import CachedEngine, NaiveEngine, State, generate, make_engine, render
 from wavenet.generation.splitmix import uniforms
 from wavenet.generation.streams import CHUNK
 from wavenet.generation.watch import Watch
-from wavenet.model import WaveNet
+from wavenet.model.distributions import Sampling, Softmax
+from wavenet.model.wavenet import WaveNet
 
 
 def make(**config) -> WaveNet:

@@ -14,13 +14,14 @@ import soundfile
 import torch
 from test_conditioning import KINDS, companion_of, model_of
 
-from wavenet import checkpoint, evaluation, native
+from wavenet import evaluation
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, RecognitionConfig, TrainConfig
-from wavenet.distributions import IGNORED, Sampling
 from wavenet.generation import CachedEngine, Conditions, NaiveEngine, State, exported, generate, make_engine
 from wavenet.generation.splitmix import uniforms
-from wavenet.model import WaveNet
-from wavenet.split import Span
+from wavenet.model import checkpoint, native
+from wavenet.model.distributions import IGNORED, Sampling
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.split import Span
 from wavenet.training import train
 from wavenet.training.machine import find_device
 from wavenet.training.optimizers import make_optimizers

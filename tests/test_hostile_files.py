@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from wavenet import native
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling
 from wavenet.errors import CheckpointError
-from wavenet.export import little_endian, pack
 from wavenet.generation import CompiledEngine
-from wavenet.model import WaveNet
+from wavenet.generation.export import little_endian, pack
+from wavenet.model import native
+from wavenet.model.distributions import Sampling
+from wavenet.model.wavenet import WaveNet
 
 FILES = sorted((Path(__file__).parent / "files").glob("*.wavenet"))
 NUMBERS = ("precision", "rate", "mu", "mixtures", "taps", "kernel", "residual", "gate", "skip", "head", "layers")

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from wavenet import audio, checkpoint
+from wavenet.audio import io as audio
+from wavenet.audio.levels import TARGET_PEAK, TARGET_RMS, Meter, Signal, report
 from wavenet.cli.jobs.generate import Ear
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError, ConfigError
-from wavenet.levels import TARGET_PEAK, TARGET_RMS, Meter, Signal, report
-from wavenet.model import WaveNet
-from wavenet.preparation import prepare
+from wavenet.model import checkpoint
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.preparation import prepare
 
 RATE = 16000
 

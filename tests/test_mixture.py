@@ -8,14 +8,16 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import load, mulaw, native
+from wavenet import load
+from wavenet.audio import mulaw
+from wavenet.audio.encodings import MULAW, SIXTEEN_BIT, compand, expand
 from wavenet.config import DataConfig, ModelConfig
-from wavenet.distributions import IGNORED, Mixture, Sampling
-from wavenet.encodings import MULAW, SIXTEEN_BIT, compand, expand
 from wavenet.errors import ConfigError
 from wavenet.generation import CachedEngine, CompiledEngine, NaiveEngine, calibration, exported, make_engine
-from wavenet.model import WaveNet
-from wavenet.preparation import prepare
+from wavenet.model import native
+from wavenet.model.distributions import IGNORED, Mixture, Sampling
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.preparation import prepare
 
 CODES = torch.arange(65536)
 FIVE = Mixture(5)

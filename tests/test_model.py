@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from wavenet.audio.encodings import MULAW
 from wavenet.config import ModelConfig
-from wavenet.encodings import MULAW
-from wavenet.layers import CausalConv1d
-from wavenet.model import WaveNet
+from wavenet.model.layers import CausalConv1d
+from wavenet.model.wavenet import WaveNet
 
 
 def conv(taps: list[list[list[float]]], dilation: int) -> CausalConv1d:

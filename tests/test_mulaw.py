@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from wavenet.encodings import MULAW
-from wavenet.mulaw import AMPLITUDES, LEVELS, ZERO, encode
+from wavenet.audio.encodings import MULAW
+from wavenet.audio.mulaw import AMPLITUDES, LEVELS, ZERO, encode
 
 
 def test_known_codes():

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from wavenet import checkpoint, native
-from wavenet.annotations import clamped
-from wavenet.conditioning import Companion
 from wavenet.generation import CachedEngine, CompiledEngine, Conditions, Engine, generate
+from wavenet.model import checkpoint, native
+from wavenet.model.conditioning import Companion
+from wavenet.recordings.annotations import clamped
 
 FILES = Path(__file__).parent / "files"
 EXPECTED = json.loads((FILES / "expected.json").read_text())

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavenet.config import SCHEDULES, OptimConfig
-from wavenet.model import WaveNet
+from wavenet.model.wavenet import WaveNet
 from wavenet.training.optimizers import Muon, make_optimizers
 from wavenet.training.schedule import learning_rate_factor
 

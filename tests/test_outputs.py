@@ -13,12 +13,14 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import audio, checkpoint, files
+from wavenet import files
+from wavenet.audio import io as audio
 from wavenet.cli.app import folder_name, quote_sweep
 from wavenet.cli.jobs.train import make_folder
 from wavenet.config import DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import AudioError, ConfigError, TrainingError
-from wavenet.model import WaveNet
+from wavenet.model import checkpoint
+from wavenet.model.wavenet import WaveNet
 from wavenet.training import train
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes have names there")

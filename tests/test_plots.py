@@ -7,7 +7,7 @@ from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from wavenet import plots
+from wavenet.audio import plots
 
 
 def drawn(figure: Figure) -> Figure:

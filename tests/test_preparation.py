@@ -18,10 +18,12 @@ from conftest import KINDS, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavenet import audio, mulaw, preparation
+from wavenet.audio import io as audio
+from wavenet.audio import mulaw
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError
-from wavenet.preparation import prepare
+from wavenet.recordings import preparation
+from wavenet.recordings.preparation import prepare
 
 
 @pytest.fixture
@@ -135,7 +137,7 @@ def test_opus_is_read(tmp_path):
 PREPARE = """
 import hashlib, pathlib, sys, time
 from wavenet.config import DataConfig
-from wavenet.preparation import prepare
+from wavenet.recordings.preparation import prepare
 folder, cache, me, other = sys.argv[1:]
 pathlib.Path(me).touch()
 while not pathlib.Path(other).exists():
@@ -252,7 +254,9 @@ def test_links_are_followed_once_and_runs_passed_over(tmp_path):
 def test_what_may_not_be_opened_is_told(tmp_path):
     code = """
 import concurrent.futures.thread, dataclasses, os, sys  # before the modules are out of reach
-from wavenet import checkpoint, metadata, preparation
+from wavenet.model import checkpoint
+from wavenet.recordings import metadata
+from wavenet.recordings import preparation
 from wavenet.config import DataConfig
 from wavenet.errors import WaveNetError
 from pathlib import Path

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import checkpoint
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, RecognitionConfig, TrainConfig
 from wavenet.errors import ConfigError, WaveNetError
+from wavenet.model import checkpoint
 from wavenet.training import machine, processes, train, trainer
 
 RATE, HOP = 4000, 40

@@ -11,9 +11,8 @@ import soundfile
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from wavenet import runs
 from wavenet.config import DataConfig, ModelConfig, TrainConfig
-from wavenet.training import Reporter, train
+from wavenet.training import Reporter, runs, train
 
 RATE = 4000
 

@@ -8,7 +8,7 @@ import soundfile
 from conftest import tone
 
 from wavenet.config import DataConfig
-from wavenet.preparation import prepare
+from wavenet.recordings.preparation import prepare
 
 RATE = 16000
 

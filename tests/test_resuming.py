@@ -13,13 +13,14 @@ import yaml
 from test_processes import RATE, folder, settings
 from test_training import Stop
 
-from wavenet import checkpoint, evaluation
-from wavenet.annotations import Annotations
+from wavenet import evaluation
 from wavenet.config import OptimConfig, TrainConfig
-from wavenet.dataset import Windows
 from wavenet.errors import AudioError, CheckpointError, ConfigError
-from wavenet.preparation import prepare
-from wavenet.split import split
+from wavenet.model import checkpoint
+from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import split
+from wavenet.recordings.windows import Windows
 from wavenet.training import state, train, trainer
 
 __all__ = ["folder"]  # a fixture

@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save_file
 from test_dataset import prepared
 
 import wavenet
-from wavenet import metadata
 from wavenet.cli.display import Display
 from wavenet.cli.jobs.common import divide
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError
-from wavenet.sides import by_folders
-from wavenet.split import Span, split, whole
+from wavenet.recordings import metadata
+from wavenet.recordings.sides import by_folders
+from wavenet.recordings.split import Span, split, whole
 
 
 def test_a_file_keeps_its_side_when_others_are_added():

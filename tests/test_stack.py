@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from wavenet import distributions, native, stack
 from wavenet.config import ModelConfig
-from wavenet.distributions import Softmax
-from wavenet.model import WaveNet
+from wavenet.model import distributions, native
+from wavenet.model import fused as stack
+from wavenet.model.distributions import Softmax
+from wavenet.model.wavenet import WaveNet
 
 SHAPES = {
     "base's widths": {},

@@ -9,10 +9,11 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import audio, load
+from wavenet import load
+from wavenet.audio import io as audio
+from wavenet.audio.encodings import MULAW
 from wavenet.cli.jobs.common import choose_labels
 from wavenet.cli.jobs.generate import Ear, read_prime
-from wavenet.encodings import MULAW
 
 SMALL = [f"model.{name}={value}" for name, value in (
     ("stacks", 1), ("layers_per_stack", 3), ("residual_channels", 8), ("gate_channels", 8), ("skip_channels", 8),

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from test_dataset import prepared
 
-from wavenet import alignments, metadata, tables
 from wavenet.errors import AudioError
-from wavenet.matching import Files
-from wavenet.metadata import Metadata
-from wavenet.preparation import Prepared, Skipped
+from wavenet.recordings import alignments, metadata, tables
+from wavenet.recordings.matching import Files
+from wavenet.recordings.metadata import Metadata
+from wavenet.recordings.preparation import Prepared, Skipped
 
 ROWS = [["file_name", "split", "who"], ["a.wav", "test", "june, or not"], ["b.wav", "Valid", ""], ["c.wav", "", "x"]]
 

@@ -17,9 +17,10 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import checkpoint, evaluation
+from wavenet import evaluation
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
+from wavenet.model import checkpoint
 from wavenet.training import Reporter, machine, run_folder, train, trainer
 from wavenet.training.clock import WARM_STEPS
 

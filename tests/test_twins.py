@@ -10,14 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from wavenet import checkpoint, load, native, twins
+from wavenet import load
 from wavenet.config import ModelConfig, TrainConfig
-from wavenet.distributions import Softmax
 from wavenet.errors import ConfigError
-from wavenet.export import fixed
 from wavenet.generation import CachedEngine, NaiveEngine, calibration, choice, exported, generate, make_engine
-from wavenet.layers import CausalConv1d, CausalEmbedding, ResidualBlock
-from wavenet.model import WaveNet
+from wavenet.generation.export import fixed
+from wavenet.model import checkpoint, native, twins
+from wavenet.model.distributions import Softmax
+from wavenet.model.layers import CausalConv1d, CausalEmbedding, ResidualBlock
+from wavenet.model.wavenet import WaveNet
 from wavenet.training import machine
 
 SMALL = {"residual_channels": 8, "gate_channels": 6, "skip_channels": 12, "head_channels": 10}

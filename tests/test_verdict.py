@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from wavenet import mulaw, traits, verdict
-from wavenet.baselines import Baselines
-from wavenet.split import Span
-from wavenet.verdict import Recordings, of_bits, of_sound
+from wavenet.audio import mulaw
+from wavenet.evaluation import traits, verdict
+from wavenet.evaluation.baselines import Baselines
+from wavenet.evaluation.verdict import Recordings, of_bits, of_sound
+from wavenet.recordings.split import Span
 
 RATE, SECONDS = 16000, 2
 BEFORE_LAST = "near the recordings in level, spectrum, movement"

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavenet import mulaw
+from wavenet.audio import mulaw
 from wavenet.generation.watch import STUCK_HERTZ, Watch
 
 RATE = 8000

@@ -4,10 +4,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wavenet.checkpoint import Checkpoint, load
     from wavenet.config import ModelConfig
     from wavenet.errors import WaveNetError
-    from wavenet.model import WaveNet
+    from wavenet.model.checkpoint import Checkpoint, load
+    from wavenet.model.wavenet import WaveNet
 
     __version__: str
 
@@ -32,10 +32,10 @@ def __getattr__(name: str) -> Any:
         except PackageNotFoundError:  # a checkout that is not installed
             found = {name: "0+unknown"}
     else:
-        from wavenet.checkpoint import Checkpoint, load
         from wavenet.config import ModelConfig
         from wavenet.errors import WaveNetError
-        from wavenet.model import WaveNet
+        from wavenet.model.checkpoint import Checkpoint, load
+        from wavenet.model.wavenet import WaveNet
 
         found = {kind.__name__: kind for kind in (Checkpoint, ModelConfig, WaveNet, WaveNetError, load)}
     globals().update(found)

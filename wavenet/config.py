@@ -199,7 +199,8 @@ class ModelConfig:
     recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
     fused: bool = True
     """Whether a CPU trains by compiled passes through the layers, as long as the layers compute what these do; false
-    always runs the code of wavenet/layers.py. No checkpoint keeps it: it decides how a model runs, not what it is."""
+    always runs the code of wavenet/model/layers.py. No checkpoint keeps it: it decides how a model runs, not what it
+    is."""
 
     def shape(self) -> dict[str, Any]:
         """What decides the network, as plain values: all but how it runs."""

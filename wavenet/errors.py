@@ -1,4 +1,6 @@
-"""Mistakes a user can make and fix: one clear line each, shown without a traceback."""
+"""What is said to the user: mistakes that can be made and mended, one clear line each; names and numbers in words."""
+
+import math
 
 
 class WaveNetError(Exception):
@@ -19,3 +21,24 @@ class CheckpointError(WaveNetError):
 
 class TrainingError(WaveNetError):
     """Training cannot go on: the loss is not finite, or the run folder cannot be written."""
+
+
+def printable(name: str) -> str:
+    """A file name that any terminal and text file can take: what is not valid text becomes question marks."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def counted(number: int, thing: str) -> str:
+    """1 recording, 2 recordings."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def some(names: list[str], limit: int = 3) -> str:
+    """2 (a.wav, b.wav), 9 (a.wav, b.wav, c.wav, ...)."""
+    shown = ", ".join([printable(name) for name in names[:limit]] + ["..."] * (len(names) > limit))
+    return f"{len(names)} ({shown})"
+
+
+def decibels(ratio: float) -> str:
+    """An amplitude in dB of full scale."""
+    return f"{20 * math.log10(max(ratio, 1e-10)):.1f} dB"

@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from wavenet.cli.terminal import Steady
-from wavenet.errors import ConfigError
+from wavenet.errors import ConfigError, printable
 from wavenet.files import STANDARD_OUTPUT, atomic, expanded, followed, is_stdout, streamed
 from wavenet.training import Reporter
-from wavenet.words import printable
 
 PLAIN_SECONDS = 10
 """Seconds between two lines where the output is not a terminal."""

@@ -10,11 +10,11 @@ from omegaconf import DictConfig
 from rich.table import Table
 from rich.text import Text
 
-from wavenet import runs
 from wavenet.cli.display import Display, takes_stdout
+from wavenet.errors import printable
 from wavenet.files import atomic, expanded
-from wavenet.runs import Run
-from wavenet.words import printable
+from wavenet.training import runs
+from wavenet.training.runs import Run
 
 NAME = "sweep.csv"
 

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from wavenet import audio
-from wavenet.distributions import Sampling
-from wavenet.export import PRECISIONS
+from wavenet.audio.pcm import title
 from wavenet.generation.cached import CachedEngine
 from wavenet.generation.calibration import exported
 from wavenet.generation.choice import ENGINES, make_engine
 from wavenet.generation.compiled import CompiledEngine
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine, State, projection
+from wavenet.generation.export import PRECISIONS
 from wavenet.generation.naive import NaiveEngine
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.generation.watch import Watch
-from wavenet.pcm import title
+from wavenet.model.distributions import Sampling
 
 __all__ = [
     "ENGINES",

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet import twins
 from wavenet.errors import ConfigError
 from wavenet.generation.engine import Engine, State, compared, heard_rows, projection
-from wavenet.model import WaveNet
+from wavenet.model import twins
+from wavenet.model.wavenet import WaveNet
 
 
 class CachedEngine(Engine):

@@ -15,15 +15,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wavenet import export, native, twins
-from wavenet.conditioning import Companion
-from wavenet.distributions import Sampling
 from wavenet.errors import ConfigError
+from wavenet.generation import export
 from wavenet.generation.compiled import CompiledEngine
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import compared, heard_rows, projection
 from wavenet.generation.streams import CHUNK, stream
-from wavenet.model import WaveNet
+from wavenet.model import native, twins
+from wavenet.model.conditioning import Companion
+from wavenet.model.distributions import Sampling
+from wavenet.model.wavenet import WaveNet
 
 PIECES, SAMPLES = 6, 1024
 """Loud pieces of sound that the layers are shown, and samples in each; a receptive field before it comes on top."""

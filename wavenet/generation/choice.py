@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from wavenet import native
-from wavenet.conditioning import Companion
-from wavenet.distributions import Sampling
 from wavenet.errors import ConfigError
-from wavenet.export import PRECISIONS
 from wavenet.generation.cached import CachedEngine
 from wavenet.generation.calibration import exported
 from wavenet.generation.compiled import CompiledEngine
 from wavenet.generation.engine import Engine, projection
+from wavenet.generation.export import PRECISIONS
 from wavenet.generation.naive import NaiveEngine
 from wavenet.generation.splitmix import uniforms
-from wavenet.model import WaveNet
+from wavenet.model import native
+from wavenet.model.conditioning import Companion
+from wavenet.model.distributions import Sampling
+from wavenet.model.wavenet import WaveNet
 
 ENGINES = ("compiled", "cached", "naive")
 TIMED_SAMPLES = 20

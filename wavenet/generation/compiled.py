@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet import export, native
-from wavenet.distributions import Sampling, make_distribution
 from wavenet.errors import CheckpointError
+from wavenet.generation import export
 from wavenet.generation.engine import Engine, State
+from wavenet.model import native
+from wavenet.model.distributions import Sampling, make_distribution
 
 
 class CompiledEngine(Engine):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wavenet.conditioning import Companion, Conditioning, Range
+from wavenet.model.conditioning import Companion, Conditioning, Range
 
 AHEAD = 4096
 """Samples whose rows are worked out at once, where nothing that is still to be made decides them."""

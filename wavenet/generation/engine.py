@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wavenet import distributions
-from wavenet.distributions import Distribution, Sampling
-from wavenet.model import WaveNet
+from wavenet.model import distributions
+from wavenet.model.distributions import Distribution, Sampling
+from wavenet.model.wavenet import WaveNet
 
 
 @dataclass

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from wavenet.generation.engine import Engine, State, heard_rows
-from wavenet.model import WaveNet
+from wavenet.model.wavenet import WaveNet
 
 
 class NaiveEngine(Engine):

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from wavenet.distributions import Sampling
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine
 from wavenet.generation.splitmix import uniforms
+from wavenet.model.distributions import Sampling
 
 CHUNK = 1024
 """Samples handed on at a time: four blocks of a context stack that pools 256."""

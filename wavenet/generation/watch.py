@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wavenet.mulaw import ZERO
+from wavenet.audio.mulaw import ZERO
 
 BLOCK_SECONDS = 0.5
 """A verdict needs this much in a row."""

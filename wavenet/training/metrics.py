@@ -8,8 +8,9 @@ import numpy as np
 import yaml
 from torch import Tensor
 
-from wavenet import audio, plots
-from wavenet.runs import flat, read_metrics
+from wavenet import audio
+from wavenet.audio import plots
+from wavenet.training.runs import flat, read_metrics
 
 
 class RunLog:

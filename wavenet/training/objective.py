@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet.conditioning import Piece
-from wavenet.dataset import Frames
-from wavenet.distributions import IGNORED
-from wavenet.model import WaveNet
+from wavenet.model.conditioning import Piece
+from wavenet.model.distributions import IGNORED
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.windows import Frames
 
 
 class Objective(nn.Module):

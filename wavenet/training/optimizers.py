@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wavenet.config import OptimConfig
-from wavenet.model import WaveNet
+from wavenet.model.wavenet import WaveNet
 
 INSIDE = (
     "blocks.",

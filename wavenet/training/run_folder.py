@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from wavenet import checkpoint
 from wavenet.errors import ConfigError, TrainingError
 from wavenet.files import expanded, remedy
+from wavenet.model import checkpoint
 
 LOCK = ".lock"
 """File of a run folder that the process which trains there holds."""

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from wavenet import checkpoint
 from wavenet.config import BUNDLED, TrainConfig
 from wavenet.errors import CheckpointError
 from wavenet.files import atomic
-from wavenet.model import WaveNet
-from wavenet.preparation import Prepared
+from wavenet.model import checkpoint
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.preparation import Prepared
 
 APPLIED = {
     *("data.dir", "data.min_seconds", "data.trim_silence_db", "data.cache_dir", "data.workers", "data.frames"),

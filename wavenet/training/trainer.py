@@ -21,19 +21,22 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.distributed import ReduceOp
 
-from wavenet import alignments, annotations, checkpoint, plots, verdict
-from wavenet.alignments import Alignments
-from wavenet.annotations import Annotations
-from wavenet.baselines import Baselines, measure_baselines
+from wavenet.audio import plots
 from wavenet.config import TrainConfig
-from wavenet.dataset import Batch, Windows, shuffled
-from wavenet.distributions import IGNORED, make_distribution
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
+from wavenet.evaluation import verdict
+from wavenet.evaluation.baselines import Baselines, measure_baselines
 from wavenet.files import atomic, expanded
 from wavenet.generation import Conditions, make_engine, render
-from wavenet.model import WaveNet
-from wavenet.preparation import prepare
-from wavenet.split import Span, split
+from wavenet.model import checkpoint
+from wavenet.model.distributions import IGNORED, make_distribution
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings import alignments, annotations
+from wavenet.recordings.alignments import Alignments
+from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import Span, split
+from wavenet.recordings.windows import Batch, Windows, shuffled
 from wavenet.training import state
 from wavenet.training.clock import Clock, in_words
 from wavenet.training.machine import autocast, keep_memory, make_fabric

@@ -6,14 +6,15 @@ from contextlib import AbstractContextManager
 import torch
 from lightning_fabric import Fabric
 
-from wavenet import evaluation, recognition
-from wavenet.alignments import Alignments
-from wavenet.annotations import Annotations
+from wavenet import evaluation
 from wavenet.config import TrainConfig
-from wavenet.dataset import Span, Windows
-from wavenet.distributions import IGNORED
-from wavenet.model import WaveNet
-from wavenet.preparation import Prepared
+from wavenet.model import recognition
+from wavenet.model.distributions import IGNORED
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.alignments import Alignments
+from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.preparation import Prepared
+from wavenet.recordings.windows import Span, Windows
 from wavenet.training.machine import autocast
 from wavenet.training.processes import in_all
 

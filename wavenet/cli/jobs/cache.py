@@ -3,12 +3,11 @@
 import os
 import time
 
-from wavenet import cache
-from wavenet.cache import DAY, Entry
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.config import CacheConfig
-from wavenet.errors import ConfigError
-from wavenet.words import counted
+from wavenet.errors import ConfigError, counted
+from wavenet.recordings import cache
+from wavenet.recordings.cache import DAY, Entry
 
 
 def job(config: CacheConfig) -> None:

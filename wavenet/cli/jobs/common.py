@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from wavenet.annotations import Annotations, misfits
-from wavenet.checkpoint import DATA, Checkpoint
 from wavenet.cli.app import overridden
 from wavenet.cli.display import Display
 from wavenet.config import DataConfig, ModelConfig
 from wavenet.errors import AudioError, ConfigError
-from wavenet.preparation import Prepared
-from wavenet.split import Span, Split, split, whole
+from wavenet.model.checkpoint import DATA, Checkpoint
+from wavenet.recordings.annotations import Annotations, misfits
+from wavenet.recordings.preparation import Prepared
+from wavenet.recordings.split import Span, Split, split, whole
 
 SHOWN = 20
 """Values of a label that are named where one is not known."""

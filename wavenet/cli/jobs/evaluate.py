@@ -4,22 +4,23 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from wavenet import checkpoint, evaluation, fidelity, native, verdict
-from wavenet.annotations import Annotations, untold
-from wavenet.baselines import measure_baselines
-from wavenet.checkpoint import Checkpoint
+from wavenet import evaluation
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.cli.jobs.common import annotate, as_trained, divide
-from wavenet.conditioning import Companion
 from wavenet.config import EvaluateConfig
-from wavenet.dataset import Windows
-from wavenet.errors import ConfigError
+from wavenet.errors import ConfigError, counted
+from wavenet.evaluation import fidelity, verdict
+from wavenet.evaluation.baselines import measure_baselines
 from wavenet.files import expanded
 from wavenet.generation import Engine, generate, make_engine
-from wavenet.preparation import prepare
-from wavenet.split import Span
+from wavenet.model import checkpoint, native
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.conditioning import Companion
+from wavenet.recordings.annotations import Annotations, untold
+from wavenet.recordings.preparation import prepare
+from wavenet.recordings.split import Span
+from wavenet.recordings.windows import Windows
 from wavenet.training.machine import find_device
-from wavenet.words import counted
 
 HEARD_SECONDS = 4.0
 """Of sound that the model makes to be judged."""

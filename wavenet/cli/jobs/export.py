@@ -2,17 +2,18 @@
 
 import shlex
 
-from wavenet import audio, checkpoint
-from wavenet.checkpoint import Checkpoint
+from wavenet import audio
 from wavenet.cli.display import Display, check_report, destination, setting, takes_stdout, write_report
 from wavenet.cli.jobs.common import choose_labels
-from wavenet.conditioning import Companion
 from wavenet.config import ExportConfig
 from wavenet.errors import CheckpointError, ConfigError
-from wavenet.export import fixed, is_exported
 from wavenet.files import atomic, expanded, streamed
 from wavenet.generation import CompiledEngine, exported
-from wavenet.model import WaveNet
+from wavenet.generation.export import fixed, is_exported
+from wavenet.model import checkpoint
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.conditioning import Companion
+from wavenet.model.wavenet import WaveNet
 
 
 def job(config: ExportConfig) -> None:

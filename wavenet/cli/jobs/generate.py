@@ -11,20 +11,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavenet import annotations, audio, checkpoint, features, fidelity, native
-from wavenet.checkpoint import Checkpoint
+from wavenet import audio
+from wavenet.audio import features
+from wavenet.audio.encodings import Encoding
+from wavenet.audio.levels import Signal
+from wavenet.audio.pcm import RAW
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.cli.jobs.common import check_folder, choose_labels
-from wavenet.conditioning import Companion
 from wavenet.config import FeatureConfig, GenerateConfig
-from wavenet.distributions import Sampling
-from wavenet.encodings import Encoding
 from wavenet.errors import AudioError, CheckpointError, ConfigError
-from wavenet.export import is_exported
+from wavenet.evaluation import fidelity
 from wavenet.files import expanded, is_stdout, streamed
 from wavenet.generation import CompiledEngine, Conditions, Engine, make_engine, render
-from wavenet.levels import Signal
-from wavenet.pcm import RAW
+from wavenet.generation.export import is_exported
+from wavenet.model import checkpoint, native
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.conditioning import Companion
+from wavenet.model.distributions import Sampling
+from wavenet.recordings import annotations
 from wavenet.training.machine import find_device
 
 DEFAULT_SECONDS = 5.0

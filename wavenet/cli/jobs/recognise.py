@@ -6,15 +6,17 @@ from collections.abc import Iterator
 import torch
 from rich.table import Table
 
-from wavenet import alignments, audio, checkpoint, evaluation, recognition
-from wavenet.alignments import Alignments
+from wavenet import audio, evaluation
 from wavenet.cli.display import Display, check_report, destination, takes_stdout, write_report
 from wavenet.cli.jobs.common import annotate, as_trained, check_folder, divide
 from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, expanded, streamed
-from wavenet.preparation import Prepared, prepare
-from wavenet.split import Span
+from wavenet.model import checkpoint, recognition
+from wavenet.recordings import alignments
+from wavenet.recordings.alignments import Alignments
+from wavenet.recordings.preparation import Prepared, prepare
+from wavenet.recordings.split import Span
 from wavenet.training.machine import find_device
 
 

@@ -9,16 +9,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from wavenet import checkpoint
 from wavenet.cli.app import overridden
 from wavenet.cli.display import Display, check_report, destination, setting, takes_stdout, write_report
 from wavenet.config import BUNDLED, TrainConfig
-from wavenet.errors import ConfigError, TrainingError, WaveNetError
+from wavenet.errors import ConfigError, TrainingError, WaveNetError, counted, printable
 from wavenet.files import expanded, streamed
+from wavenet.model import checkpoint
 from wavenet.training import train
 from wavenet.training.clock import FEW_STEPS, few_steps
 from wavenet.training.machine import is_first_process
-from wavenet.words import counted, printable
 
 
 def job(config: TrainConfig) -> float | None:

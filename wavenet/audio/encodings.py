@@ -1,0 +1,94 @@
+"""Whole numbers that stand for amplitudes: 256 mu-law codes, and the 65,536 values of 16-bit sound.
+
+Both are steps on one axis, the companded amplitude, on which steps of equal width sound equally large:
+
+    g(x) = sign(x) ln(1 + 255 |x|) / ln 256        x = sign(y) (256^|y| - 1) / 255
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavenet.audio import mulaw
+
+FULL_SCALE = 32768
+"""16-bit steps to amplitude 1."""
+
+
+def compand(amplitudes: Tensor) -> Tensor:
+    """g of any shape of floating-point amplitudes; [-1, 1] goes to [-1, 1]."""
+    return amplitudes.sign() * torch.log1p(255 * amplitudes.abs()) / math.log(256)
+
+
+def expand(companded: Tensor) -> Tensor:
+    """The inverse of `compand`."""
+    return companded.sign() * torch.expm1(companded.abs() * math.log(256)) / 255
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """A rule that makes codes 0 .. levels - 1 of amplitudes."""
+
+    stored: type[np.unsignedinteger]
+    """Type of codes on disk."""
+    dtype: torch.dtype
+    """Type of codes that are handed on."""
+    encode: Callable[[Tensor], Tensor]
+    """Floating-point audio of any shape -> codes of `dtype`; what lies beyond [-1, 1] is clamped."""
+    amplitudes: Tensor
+    """(levels,), float64, rising."""
+
+    @property
+    def levels(self) -> int:
+        """How many codes there are."""
+        return len(self.amplitudes)
+
+    @property
+    def zero(self) -> int:
+        """Code of zero amplitude."""
+        return self.levels // 2
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes of any shape and whole-number type -> float32 amplitudes."""
+        return self._table("amplitudes", torch.float32, codes.device)[codes.long()]
+
+    def companded(self, codes: Tensor) -> Tensor:
+        """Codes of any shape and whole-number type -> float64 amplitudes on the companded axis."""
+        return self._table("companded", torch.float64, codes.device)[codes.long()]
+
+    def mulaw(self, codes: Tensor) -> Tensor:
+        """Codes of any shape and whole-number type -> int64 mu-law codes that the amplitudes fall on."""
+        return self._table("mulaw", torch.int64, codes.device)[codes.long()]
+
+    @cache  # noqa: B019 (there are two encodings, which live as long as the program)
+    def _table(self, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """(levels,) entries, one per code."""
+        made = {"amplitudes": lambda x: x, "companded": compand, "mulaw": mulaw.encode}[name](self.amplitudes)
+        return made.to(device, dtype)
+
+    def __deepcopy__(self, memo: dict) -> "Encoding":
+        return self
+
+
+def _steps(audio: Tensor) -> Tensor:
+    """The nearest 16-bit value, as a sound file holds it, counted from the lowest."""
+    return (audio.double() * FULL_SCALE + FULL_SCALE + 0.5).floor().clamp(0, 2 * FULL_SCALE - 1).int()
+
+
+MULAW = Encoding(np.uint8, torch.uint8, mulaw.encode, mulaw.AMPLITUDES)
+SIXTEEN_BIT = Encoding(
+    np.uint16, torch.int32, _steps, torch.arange(-FULL_SCALE, FULL_SCALE, dtype=torch.float64) / FULL_SCALE
+)
+
+
+def encoding_of(codes: np.ndarray) -> Encoding:
+    """Which encoding stored codes are in: their type tells. Raises ValueError for any other."""
+    for encoding in (MULAW, SIXTEEN_BIT):
+        if codes.dtype == encoding.stored:
+            return encoding
+    raise ValueError(f"codes are of type {codes.dtype}, but stored ones are uint8 or uint16")

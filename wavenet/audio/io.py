@@ -1,0 +1,243 @@
+"""Audio files: probe, read (mono, at the rate asked for, block by block), and write as it is made."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchaudio.transforms import Resample
+
+from wavenet.audio.decoding import Account, Recording, UnusableAudioError
+from wavenet.audio.levels import Meter, Signal
+from wavenet.audio.pcm import RAW, PcmStream, title
+from wavenet.errors import AudioError
+from wavenet.files import followed, remedy, streamed, temporary_name
+
+OPUS = (".opus",) if "OPUS" in soundfile.available_subtypes("OGG") else ()
+EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", *OPUS, ".mp3", ".aiff", ".aif")
+EXTENSIONS += (".aifc", ".au", ".caf", ".mp2", ".rf64", ".snd", ".w64")
+"""What counts as a recording, in any case; what is in the file is told from its contents."""
+UNREAD = {
+    *(".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp4", ".mpc"),
+    *(".opus", ".ra", ".weba", ".webm", ".wma", ".wv"),
+} - set(EXTENSIONS)
+"""What holds sound too, but has to be converted."""
+
+CHANNELS = ("left", "right", "mix")
+"""What `data.channel` can be: the first, the second, or their mean."""
+
+WRITABLE = {".wav": "WAV", ".flac": "FLAC"}
+WAV_SAMPLES = (2**32 - 1 - 36) // 2
+"""The most that a WAV file's 32-bit sizes allow, in mono at 16 bits."""
+MAX_RATIO_TERM = 3000
+"""Largest term of the resampling ratio. Its filter bank grows with the terms: the common rates reach 2560 and are
+exact; odd ones, such as 44101 to 16000, are rounded to a ratio nearby, never more than a third of a cent off."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says."""
+
+    path: Path
+    sample_rate: int
+    """Hz"""
+    channels: int
+    frames: int
+    """Samples per channel."""
+    seconds: float
+    format: str
+    """Container and encoding, `WAV PCM_16` say."""
+
+
+def probe(path: str | Path) -> AudioInfo:
+    """Read a file's header, the first of those that were joined in it. Raises AudioError where it is no audio."""
+    with Recording(path) as file:
+        rate = file.sample_rate
+        return AudioInfo(
+            Path(path), rate, file.channels, file.frames, file.frames / rate, f"{file.format} {file.subtype}"
+        )
+
+
+def blocks(
+    path: str | Path, sample_rate: int, channel: str = "mix", normalise: str = "off", signal: Signal | None = None
+) -> Iterator[Tensor]:
+    """Decode a file piece by piece: float32 mono (samples,) at `sample_rate` Hz, a few MiB of memory at any length.
+
+    `channel` and `normalise` are those of DataConfig. Where the file is damaged, what can be read is; recordings that
+    were joined in one file follow one another. `signal`, if given, is filled in at the end and tells. Raises AudioError
+    where nothing can be read, or what is read is NaN, infinite, or in a range of which nothing is known.
+    """
+    with Recording(path) as file:
+        gain = 1.0
+        if normalise != "off" or not file.exact:
+            meter = Meter(normalise == "loudness", whole=not file.exact)
+            for rate, pieces in file.streams(Account()):
+                for _ in _mono(path, pieces, rate, channel, 1.0, meter):
+                    pass
+            told = meter.gain(normalise)
+            if told is None:
+                raise UnusableAudioError(
+                    path,
+                    f"its samples reach {meter.peak:,.0f}, where 1 is full scale: save it in that range, or set "
+                    "data.normalise=peak",
+                )
+            gain = told
+        meter, account = Meter(), Account()
+        for rate, pieces in file.streams(account):
+            mono, ratio = _mono(path, pieces, rate, channel, gain, meter), _ratio(rate, sample_rate)
+            yield from mono if ratio == 1 else resample_blocks(mono, ratio)
+        if not meter.samples and (account.missing or account.flaws):
+            raise UnusableAudioError(path, "nothing of it can be read: it is damaged")
+        if signal is not None:
+            signal.gain, signal.channels, signal.streams = gain, account.channels, account.streams
+            signal.seconds, signal.missing, signal.flaws = account.seconds, account.missing, account.flaws
+            signal.peak, signal.swing, signal.offset = meter.peak, meter.swing, meter.offset
+            signal.clipped = meter.clipped / max(meter.samples, 1)
+            signal.cancelled = meter.cancelled if channel == "mix" else 0.0
+
+
+def read(path: str | Path, sample_rate: int, channel: str = "mix", normalise: str = "off") -> Tensor:
+    """Decode a whole file: float32 mono (samples,) at `sample_rate` Hz. Raises AudioError as `blocks` does."""
+    return torch.cat([torch.empty(0), *blocks(path, sample_rate, channel, normalise)])
+
+
+def resample_blocks(pieces: Iterable[Tensor], ratio: Fraction) -> Iterator[Tensor]:
+    """Resample a signal that comes in pieces (samples,) by `ratio`, new rate to old, exactly as if it came in one.
+
+    A piece is filtered once `width` samples on either side are known, and starts on a multiple of `down`, where the
+    filter bank's phase is zero:
+
+        pending:  | left context |  whole groups of `down` samples  | right context |
+        output:                  |  as many groups of `up` samples  |
+    """
+    up, down = ratio.as_integer_ratio()
+    # a Kaiser window this wide keeps aliases below the 16-bit noise floor
+    resample = Resample(down, up, "sinc_interp_kaiser", lowpass_filter_width=64, rolloff=0.9476, beta=14.77)
+    context = -(-resample.width // down)  # in groups
+    pending, left = torch.empty(0), 0  # the first `left` groups of `pending` have been put out already
+    for piece in pieces:
+        pending = torch.cat([pending, piece])
+        groups = len(pending) // down - left - context - 1
+        if groups > 0:
+            yield resample(pending)[left * up : (left + groups) * up]
+            keep = max(left + groups - context, 0)
+            pending, left = pending[keep * down :], left + groups - keep
+    samples = -(-len(pending) * up // down)
+    if samples > left * up:
+        yield resample(F.pad(pending, (0, down)))[left * up : samples]
+
+
+class Writer:
+    """Writes audio as it is made, 16 bits a sample, to a .wav or .flac file; use it in a `with` block.
+
+    The file appears under its name when the block is left, and then holds what was written so far, by an exception or
+    Ctrl-C too, unless that is nothing; an older file of that name stays whole until then. Missing folders are created,
+    links are followed. What is no file, a pipe or /dev/stdout say, is sent WAV at once, and "-", the standard output,
+    bare samples. Raises AudioError for another extension, a folder that cannot be written and a full disk.
+    """
+
+    def __init__(self, path: str | Path, sample_rate: int) -> None:
+        self.path, self.sample_rate = Path(path), sample_rate
+        self.samples = 0
+        """Samples written so far."""
+        self._temporary: Path | None = None
+        try:
+            if self.path == RAW or streamed(self.path):
+                self._file = PcmStream(self.path, sample_rate)
+                return
+            target, suffix = followed(self.path), self.path.suffix.lower()
+            if suffix not in WRITABLE:
+                raise AudioError(f"cannot write {self.path}: its name must end in {' or '.join(WRITABLE)}")
+            if target.is_dir():
+                raise AudioError(f"cannot write {self.path}: a folder has that name")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._target, self._temporary = target, temporary_name(target)
+            self._file = soundfile.SoundFile(
+                _name(self._temporary), "w", sample_rate, 1, "PCM_16", format=WRITABLE[suffix]
+            )
+        except (OSError, soundfile.SoundFileError) as error:
+            self._fail(error)
+
+    def write(self, audio: Tensor | np.ndarray) -> None:
+        """Append (samples,) of audio in [-1, 1]; what lies beyond is clipped."""
+        # rounded here: libsndfile scales floats for WAV and for FLAC by different numbers
+        values = np.clip(np.round(np.asarray(audio, dtype=np.float32) * 32768), -32768, 32767).astype(np.int16)
+        try:
+            self._file.write(values)
+            self.samples += len(values)
+        except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
+            self._fail(error)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file.closed:  # it failed, and said so
+            return
+        try:
+            self._file.close()
+            if self._temporary is None:
+                return
+            nothing = self._temporary.stat().st_size == 0  # libsndfile writes no empty FLAC
+            if not self.samples and (nothing or exception[0] is not None):
+                self._temporary.unlink()
+                return
+            if soundfile.info(_name(self._temporary)).frames != self.samples:  # closing does not tell of a full disk
+                raise OSError("the file came out short; is the disk full?")
+            os.replace(self._temporary, self._target)
+        except (OSError, soundfile.SoundFileError) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        with contextlib.suppress(Exception):
+            self._file.close()
+        if self._temporary is not None:
+            with contextlib.suppress(OSError):
+                self._temporary.unlink()
+        if isinstance(error, BrokenPipeError):
+            raise AudioError(f"cannot write {title(self.path)}: what was reading it has closed it") from error
+        reason = getattr(error, "strerror", None) or str(error) or "the disk may be full"
+        raise AudioError(f"cannot write {title(self.path)}: {reason}; {remedy(error)} another place") from error
+
+
+def write(path: str | Path, audio: Tensor | np.ndarray, sample_rate: int) -> None:
+    """Write (samples,) of audio in [-1, 1] where Writer can; a file whole or not at all. Raises as Writer does."""
+    with Writer(path, sample_rate) as writer:
+        writer.write(audio)
+
+
+def _name(path: Path) -> Any:
+    """A file's name as libsndfile takes it; it need not be valid text."""
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
+
+
+def _mono(
+    path: str | Path, pieces: Iterable[np.ndarray], sample_rate: int, channel: str, gain: float, meter: Meter
+) -> Iterator[Tensor]:
+    """(frames, channels) -> (frames,), scaled and measured."""
+    for values in pieces:
+        piece = torch.from_numpy(values)
+        if gain != 1:
+            piece = piece * gain
+        if channel == "mix" and piece.shape[1] > 1:
+            mono = piece.mean(dim=1)
+        else:
+            mono = piece[:, min(CHANNELS.index(channel), piece.shape[1] - 1)]
+        if not meter.add(piece, mono, sample_rate):
+            raise UnusableAudioError(path, "it holds NaN or infinite samples")
+        yield mono
+
+
+def _ratio(source_rate: int, rate: int) -> Fraction:
+    ratio = Fraction(rate, source_rate)
+    if ratio < 1:
+        return ratio.limit_denominator(MAX_RATIO_TERM)
+    return 1 / (1 / ratio).limit_denominator(MAX_RATIO_TERM)

@@ -1,0 +1,84 @@
+"""What a sound is like: how loud, of which spectrum, how it rises and falls, and how much of it has a pitch.
+
+Traits need no recording that the sound should follow, so they compare what a model makes up with what it has learned.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wavenet.audio import features
+from wavenet.config import FeatureConfig
+
+BANDS = 20
+"""Bands, equally wide on the mel scale, up to half the rate."""
+FRAMES_PER_SECOND = 100
+WINDOW_SECONDS = 0.032
+ACTIVE_DB, FLOOR_DB = 40, 60
+"""Below the loud frames by so much a frame is a pause, and a band is told apart from nothing."""
+SHORTEST_SECONDS = 0.5
+"""Of less sound nothing is said."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Of one sound, or of many in a row."""
+
+    level: float
+    """Root mean square, dB below full scale."""
+    sounding: float
+    """Share of frames that are no pause."""
+    pitched: float
+    """Share of these that are periodic, between 60 and 500 Hz or a multiple of it."""
+    spectrum: Tensor
+    """(BANDS,): each band's share of the long-term power, dB."""
+    movement: Tensor
+    """(BANDS,): standard deviation of each band's level over the frames, dB."""
+
+
+def loudness(sound: Tensor, sample_rate: int) -> float:
+    """Level of the loud frames, dB, of a sound (n,): only one frame in twenty is louder."""
+    return float(_levels(_powers(sound, sample_rate)).quantile(0.95))
+
+
+def measure(sound: Tensor, sample_rate: int, loud: float) -> Traits | None:
+    """Traits of a sound (n,) beside others whose loud frames are of `loud` dB; None for one that is too short."""
+    if len(sound) < SHORTEST_SECONDS * sample_rate:
+        return None
+    powers = _powers(sound, sample_rate)
+    active = _levels(powers) > loud - ACTIVE_DB
+    bands = powers.t() @ features.mel_bank(len(powers), BANDS, sample_rate)
+    heard = bands[active] if active.any() else bands
+    shares = heard.mean(dim=0) / heard.sum(dim=1).mean().clamp(min=1e-20)
+    floor = 10 ** ((loud - FLOOR_DB) / 10)
+    config = FeatureConfig(kinds=["pitch"], hop=max(sample_rate // FRAMES_PER_SECOND, 1))
+    pitch = features.pitch_of(sound, config, sample_rate)
+    energies = pitch[:, 2] * 20 / math.log(10)
+    sounding = energies > loud - ACTIVE_DB
+    return Traits(
+        level=_decibels(float(sound.square().mean())),
+        sounding=float(active.float().mean()),
+        pitched=float(pitch[sounding, 1].mean()) if sounding.any() else 0.0,
+        spectrum=10 * torch.log10(shares.clamp(min=10 ** (-FLOOR_DB / 10))),
+        movement=(10 * torch.log10(bands.clamp(min=floor))).std(dim=0, unbiased=False),
+    )
+
+
+def _powers(sound: Tensor, sample_rate: int) -> Tensor:
+    """(bins, frames), whose sum over bins is the mean square of the sound under the window."""
+    size = max(2 ** round(math.log2(WINDOW_SECONDS * sample_rate)), 16)
+    sound = torch.nn.functional.pad(sound, (0, max(size - len(sound), 0)))
+    window = torch.hann_window(size)
+    hop = max(sample_rate // FRAMES_PER_SECOND, 1)
+    powers = torch.stft(sound, size, hop, window=window, center=False, return_complex=True).abs().square()
+    return powers * (2 / (size * window.square().sum()))
+
+
+def _levels(powers: Tensor) -> Tensor:
+    return 10 * torch.log10(powers.sum(dim=0).clamp(min=1e-12))
+
+
+def _decibels(power: float) -> float:
+    return 10 * math.log10(max(power, 1e-12))

@@ -1,0 +1,148 @@
+"""Exported networks: one versioned file that the compiled engine and the player load; csrc/FORMAT.md describes it.
+
+In int8, a weight is a whole number in -127..127 times its row's scale, and a layer's input a byte times the layer's
+scale. The inputs' scales are measured here, on sound that the model makes itself.
+"""
+
+import copy
+import dataclasses
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wavenet.audio.encodings import MULAW
+from wavenet.errors import ConfigError
+from wavenet.model.layers import CausalConv1d, CausalEmbedding
+from wavenet.model.wavenet import WaveNet
+
+MAGIC = b"WAVENET\n"
+VERSION = 2
+PRECISIONS = ("float32", "bfloat16", "int8")
+
+UNITY = (1 / 127, 128)
+"""Scale and zero of bytes for what lies in [-1, 1]: every z."""
+
+
+def pack(
+    model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None = None, rows: Tensor | None = None
+) -> bytes:
+    """The exported file's bytes; what conditions the model is not in it.
+
+    heard: codes (B, T), T at least the receptive field, and the rows that condition them (B, T, C), where any do, that
+    int8's scales are measured on; the other precisions do without. Raises ConfigError for a precision that is not one
+    of PRECISIONS.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is {precision!r}, but it must be one of {', '.join(PRECISIONS)}")
+    if precision == "int8" and heard is None:
+        raise ValueError("int8 needs sound that its scales are measured on")
+    model = copy.deepcopy(model).cpu().float().eval()
+    config, dilations = model.config, model.config.layer_dilations
+    parts = [MAGIC, struct.pack("<I", VERSION)]
+    shape = (config.initial_filter, config.kernel_size, config.residual_channels, config.gate_channels)
+    widths = (config.skip_channels, config.head_channels, len(dilations))
+    numbers = (PRECISIONS.index(precision), sample_rate, MULAW.levels - 1, config.mixtures, *shape, *widths, *dilations)
+    parts.append(struct.pack(f"<{len(numbers)}I", *numbers))
+    parts.append(_bytes(initial_table(model)))
+    matrices = list(_matrices(model))
+    scales = [UNITY] * len(matrices) if heard is None else list(_input_scales(model, heard, rows))
+    for linear, scale in zip(matrices, scales, strict=True):
+        parts += _matrix(linear.weight, linear.bias, precision, scale)
+    body = b"".join(parts)
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+@torch.no_grad()
+def fixed(model: WaveNet, row: Tensor) -> WaveNet:
+    """A model without conditioning that makes what `model` makes when it is told this row (C,) at every sample."""
+    plain = WaveNet(dataclasses.replace(model.config, labels={}, bias=True)).eval()
+    weights = {name: tensor for name, tensor in model.state_dict().items() if name in plain.state_dict()}
+    for name, parameter in plain.named_parameters():
+        if name not in weights:  # a bias that the model does without
+            weights[name] = torch.zeros_like(parameter)
+    for i, block in enumerate(model.blocks):
+        if block.condition is not None:
+            weights[f"blocks.{i}.conv.bias"] = weights[f"blocks.{i}.conv.bias"] + block.condition(row)
+    plain.load_state_dict(weights)
+    return plain
+
+
+@torch.inference_mode()
+def initial_table(model: WaveNet) -> Tensor:
+    """What each of the last codes adds to the first layer's input: (taps, 256, residual), oldest first.
+
+    A 16-bit code adds what lies between its two mu-law neighbours' rows, which for a scalar input is exact.
+    """
+    if isinstance(model.initial, CausalEmbedding):
+        return model.initial.weight
+    table = MULAW.companded(torch.arange(MULAW.levels)).float()[None, :, None] * model.initial.weight.t()[:, None, :]
+    if model.initial.bias is not None:
+        table[-1] += model.initial.bias
+    return table
+
+
+def _matrices(model: WaveNet) -> Iterator[nn.Linear | CausalConv1d]:
+    """Everything that is multiplied, in the file's order."""
+    for block in model.blocks:
+        yield block.conv
+        if block.residual is not None:
+            yield block.residual
+    yield from (model.skip, model.hidden, model.output)
+
+
+def _matrix(weight: Tensor, bias: Tensor | None, precision: str, input_scale: tuple[float, int]) -> Iterator[bytes]:
+    bias = torch.zeros(len(weight)) if bias is None else bias
+    if precision == "int8":
+        scales = weight.abs().amax(dim=1).clamp(min=1e-30) / 127
+        yield struct.pack("<fI", *input_scale) + _bytes(scales)
+        weight = (weight / scales[:, None]).round().to(torch.int8)
+    elif precision == "bfloat16":
+        weight = weight.bfloat16()
+    packed = _bytes(weight)
+    yield _bytes(bias)
+    yield packed + bytes(-len(packed) % 4)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    tensor = tensor.detach().contiguous()
+    return little_endian((tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy())
+
+
+def little_endian(array: np.ndarray) -> bytes:
+    """An array's numbers, little-endian whatever the order of their bytes is here."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+@torch.inference_mode()
+def _input_scales(model: WaveNet, heard: Tensor, rows: Tensor | None) -> Iterator[tuple[float, int]]:
+    """Scale and zero of every matrix's inputs, in the file's order: what `heard` reaches fills a byte's range."""
+    x, gated = model.initial(heard), []
+    steps = heard.shape[1] - model.receptive_field + 1
+    for block in model.blocks:
+        yield _reach(x) / 127, 128
+        if block.residual is not None:
+            yield UNITY
+        x, z = block(x, rows)
+        gated.append(z[:, -steps:])
+    yield UNITY
+    skip = torch.relu(model.skip(torch.cat(gated, dim=-1)))
+    yield _reach(skip) / 255, 0
+    yield _reach(torch.relu(model.hidden(skip))) / 255, 0
+
+
+def _reach(values: Tensor) -> float:
+    return max(float(values.abs().max()), 1e-30)
+
+
+def is_exported(path: Path) -> bool:
+    """Whether this file says of itself that it is an exported network."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False

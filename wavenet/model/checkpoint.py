@@ -1,0 +1,223 @@
+"""Checkpoints: one self-describing `.safetensors` file to share, one training state beside it to resume from.
+
+The shared file holds the (averaged) weights and, in its header, all that it takes to use them: format version, model
+settings, sample rate, mu-law convention, training step and validation bits; and how recordings were prepared and
+divided, so that what was held out can be told again. Reading it never unpickles. The training state is read with
+`weights_only=True`. Both are written whole or not at all.
+"""
+
+import dataclasses
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialised
+
+from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig, TrainConfig
+from wavenet.errors import CheckpointError, ConfigError
+from wavenet.files import atomic, remedy
+from wavenet.model.wavenet import WaveNet
+
+FORMAT_VERSION = 1
+GIVE = "give a run folder or a .safetensors file (wavenet-generate also takes an exported one)"
+RESUME = "resume= takes a run folder or its last.state"
+KINDS = {
+    b"WAVENET\n": "an exported network",
+    b"PK\x03\x04": "a training state",
+    **dict.fromkeys((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3"), "a recording"),
+}
+"""What a file is that begins so. A training state is a zip file of torch's."""
+MULAW = {"mu": MULAW_LEVELS - 1, "levels": MULAW_LEVELS, "rounding": "half up", "zero": MULAW_LEVELS // 2}
+"""The convention of `wavenet.audio.mulaw`, so that a reader of the file need not guess."""
+
+
+DATA = ("valid_fraction", "split_by", "min_seconds", "trim_silence_db", "channel", "normalise")
+"""Settings of DataConfig that decide which samples were learned from, and how they were
+read; so do the model's labels."""
+OLDER = {"split_by": "older"}
+"""What those of them were that a file of an older version does not tell."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model ready to use, on the CPU, in float32 and evaluation mode, and where it came from."""
+
+    path: Path
+    model: WaveNet
+    sample_rate: int
+    """Hz"""
+    step: int
+    valid_bits: float | None
+    """Bits per sample on the validation part when it was saved; None if it was never validated."""
+    data: dict[str, Any]
+    """Those of DATA that it was trained with."""
+
+
+def save(
+    path: Path, model: WaveNet, sample_rate: int, step: int, valid_bits: float | None, data: DataConfig | None = None
+) -> None:
+    """Write the shared file. Raises CheckpointError where it cannot be written; an older file there stays whole."""
+    header = {
+        "format_version": FORMAT_VERSION,
+        "model": model.config.shape(),
+        "sample_rate": sample_rate,
+        "mulaw": MULAW,
+        "step": step,
+        "valid_bits": valid_bits,
+        "data": {name: getattr(data, name) for name in DATA} if data else {},
+    }
+    tensors = {name: tensor.detach().float().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    _write(path, serialised(tensors, metadata={"wavenet": json.dumps(header)}))
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read a shared file, or a run folder's best one.
+
+    Raises CheckpointError where there is none, it is truncated or altered, of a newer format, or its weights do not
+    fit the model that its header describes.
+    """
+    path = find(path)
+    kind = _kind(path)
+    if kind != "a checkpoint" and (kind or path.suffix != ".safetensors"):
+        raise CheckpointError(f"{path} is {kind or 'no checkpoint'}: {GIVE}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a readable checkpoint: it is cut short or altered") from error
+    if "wavenet" not in metadata:
+        raise CheckpointError(f"{path} is a safetensors file of something else: it has no WaveNet header")
+    try:
+        header = json.loads(metadata["wavenet"])
+        version = header["format_version"]
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path} has format version {version}, this program reads {FORMAT_VERSION}: update it"
+            )
+        if header["mulaw"] != MULAW:
+            raise CheckpointError(
+                f"{path} uses another mu-law convention, {header['mulaw']}; this program's is {MULAW}"
+            )
+        for name, tensor in tensors.items():
+            if not tensor.is_floating_point() or not tensor.isfinite().all():
+                raise ValueError(f"{name} holds {tensor.dtype} that are not all finite floating-point numbers")
+        settings(ModelConfig, header["model"], path, "model.")  # their names
+        model = WaveNet(ModelConfig.from_dict(header["model"]))
+        model.load_state_dict(tensors)
+        rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
+        if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
+            raise ValueError(f"sample_rate {rate!r}, step {step!r}, valid_bits {bits!r}")
+        data = OLDER | header.get("data", {})
+        for name in data:
+            if name not in DATA:
+                raise _newer(path, f"data.{name}")
+        dataclasses.replace(DataConfig(), **data)  # within their ranges
+        checkpoint = Checkpoint(path, model.eval(), rate, step, bits, data)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the second line names the tensor
+        raise CheckpointError(
+            f"{path} has a header that does not fit its weights ({reason}); it was altered"
+        ) from error
+    return checkpoint
+
+
+def find(path: str | Path) -> Path:
+    """The shared file that `path` means: itself, or the best, else the last, of a run folder or of its checkpoints."""
+    path = Path(path)
+    if os.path.isdir(path):  # False too where its folder is closed
+        for folder in (path / "checkpoints", path):
+            for name in ("best", "last"):
+                if os.path.isfile(folder / f"{name}.safetensors"):
+                    return folder / f"{name}.safetensors"
+        raise CheckpointError(f"{path} holds no checkpoints/best.safetensors: {GIVE}")
+    if not os.path.isfile(path):
+        raise CheckpointError(f"checkpoint {path} does not exist: {GIVE}")
+    return path
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write what resuming needs: tensors, numbers and strings alone. Raises CheckpointError where it cannot."""
+    buffer = io.BytesIO()  # torch.save into a file names a line of its own source where the disk is full
+    torch.save(state, buffer)
+    _write(path, buffer.getbuffer())
+
+
+def find_state(path: str | Path) -> Path:
+    """The training state that `path` means: itself, or the last one of a run folder or of its checkpoints."""
+    path = Path(path)
+    if os.path.isdir(path):
+        within = path / "last.state"
+        path = within if os.path.isfile(within) else path / "checkpoints" / "last.state"
+    if not os.path.isfile(path):
+        raise CheckpointError(f"there is no training state at {path}: {RESUME}")
+    return path
+
+
+def load_state(path: str | Path) -> dict[str, Any]:
+    """Read a training state, or a run folder's last one. Raises CheckpointError if it is missing or damaged."""
+    path = find_state(path)
+    kind = _kind(path)
+    if kind not in ("a training state", None):
+        raise CheckpointError(f"{path} is {kind}: {RESUME}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["format_version"] != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path} has format version {state['format_version']}, this program reads {FORMAT_VERSION}"
+            )
+        settings(TrainConfig, state.get("config", {}), path)  # their names
+        if "config" in state:
+            state["config"]["data"] = OLDER | state["config"].get("data", {})
+    except CheckpointError:
+        raise
+    except Exception as error:  # torch.load raises a different class for every kind of damage
+        raise CheckpointError(f"{path} is not a readable training state: it is cut short or altered") from error
+    return state
+
+
+def settings(kind: type, stored: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
+    """Dotted names of all settings of a dataclass -> what `stored`, made by `dataclasses.asdict`, says of each; what an
+    older version did not know has its default. Raises CheckpointError for a setting that this version lacks."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        name, factory = field.name, field.default_factory
+        if isinstance(factory, type) and dataclasses.is_dataclass(factory):
+            found |= settings(factory, stored.get(name, {}), path, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = stored.get(name, field.default if factory is dataclasses.MISSING else factory())
+    for name in stored:
+        if name not in {field.name for field in dataclasses.fields(kind)}:
+            raise _newer(path, prefix + name)
+    return found
+
+
+def _newer(path: Path, name: str) -> CheckpointError:
+    return CheckpointError(f"{path} was written by a newer version, which has a setting {name}; update this program")
+
+
+def _kind(path: Path) -> str | None:
+    """What a file is by its first bytes, in words; None for what is not known."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(10)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
+    if start[8:] == b'{"':  # the length of a safetensors header, then the header
+        return "a checkpoint"
+    return next((kind for beginning, kind in KINDS.items() if start.startswith(beginning)), None)
+
+
+def _write(path: Path, data: bytes | memoryview) -> None:
+    try:
+        with atomic(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        reason = error.strerror or error
+        resume = ", then resume" if path.with_name("last.state").is_file() else ""
+        raise CheckpointError(f"cannot write {path} ({reason}); {remedy(error)} another run.dir{resume}") from error

@@ -1,0 +1,220 @@
+"""What tells a WaveNet what to make: labels, features and context stacks, added up to one row per sample.
+
+    y_t = sum of the embeddings of a recording's labels             global conditioning, paper section 2.5
+        + frames of features, upsampled to one row per sample       local conditioning, section 2.5
+        + what small slow stacks make of a long past                context stacks, section 2.6
+
+Each layer of the network adds its own projection V_l y_t before its gate. Before a recording began there was silence,
+under the recording's first row.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavenet.audio.encodings import Encoding
+from wavenet.config import FeatureConfig, ModelConfig
+from wavenet.model.distributions import make_distribution
+from wavenet.model.layers import ResidualBlock
+
+Range = Callable[[int, int], Tensor]
+"""Reads entries start..stop of something that is too long to hold."""
+
+
+class Companion(NamedTuple):
+    """What is known of one recording besides the codes in a window of it."""
+
+    labels: Tensor
+    """(values,): 1 for each label that it has, in the order of `Conditioning.names`."""
+    frames: Range | None = None
+    """Frames of features, (n, channels); beyond the recording's ends, its first and last."""
+    codes: Range | None = None
+    """Codes, (n,), silence before the start."""
+    memory: dict["ContextStack", "Memory"] | None = None
+    """What context stacks have heard of this stream, so that its next rows cost little; None forgets."""
+    samples: int = 0
+    """How long the recording is, or the sound that its frames describe; 0 where nothing tells."""
+
+    def without_labels(self) -> "Companion":
+        return self._replace(labels=torch.zeros_like(self.labels))
+
+
+Piece = tuple[Companion, int, int]
+"""Samples start..stop of a recording; a start below 0 lies in the silence before it."""
+
+
+class Conditioning(nn.Module):
+    """Rows per sample from labels, features and context stacks, whichever the model has."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.condition_channels
+        self.channels = channels
+        self.encoding = make_distribution(config.mixtures).encoding
+        self.names = [(label, value) for label, values in config.labels.items() for value in values]
+        self.labels = nn.Parameter(torch.randn(len(self.names), channels) / 4) if self.names else None
+        self.features = Upsample(config.features, channels) if config.features.kinds else None
+        shape = (config.context.layers, config.context.channels, channels)
+        stacks = [ContextStack(pool, *shape, self.encoding) for pool in config.context.pools]
+        self.context: Sequence[ContextStack] = nn.ModuleList(stacks)  # type: ignore[assignment] (told by what it holds)
+
+    @property
+    def constant(self) -> bool:
+        """Whether a recording's rows are all the same, as they are where there are labels alone."""
+        return self.features is None and not len(self.context)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(self, companion: Companion, start: int, stop: int) -> Tensor:
+        """Rows (stop - start, channels) of samples start..stop, whose recording begins at 0; stop is above 0."""
+        first = max(start, 0)
+        rows = torch.zeros(stop - first, self.channels, device=self.device)
+        if self.labels is not None:
+            rows = rows + companion.labels.to(self.device) @ self.labels
+        if self.features is not None:
+            assert companion.frames is not None, "this model follows features"
+            rows = rows + self.features(companion.frames, first, stop)
+        for stack in self.context:
+            assert companion.codes is not None, "this model has context stacks"
+            rows = rows + stack(companion.codes, first, stop, companion.memory)
+        return torch.cat([rows[:1].expand(first - start, -1), rows])
+
+    def batch(self, rows: Sequence[Sequence[Piece]], length: int) -> Tensor:
+        """(B, length, channels): for each row its pieces one after another, cut or filled with zeros at the end."""
+        joined = [torch.cat([self(*piece) for piece in pieces])[:length] for pieces in rows]
+        return torch.stack([F.pad(row, (0, 0, 0, length - len(row))) for row in joined])
+
+
+class Upsample(nn.Module):
+    """Frames of features -> one row per sample.
+
+    A frame is standardised, seen together with its neighbours through a convolution and a ReLU, and then raised to the
+    sample rate by transposed convolutions: kernels of twice the stride, so that every output sample is reached by
+    equally many frames (Odena et al. 2016), initialised to linear interpolation.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: FeatureConfig, channels: int) -> None:
+        super().__init__()
+        self.hop, self.hold = config.hop, config.hold
+        self.look_ahead, self.kind = config.look_ahead, config.upsampling
+        self.register_buffer("mean", torch.zeros(config.channels))
+        self.register_buffer("scale", torch.ones(config.channels))
+        self.neighbours = nn.Conv1d(config.channels, channels, 2 * config.look_ahead + 1)
+        self.mix = nn.Conv1d(channels, channels, 1)
+        strides = config.stages if config.upsampling == "transposed" else []
+        self.stages = nn.Sequential(*(linear_upsampling(channels, stride) for stride in strides))
+        self.margin = config.look_ahead + max(len(strides), 1)
+        """Frames beyond its own on either side that a sample depends on."""
+
+    def standardise(self, frames: Tensor) -> None:
+        """Take the mean and spread of these frames, (n, channels), for those of all."""
+        self.mean.copy_(frames.mean(dim=0))
+        self.scale.copy_(frames.std(dim=0).clamp(min=1e-3))
+
+    def forward(self, frames: Range, start: int, stop: int) -> Tensor:
+        """Rows (stop - start, channels) of samples start..stop; frame f is centred on samples f hop .. (f + 1) hop."""
+        first = start // self.hop - self.margin
+        seen = frames(first, (stop - 1) // self.hop + 1 + self.margin).to(self.mean)
+        x = ((seen - self.mean) / self.scale).t().unsqueeze(0)
+        x = self.mix(F.relu(self.neighbours(x)))
+        if self.kind == "transposed":
+            x = self.stages(x)
+        elif self.kind == "linear":
+            x = F.interpolate(x, scale_factor=self.hop // self.hold, mode="linear")
+        x = x.repeat_interleave(self.hop if self.kind == "repeat" else self.hold, dim=2)
+        offset = start - (first + self.look_ahead) * self.hop
+        return x[0, :, offset : offset + stop - start].t().float()
+
+
+def linear_upsampling(channels: int, stride: int) -> nn.ConvTranspose1d:
+    """Transposed convolution, (B, C, n) -> (B, C, n * stride), that begins as linear interpolation of each channel."""
+    odd = stride % 2
+    conv = nn.ConvTranspose1d(channels, channels, 2 * stride, stride, (stride + odd) // 2, output_padding=odd)
+    distance = (torch.arange(2 * stride) - stride + (0 if odd else 0.5)).abs() / stride
+    with torch.no_grad():
+        conv.weight.copy_(torch.eye(channels)[:, :, None] * (1 - distance))
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type] (it has one)
+    return conv
+
+
+class Memory(NamedTuple):
+    """Where a context stack is in a stream: the rows of its last frames, up to `last`, and each layer's last inputs."""
+
+    last: int
+    rows: Tensor
+    inputs: list[Tensor]
+
+
+class ContextStack(nn.Module):
+    """A small WaveNet over a long past at a low rate: `pool` samples to a frame, 2**layers frames.
+
+    A frame is the log spectrum of the four pools that end with it. The samples of block b are told about the blocks up
+    to b - 5, so that generation knows the rows of four blocks before it begins them; what lies between the large
+    network hears for itself.
+    """
+
+    hann: Tensor
+    DELAY = 5
+    FLOOR = 1e-3
+    """Magnitude, for a sound of full scale 1, below which the log spectrum is level: about a mu-law step."""
+
+    def __init__(self, pool: int, layers: int, channels: int, out_channels: int, encoding: Encoding) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.pool, self.window = pool, 4 * pool
+        self.register_buffer("hann", torch.hann_window(self.window), persistent=False)
+        self.enter = nn.Linear(self.window // 2 + 1, channels)
+        dilations = [2**i for i in range(layers)]
+        blocks = [ResidualBlock(channels, channels, 2, d, last=i == layers - 1) for i, d in enumerate(dilations)]
+        self.blocks: Sequence[ResidualBlock] = nn.ModuleList(blocks)  # type: ignore[assignment] (told by what it holds)
+        self.leave = nn.Linear(layers * channels, out_channels)
+        self.receptive_field = 1 + sum(dilations)
+        """Frames."""
+        self.span = (self.receptive_field + self.DELAY) * pool + self.window
+        """Samples of the past that decide a row."""
+        self.recent = (self.DELAY + 2) * pool + self.window
+        """Samples of the past that are needed where `memory` holds the rest."""
+
+    def forward(
+        self, codes: Range, start: int, stop: int, memory: dict["ContextStack", Memory] | None = None
+    ) -> Tensor:
+        """Rows (stop - start, channels) of samples start..stop; what `memory` holds is not worked out again."""
+        first, last = start // self.pool - self.DELAY, (stop - 1) // self.pool - self.DELAY
+        known = None if memory is None else memory.get(self)
+        if known is None or not first - 1 <= known.last <= last or first <= known.last - len(known.rows):
+            known = Memory(first - 1, torch.empty(0, self.leave.out_features), [])
+        if known.last < last:
+            known = self._hear(codes, known, last)
+        if memory is not None:
+            memory[self] = known
+        rows = known.rows[first - last - 1 :].repeat_interleave(self.pool, dim=0)
+        return rows[start % self.pool :][: stop - start]
+
+    def _hear(self, codes: Range, known: Memory, last: int) -> Memory:
+        """One pass over the frames after `known.last` up to `last`, and those before that nothing is known of."""
+        count = last - known.last
+        begin = known.last + 1 - (0 if known.inputs else self.receptive_field - 1)
+        spectrum = self.spectrum(codes((begin + 1) * self.pool - self.window, (last + 1) * self.pool))
+        x, gated, inputs = self.enter(spectrum).unsqueeze(0), [], []
+        for i, block in enumerate(self.blocks):
+            x = torch.cat([known.inputs[i], x], dim=1) if known.inputs else x
+            inputs.append(x[:, -block.conv.context :])
+            x, z = block(x)
+            gated.append(z[:, -count:])
+        made = self.leave(torch.cat(gated, dim=-1))[0].float()
+        kept = known.rows[-self.DELAY - 1 :].to(made)
+        return Memory(last, torch.cat([kept, made]), inputs)
+
+    def spectrum(self, codes: Tensor) -> Tensor:
+        """Codes (n,) -> log magnitudes (1 + (n - window) / pool, window / 2 + 1)."""
+        sound = self.encoding.decode(codes.to(self.hann.device))
+        bins = torch.stft(sound, self.window, self.pool, window=self.hann, center=False, return_complex=True)
+        return torch.log(bins.abs() * (4 / self.window) + self.FLOOR).t() / 4 + 1  # the window adds up to its half

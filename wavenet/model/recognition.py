@@ -1,0 +1,97 @@
+"""Recognition: what is said in each 10 ms, from a WaveNet's own activations (van den Oord et al. 2016, section 3.4).
+
+    pooled_f = mean over the samples of frame f of relu(skip sum)      `hop` samples, 160 are 10 ms at 16 kHz
+    x        = relu(C_n ... relu(C_1 norm(pooled)))                    non-causal: a frame also hears those to come
+    logits   = A x + a                                                 a class per frame
+
+It is trained together with the next sample, on the sum of both losses. The paper names no norm (Ba et al. 2016);
+without one, and with torch's own initial weights, little comes through at first, and a short run learns far less.
+
+Frames become a sequence greedily: the likeliest class of each, repeats collapsed, silence dropped.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavenet.config import RecognitionConfig
+from wavenet.model.distributions import IGNORED
+
+SILENCES = ("sil", "sp", "spn", "pau", "<sil>")
+"""Phones that say nothing, in lower case: the names that aligners give to silence."""
+
+
+class FrameHead(nn.Module):
+    """Frame classes from the skip sum's activations, one recording or a part of one at a time.
+
+    (samples, skip_channels) -> `pool` -> (frames, skip_channels) -> `classify` -> (frames, classes), where frames are
+    ceil(samples / hop) and the last may be short. Beyond either end the convolutions see zeros; of a part, the first
+    and last frames are therefore not those of the whole (`RecognitionConfig.reach`).
+    """
+
+    def __init__(self, skip_channels: int, config: RecognitionConfig) -> None:
+        super().__init__()
+        self.hop = config.hop
+        self.norm = nn.LayerNorm(skip_channels)
+        widths = [skip_channels, *[config.channels] * config.layers]
+        around = config.kernel_size // 2
+        convolutions = [nn.Conv1d(*pair, config.kernel_size, padding=around) for pair in itertools.pairwise(widths)]
+        for convolution in convolutions:
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        self.convolutions = nn.ModuleList(convolutions)
+        self.classes = nn.Linear(config.channels, len(config.classes))
+
+    def pool(self, activations: Tensor) -> Tensor:
+        """Mean over each frame's samples: (samples, C) -> (frames, C)."""
+        return torch.stack([frame.mean(dim=0) for frame in activations.split(self.hop)])
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(frames, skip_channels) -> logits (frames, classes)."""
+        x = self.norm(pooled).t()
+        for convolution in self.convolutions:
+            x = F.relu(convolution(x))
+        return self.classes(x.t())
+
+    def forward(self, activations: Tensor) -> Tensor:
+        return self.classify(self.pool(activations))
+
+
+def count_right(made: Tensor, told: Tensor) -> tuple[int, int]:
+    """How many frames are right, of how many whose class is told: both (frames,)."""
+    return int((made == told).sum()), int((told != IGNORED).sum())
+
+
+def runs(names: Iterable[str]) -> list[tuple[str, int, int]]:
+    """Each frame's name -> stretches of one name, (name, first frame, frame after the last)."""
+    found, first = [], 0
+    for name, group in itertools.groupby(names):
+        last = first + len(list(group))
+        found.append((name, first, last))
+        first = last
+    return found
+
+
+def spoken(names: Iterable[str]) -> list[str]:
+    """Phones without the silences among them."""
+    return [name for name in names if name.lower() not in SILENCES]
+
+
+def edits(made: Sequence[str], told: Sequence[str]) -> int:
+    """Levenshtein distance: the fewest insertions, deletions and substitutions that make one sequence the other."""
+    row = columns = np.arange(len(told) + 1)
+    for number, phone in enumerate(made, start=1):
+        kept = np.minimum(row[1:] + 1, row[:-1] + [phone != other for other in told])
+        # an insertion costs one more than the column before, which is a running minimum once columns are taken off
+        row = np.minimum.accumulate(np.concatenate([[number], kept]) - columns) + columns
+    return int(row[-1])
+
+
+def phone_error_rate(pairs: Iterable[tuple[Sequence[str], Sequence[str]]]) -> float | None:
+    """Edits in all over reference phones in all, of (recognised, reference) sequences; None without any reference."""
+    counts = [(edits(made, told), len(told)) for made, told in pairs]
+    phones = sum(count for _, count in counts)
+    return sum(count for count, _ in counts) / phones if phones else None

@@ -1,0 +1,169 @@
+"""Prepared recordings -> training and validation windows.
+
+Every scored sample sees its full receptive field of real audio, or, near a file's start, the zero code, as generation
+from silence does. Windows never cross files. Where a window ends has no influence on the loss of any sample, so files
+are tiled once, each sample is scored once an epoch, and only the order changes: item = f(seed, epoch, index).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wavenet.audio.encodings import encoding_of
+from wavenet.model.conditioning import Piece
+from wavenet.model.distributions import IGNORED
+from wavenet.recordings.alignments import Alignments
+from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.split import Span
+
+GRAIN = 1024
+"""Batches are padded to a multiple of about this many scored samples, of which a whole window is one: matrix libraries
+compile a kernel for every shape, so few shapes are faster than many."""
+
+
+class Frames(NamedTuple):
+    """One window's frames: where it lies in its row's targets, start..stop, and the classes of its frames."""
+
+    start: int
+    stop: int
+    classes: Tensor
+
+
+class Windows:
+    """Spans cut into windows of at most `crop` scored samples, each with a receptive field of context before it.
+
+    An item is one window, or several short ones in a row, so that short recordings fill a step as well as long ones:
+
+        codes:    | context | scored samples | context | scored samples |
+        targets:            | scored samples | ignored | scored samples |
+    """
+
+    def __init__(
+        self,
+        codes: np.ndarray,
+        spans: list[Span],
+        crop: int,
+        receptive_field: int,
+        annotations: Annotations | None = None,
+        alignments: Alignments | None = None,
+    ) -> None:
+        self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
+        self.annotations, self.alignments = annotations, alignments
+        self._zero = encoding_of(codes).zero
+        self._grain = -(-crop // -(-crop // GRAIN))  # crop=1100 is two of 550, not 2048 samples for 1100
+        counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
+        owner = np.repeat(np.arange(len(spans)), counts)
+        number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+        start = np.array([span.start for span in spans], dtype=np.int64)
+        length = np.array([span.samples for span in spans], dtype=np.int64)
+        self._recording = np.array([span.recording for span in spans], dtype=np.int64)[owner]
+        self._origin = np.array([span.origin for span in spans], dtype=np.int64)[owner]
+        self._start = start[owner] + number * crop
+        self._stop = np.minimum(self._start + crop, (start + length)[owner])
+        ends = np.array([span.ends for span in spans], dtype=bool)[owner]
+        self._last = ends & (self._stop == (start + length)[owner])
+        self._groups = self._pack()
+
+    def _pack(self) -> list[list[int]]:
+        lengths = self._stop - self._start
+        groups, open_group, filled = [], [], 0
+        for window, length in enumerate(lengths.tolist()):
+            if length > self.crop // 2:
+                groups.append([window])
+            elif open_group and filled + length > self.crop:
+                groups.append(open_group)
+                open_group, filled = [window], length
+            else:
+                open_group.append(window)
+                filled += length
+        return groups + ([open_group] if open_group else [])
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @property
+    def samples(self) -> int:
+        """Scored samples in all."""
+        return int((self._stop - self._start).sum())
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Codes (T,) and targets (T - receptive_field,), both int64; the model is given all codes but the last."""
+        codes, targets = [], []
+        for window in self._groups[index]:
+            start, stop = self._start[window], self._stop[window]
+            context = self.codes[max(self._origin[window], start - self.receptive_field) : start]
+            padding = np.full(self.receptive_field - len(context), self._zero, dtype=self.codes.dtype)
+            scored = self.codes[start:stop]
+            codes += [padding, context, scored]
+            targets += [np.full(self.receptive_field, IGNORED), scored]
+        row = torch.from_numpy(np.concatenate(codes).astype(np.int64))
+        return row, torch.from_numpy(np.concatenate(targets)[self.receptive_field :].astype(np.int64))
+
+    def pieces(self, index: int) -> list[Piece]:
+        """What conditions an item's inputs, one piece per window: an input is told about the sample after it."""
+        if self.annotations is None:
+            return []
+        pieces = []
+        for window in self._groups[index]:
+            origin = int(self._origin[window])
+            start, stop = int(self._start[window]) - origin, int(self._stop[window]) - origin
+            companion = self.annotations.companion(int(self._recording[window]))
+            pieces.append((companion, start - self.receptive_field + 1, stop + 1))
+        return pieces
+
+    def frames(self, index: int) -> list[Frames]:
+        """What is said in an item, window by window.
+
+        Frames are ignored that are classified by neighbours beyond the window, unless the recording has none there: a
+        whole recording's frames, as they are recognised, would have others.
+        """
+        if self.alignments is None:
+            return []
+        frames, place = [], 0
+        for window in self._groups[index]:
+            origin = int(self._origin[window])
+            start, stop = int(self._start[window]) - origin, int(self._stop[window]) - origin
+            classes = self.alignments.frames(int(self._recording[window]), start, stop)
+            numbers = torch.arange(len(classes))
+            cut = (numbers < self.alignments.reach) & (start > 0)
+            cut |= (numbers >= len(classes) - self.alignments.reach) & (not self._last[window])
+            classes[cut] = IGNORED
+            frames.append(Frames(place, place + stop - start, classes))
+            place += stop - start + self.receptive_field
+        return frames
+
+    def batch(self, indices: list[int]) -> "Batch":
+        """Items side by side, padded with ignored targets."""
+        rows, targets = zip(*(self[index] for index in indices), strict=True)
+        length = -(-max(map(len, targets)) // self._grain) * self._grain
+        return Batch(
+            torch.stack([F.pad(row, (0, self.receptive_field + length - len(row)), value=self._zero) for row in rows]),
+            torch.stack([F.pad(row, (0, length - len(row)), value=IGNORED) for row in targets]),
+            [self.pieces(index) for index in indices],
+            [self.frames(index) for index in indices],
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step takes."""
+
+    codes: Tensor
+    """(B, T), of which the model is given all but the last."""
+    targets: Tensor
+    """(B, T - receptive_field)"""
+    pieces: list[list[Piece]]
+    """For each row what conditions it; empty lists where nothing does."""
+    frames: list[list[Frames]]
+    """For each row what is said in it; empty lists where nobody knows."""
+
+
+def shuffled(count: int, seed: int, epoch: int) -> Tensor:
+    """The order of an epoch's items: a permutation of 0..count-1 that seed and epoch alone decide."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(count, generator=generator)
