@@ -19,11 +19,11 @@ from wavenet.config import DataConfig, ModelConfig, OptimConfig, RecognitionConf
 from wavenet.generation import CachedEngine, Conditions, NaiveEngine, State, exported, generate, make_engine
 from wavenet.generation.splitmix import uniforms
 from wavenet.model import checkpoint, native
+from wavenet.model.device import find_device
 from wavenet.model.distributions import IGNORED, Sampling
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.split import Span
 from wavenet.training import train
-from wavenet.training.machine import find_device
 from wavenet.training.optimizers import make_optimizers
 
 DEVICE = torch.device(os.environ.get("WAVENET_GPU_TESTS_ON", "cuda"))

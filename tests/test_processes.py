@@ -77,7 +77,11 @@ def work_through(folder: Path, work: Path) -> None:
     close = trainer.Trainer.close
 
     def keep(self):
-        kept = {"model": self.model.state_dict(), "precision": self.config.precision, "log": self.log is not None}
+        kept = {
+            "model": self.learner.model.state_dict(),
+            "precision": self.config.precision,
+            "log": self.log is not None,
+        }
         kept["threads"] = torch.get_num_threads()
         torch.save(kept, work / f"{self.run_dir.name}.{rank}")
         close(self)

@@ -21,7 +21,8 @@ from wavenet.recordings.annotations import Annotations
 from wavenet.recordings.preparation import prepare
 from wavenet.recordings.split import split
 from wavenet.recordings.windows import Windows
-from wavenet.training import state, train, trainer
+from wavenet.training import data, learner, metrics, resuming, train, validation
+from wavenet.training.checkpoints import Checkpoints
 
 __all__ = ["folder"]  # a fixture
 LEAVES = checkpoint.settings(TrainConfig, {}, Path())
@@ -29,7 +30,7 @@ LEAVES = checkpoint.settings(TrainConfig, {}, Path())
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
-    monkeypatch.setattr(trainer.RunLog, "curves", lambda *_: None)
+    monkeypatch.setattr(metrics.RunLog, "curves", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -67,27 +68,29 @@ def weights(run: Path) -> torch.Tensor:
 
 def test_every_setting_is_decided():
     """A new one fails here until somebody has thought about it, and is refused meanwhile."""
-    refused = {name for name in LEAVES if any(f"{name}.".startswith(f"{part}.") for part in state.REFUSED)}
-    assert set(LEAVES) >= state.APPLIED
-    assert refused | state.APPLIED == set(LEAVES)
-    assert refused & state.APPLIED == {"model.recognition.weight", "model.fused"}
-    assert all(any(f"{name}.".startswith(f"{part}.") for name in LEAVES) for part in state.REFUSED)
-    assert state.refusal("a.setting.to.come") is not None
+    refused = {name for name in LEAVES if any(f"{name}.".startswith(f"{part}.") for part in resuming.REFUSED)}
+    assert set(LEAVES) >= resuming.APPLIED
+    assert refused | resuming.APPLIED == set(LEAVES)
+    assert refused & resuming.APPLIED == {"model.recognition.weight", "model.fused"}
+    assert all(any(f"{name}.".startswith(f"{part}.") for name in LEAVES) for part in resuming.REFUSED)
+    assert resuming.refusal("a.setting.to.come") is not None
 
 
-@pytest.mark.parametrize("name", [name for name in LEAVES if name not in state.TOLD])
+@pytest.mark.parametrize("name", [name for name in LEAVES if name not in resuming.TOLD])
 def test_each_setting_applies_or_is_refused_by_name(begun, name):
     run, config = begun
     config, stored = dataclasses.replace(copy.deepcopy(config), resume=str(run)), checkpoint.load_state(run)
-    state.check_settings(stored, config)
+    resuming.check_settings(stored, config)
     before = checkpoint.settings(TrainConfig, dataclasses.asdict(config), run)[name]
     config = changed(config, name, other(before))
-    if state.refusal(name) is None:
-        state.check_settings(stored, config)
+    if resuming.refusal(name) is None:
+        resuming.check_settings(stored, config)
         return
     with pytest.raises(CheckpointError) as caught:
-        state.check_settings(stored, config)
-    said = f"{run} cannot go on so: {name} is {before!r} there, {other(before)!r} here ({state.refusal(name)}); leave"
+        resuming.check_settings(stored, config)
+    said = (
+        f"{run} cannot go on so: {name} is {before!r} there, {other(before)!r} here ({resuming.refusal(name)}); leave"
+    )
     assert str(caught.value).startswith(said)
 
 
@@ -209,7 +212,7 @@ def test_a_folder_that_was_moved_is_asked_for(copied, tmp_path):
 
 def test_settings_are_refused_before_recordings_are_read(copied, tmp_path, monkeypatch):
     _, config, _ = copied
-    monkeypatch.setattr(trainer, "prepare", lambda *_: pytest.fail("that can take hours"))
+    monkeypatch.setattr(data, "prepare", lambda *_: pytest.fail("that can take hours"))
     config.data.sample_rate = RATE // 2
     with pytest.raises(CheckpointError, match=r"cannot go on so: data\.sample_rate is"):
         train(config, tmp_path / "run")
@@ -263,7 +266,7 @@ def test_the_best_is_measured_anew_where_the_folder_grew(copied, tmp_path):
 
 
 def test_the_same_recordings_elsewhere_change_nothing(copied, unchanged, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer.Trainer, "_best", lambda self: pytest.fail("it need not be measured"))
+    monkeypatch.setattr(Checkpoints, "best", lambda *_: pytest.fail("it need not be measured"))
     reporter = Stop()
     train(copied[1], tmp_path / "run", reporter)
     assert torch.equal(weights(tmp_path / "run"), unchanged)
@@ -294,7 +297,7 @@ def test_the_last_step_is_saved_before_it_is_measured(begun, unchanged, tmp_path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "validate_all", kill)
+        patch.setattr(validation.Validation, "finish", kill)
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / "run")
     assert checkpoint.load_state(tmp_path / "run")["step"] == 6
@@ -315,9 +318,9 @@ def test_the_figures_belong_to_the_checkpoint_that_is_named(folder, tmp_path, se
     shutil.copytree(folder, rewritten)
     rewrite(rewritten, lambda rows: [row.replace("train", "valid") if row < "06" else row for row in rows])
     config.data.dir = str(rewritten)
-    worsen = trainer.learning_rate_factor
+    worsen = learner.learning_rate_factor
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "learning_rate_factor", lambda step, *_: worsen(step, *_) * (1 if step < 2 else 1e3))
+        patch.setattr(learner, "learning_rate_factor", lambda step, *_: worsen(step, *_) * (1 if step < 2 else 1e3))
         result = train(config, tmp_path / "run")
     assert (result.steps, result.best_step) == (4, 2)
     assert checkpoint.load(result.checkpoint).step == 2

@@ -17,11 +17,11 @@ import pytest
 import soundfile
 import torch
 
-from wavenet import evaluation
+from wavenet import evaluation, files
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, TrainingError
 from wavenet.model import checkpoint
-from wavenet.training import Reporter, machine, run_folder, train, trainer
+from wavenet.training import Reporter, machine, objective, run_folder, train, trainer
 from wavenet.training.clock import WARM_STEPS
 
 RATE = 4000
@@ -257,8 +257,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(settings, tmp_path, mon
     run = tmp_path / "run"
     train(settings(steps=2), run)
     before = checkpoint.load_state(run)
-    forward = trainer.Objective.forward
-    monkeypatch.setattr(trainer.Objective, "forward", lambda *args: forward(*args) * float("nan"))
+    forward = objective.Objective.forward
+    monkeypatch.setattr(objective.Objective, "forward", lambda *args: forward(*args) * float("nan"))
     with pytest.raises(TrainingError, match=r"not finite at step 3: lower optim\.lr .* resume="):
         train(settings(steps=4, resume=str(run)), run)
     after = checkpoint.load_state(run)
@@ -418,7 +418,7 @@ def test_a_disk_without_locks_is_trained_on(tmp_path, monkeypatch, number):
     monkeypatch.setattr(fcntl, "flock", refuse)
     with run_folder.claimed(tmp_path / "run", None, None):
         pass
-    monkeypatch.setitem(sys.modules, "fcntl", None)  # where there are none at all
+    monkeypatch.setattr(files, "fcntl", None)  # where there are none at all
     with run_folder.claimed(tmp_path / "other", None, None):
         pass
 

@@ -1,6 +1,7 @@
-"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed.
+"""Paths as people write them, files that are written whole or not at all, and locks that end with their process.
 
-What is no regular file, a pipe or a device say, is never replaced: the bytes go through it. Links are followed.
+A file is written under a temporary name, flushed to the disk, then renamed. What is no regular file, such as a pipe or
+a device, is never replaced: the bytes go through it. Links are followed.
 """
 
 import contextlib
@@ -8,12 +9,18 @@ import errno
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from wavenet.errors import ConfigError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 STANDARD_OUTPUT = Path("/dev/stdout")
 
@@ -127,3 +134,59 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, which names this process. The system releases it when the process ends in any way.
+
+    The file is removed when the block is left. Where the system or the disk has no locks, nothing is held. Raises
+    BlockingIOError where another process holds it, OSError where it cannot be written.
+    """
+    while True:
+        file = open(path, "a+")  # noqa: SIM115 (it stays open)
+        if _lock(file) is False:
+            file.close()
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(path))
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
+                break
+        file.close()  # the process that held it has removed it since it was opened
+    with file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether a process holds the lock file `path`; None where the system or the disk has no locks.
+
+    Raises OSError where there is no such file, or it cannot be opened.
+    """
+    with open(path) as file:
+        taken = _lock(file, shared=True)
+    return None if taken is None else not taken
+
+
+def lock_holder(path: Path) -> str | None:
+    """The process that holds the lock file `path`, in words; None where none is known to hold it."""
+    try:
+        return (path.read_text() or "another process") if is_locked(path) else None
+    except OSError:
+        return None
+
+
+def _lock(file: IO[str], shared: bool = False) -> bool | None:
+    """Whether the file could be locked; None where the system or the disk has no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as error:  # some network disks say EACCES for a file that is locked
+        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    return True

@@ -16,11 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavenet.errors import ConfigError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from wavenet.files import expanded, is_locked, locked
 
 INDEX = "index.json"
 LOCK = "lock"
@@ -49,9 +45,10 @@ class Entry:
 def root(given: str | None, setting: str = "data.cache_dir") -> Path:
     """The folder of all of them: what the setting names, or the user's. Raises ConfigError where there is none."""
     named = given or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    place = Path(os.path.expanduser(named))  # pathlib's fails for ~nobody
-    if str(place).startswith("~"):
-        raise ConfigError(f"{setting}: there is no home folder for {named}: give {setting}=...")
+    try:
+        place = expanded(named)
+    except ConfigError as error:
+        raise ConfigError(f"{setting}: there is no home folder for {named}: give {setting}=...") from error
     return place if given else place / "wavenet"
 
 
@@ -101,11 +98,10 @@ def building(path: Path) -> Iterator[Path]:
     folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         folder.mkdir()
-        with _holding(folder / LOCK):
+        with locked(folder / LOCK):
             yield folder
-            (folder / LOCK).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # another run was first: its folder is as good
-                os.rename(folder, path)
+        with contextlib.suppress(OSError):  # another run was first: its folder is as good
+            os.rename(folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -124,29 +120,15 @@ def _recordings(path: Path) -> str | None:
         return None
 
 
-@contextlib.contextmanager
-def _holding(path: Path) -> Iterator[None]:
-    with open(path, "w") as file:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # not every file system has locks
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-
-
 def _is_held(folder: Path) -> bool:
-    """Whether the process that builds in a folder is alive."""
+    """Whether the process that builds in a folder is alive; judged by the folder's age where no lock tells."""
     try:
-        with open(folder / LOCK) as file:
-            if fcntl is None:
-                raise OSError
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except BlockingIOError:
-        return True
+        held = is_locked(folder / LOCK)
     except FileNotFoundError:
         return _age(folder) < HOUR
     except OSError:
-        return _age(folder) < DAY
+        held = None
+    return _age(folder) < DAY if held is None else held
 
 
 def _age(path: Path) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from wavenet import audio
 from wavenet.config import BUNDLED, DataConfig
 from wavenet.errors import AudioError, ConfigError, counted
+from wavenet.files import expanded
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def find_folder(config: DataConfig) -> Path:
         if not bundled.is_dir():
             raise ConfigError(f"data.dir={BUNDLED} is in a source checkout alone: give your folder of recordings")
         return bundled
-    folder = Path(os.path.expanduser(config.dir))  # pathlib's fails for ~nobody
+    folder = expanded(config.dir)
     try:
         if not stat.S_ISDIR(folder.stat().st_mode):
             raise AudioError(f"data.dir: {folder} is a file; give the folder it is in")

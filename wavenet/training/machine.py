@@ -1,10 +1,11 @@
-"""What training asks of the machine: devices, precision, and memory that is kept."""
+"""What training asks of the machine: processes, precision and memory."""
 
 import contextlib
 import ctypes
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import torch
@@ -12,7 +13,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from wavenet.config import TrainConfig
-from wavenet.errors import ConfigError
+from wavenet.errors import TrainingError
+from wavenet.model.device import find_device
 from wavenet.training.processes import check_launcher
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the trainer itself says what it runs on
@@ -42,13 +44,18 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
-def find_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one. Raises ConfigError for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but no CUDA device is to be seen; use device=cpu or auto")
-    return torch.device(name)
+@contextlib.contextmanager
+def memory_errors(config: TrainConfig) -> Iterator[None]:
+    """Within, TrainingError where memory runs out, which says what to lower."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"out of memory with crop={config.crop} and batch_size={config.batch_size}: "
+            f"halve one of them and double accumulate (now {config.accumulate})"
+        ) from error
 
 
 def is_first_process() -> bool:

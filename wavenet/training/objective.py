@@ -1,13 +1,19 @@
-"""What is minimised: model and losses in one forward."""
+"""The loss: what is minimised, and its mean over all that a step learns from, in all processes."""
+
+import math
+from typing import NamedTuple
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.model.conditioning import Piece
 from wavenet.model.distributions import IGNORED
 from wavenet.model.wavenet import WaveNet
-from wavenet.recordings.windows import Frames
+from wavenet.recordings.windows import Batch, Frames
+from wavenet.training.machine import autocast
+from wavenet.training.processes import in_all
 
 
 class Objective(nn.Module):
@@ -37,3 +43,37 @@ class Objective(nn.Module):
             with torch.no_grad():
                 shown = distribution.mulaw_loss(logits, targets)
         return torch.stack([*losses, shown])
+
+
+class Loss(NamedTuple):
+    """The loss of one step, in all processes."""
+
+    total: float
+    """Nats of all samples and frames."""
+    bits: float
+    """Per sample, of its mu-law code."""
+    samples: int
+    """How many are scored."""
+
+
+def backward(fabric: Fabric, objective: nn.Module, batches: list[Batch], frame_weight: float, precision: str) -> Loss:
+    """Add the gradients of the mean loss per sample, and `frame_weight` times that per frame, over `batches`.
+
+    `objective` is an `Objective` that `fabric` has set up. The mean is over the samples and frames of all processes:
+    two of them, with unlike batches, learn what one with both batches would.
+    """
+    samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
+    frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for item in batch.frames for w in item)
+    samples, frames = map(int, in_all(fabric, torch.tensor([samples, frames])))
+    shares = torch.tensor([1 / samples, frame_weight / max(frames, 1), 0], device=fabric.device)
+    shares *= fabric.world_size  # gradients are averaged over the processes
+    totals = torch.zeros(3, device=fabric.device)
+    for i, batch in enumerate(batches):
+        with fabric.no_backward_sync(objective, enabled=i < len(batches) - 1):  # type: ignore[arg-type] (set up)
+            codes, targets = batch.codes.to(fabric.device), batch.targets.to(fabric.device)
+            with autocast(fabric.device, precision):
+                losses = objective(codes, targets, batch.pieces, batch.frames)
+            fabric.backward(losses @ shares)
+        totals += losses.detach()
+    totals = in_all(fabric, totals)
+    return Loss(float(totals.sum()), float(totals[2]) / samples / math.log(2), samples)

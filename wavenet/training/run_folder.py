@@ -1,20 +1,19 @@
 """A run's folder: whose it is, what is in it, and what is said where it cannot be written."""
 
 import contextlib
-import errno
-import os
 import shlex
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import Any
+
+import yaml
 
 from wavenet.errors import ConfigError, TrainingError
-from wavenet.files import expanded, remedy
+from wavenet.files import atomic, expanded, lock_holder, locked, remedy
 from wavenet.model import checkpoint
 
 LOCK = ".lock"
-"""File of a run folder that the process which trains there holds."""
+"""Lock file of a run folder, held by the process that trains there."""
 
 
 @contextlib.contextmanager
@@ -30,7 +29,7 @@ def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator
                 if _taken(run_dir):
                     raise ConfigError(_already(run_dir))
                 checkpoints.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_lock(run_dir))
+            held.enter_context(_locked(run_dir))
         try:
             yield
         finally:
@@ -43,11 +42,11 @@ def _taken(run_dir: Path) -> bool:
     checkpoints = run_dir / "checkpoints"
     if (run_dir / "metrics.jsonl").exists() or (checkpoints.exists() and not checkpoints.is_dir()):
         return True
-    return checkpoints.is_dir() and (any(checkpoints.iterdir()) or _holder(run_dir) is not None)
+    return checkpoints.is_dir() and (any(checkpoints.iterdir()) or lock_holder(run_dir / LOCK) is not None)
 
 
 def _already(run_dir: Path) -> str:
-    found, holder = f"run.dir: {run_dir} already holds a run", _holder(run_dir)
+    found, holder = f"run.dir: {run_dir} already holds a run", lock_holder(run_dir / LOCK)
     if holder is not None:
         return f"{found}, which {holder} is training: choose another run.dir"
     if has_state(run_dir):
@@ -56,53 +55,15 @@ def _already(run_dir: Path) -> str:
 
 
 @contextlib.contextmanager
-def _lock(run_dir: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system lets go of when this process ends, however that is.
-
-    Raises ConfigError where another process holds it. Where the system or the disk knows no locks, none is held.
-    """
-    path = run_dir / LOCK
-    while True:
-        file = open(path, "a+")  # noqa: SIM115 (it stays open)
-        if not _take(file):
-            file.close()
-            holder = _holder(run_dir) or "another process"
-            raise ConfigError(f"run.dir: {run_dir} is being trained by {holder}: stop that one first")
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
-                break
-        file.close()  # whoever held it has removed it meanwhile
-    with file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Hold the folder's lock. Raises ConfigError where another process holds it."""
+    with contextlib.ExitStack() as held:
         try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _take(file: IO[str]) -> bool:
-    """Whether no other process holds the file; this one does from here on, where there are locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:  # EACCES: how some network disks say it; anything else: a disk without locks
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
-    return True
-
-
-def _holder(run_dir: Path) -> str | None:
-    """Which process holds a folder, in words; None for a folder that none holds."""
-    try:
-        with open(run_dir / LOCK, "r+") as file:
-            return None if _take(file) else file.read() or "another process"
-    except OSError:
-        return None
+            held.enter_context(locked(run_dir / LOCK))
+        except BlockingIOError as error:
+            holder = lock_holder(run_dir / LOCK) or "another process"
+            raise ConfigError(f"run.dir: {run_dir} is being trained by {holder}: stop that one first") from error
+        yield
 
 
 @contextlib.contextmanager
@@ -115,6 +76,12 @@ def writing(run_dir: Path) -> Iterator[None]:
         raise TrainingError(
             f"cannot write to {run_dir} ({reason}); {remedy(error)} another run.dir; {kept(run_dir)}"
         ) from error
+
+
+def write_settings(run_dir: Path, settings: dict[str, Any]) -> None:
+    """Write the settings that the run has, to config.yaml."""
+    with atomic(run_dir / "config.yaml") as path:
+        path.write_text(yaml.safe_dump(settings, sort_keys=False))
 
 
 def has_state(run_dir: Path) -> bool:

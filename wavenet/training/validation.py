@@ -1,86 +1,119 @@
-"""How a network does on the validation part, of which each of several processes scores a share."""
+"""Validation: the averaged weights are measured now and then, and the best of them are kept."""
 
-import hashlib
-from contextlib import AbstractContextManager
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import torch
-from lightning_fabric import Fabric
-
-from wavenet import evaluation
-from wavenet.config import TrainConfig
-from wavenet.model import recognition
-from wavenet.model.distributions import IGNORED
 from wavenet.model.wavenet import WaveNet
-from wavenet.recordings.alignments import Alignments
-from wavenet.recordings.annotations import Annotations
-from wavenet.recordings.preparation import Prepared
-from wavenet.recordings.windows import Span, Windows
-from wavenet.training.machine import autocast
-from wavenet.training.processes import in_all
+from wavenet.training.checkpoints import Checkpoints
+from wavenet.training.held_out import HeldOut
+
+
+class Measured(NamedTuple):
+    """What a validation has found."""
+
+    step: int
+    bits: float
+    """Per sample."""
+    frame_accuracy: float | None
+    """Share of frames whose class is recognised; None for a model that recognises nothing."""
+    part: str
+    """What it was measured on, in words."""
 
 
 class Validation:
-    """The validation part; `seconds` of it are taken from everywhere."""
+    """Measures a network while it learns, and keeps the checkpoint of the step at which it did best.
+
+    The best is chosen on the same `seconds` of validation audio all along, and in the end measured on all of it. All
+    of several processes call each method together.
+    """
 
     def __init__(
         self,
-        fabric: Fabric,
-        config: TrainConfig,
-        prepared: Prepared,
-        spans: list[Span],
-        receptive_field: int,
-        annotations: Annotations | None,
-        alignments: Alignments | None,
+        held_out: HeldOut,
+        model: WaveNet,
+        checkpoints: Checkpoints,
+        seconds: float,
+        tell: Callable[[Measured], None],
     ) -> None:
-        self.fabric, self.config, self.prepared, self.spans = fabric, config, prepared, spans
-        self.annotations, self.alignments = annotations, alignments
-        self.windows = Windows(prepared.codes, spans, config.crop, receptive_field, annotations)
+        """`model` is the network that learns; `tell` is given whatever is measured of it."""
+        self.held_out, self.model, self.checkpoints, self.seconds = held_out, model, checkpoints, seconds
+        self._tell = tell
+        self.best_step, self.best_bits = 0, math.inf
+        self.best_on: str | None = None  # the fingerprint of what they were measured on
+        self.latest_step = 0
+        self.latest_bits: float | None = None
+        self.final_bits: float | None = None  # of the best, on the whole validation part
 
-    def __bool__(self) -> bool:
-        return bool(self.spans)
+    def validate(self, step: int) -> None:
+        """Measure the network, and keep it if it is the best."""
+        if not self.held_out:
+            return
+        bits = self._measure(step, self.seconds)
+        if bits < self.best_bits:
+            self.best_bits, self.best_step = bits, step
+            self.best_on = self.held_out.fingerprint(self.seconds)
+            self.checkpoints.share("best", self.model, step, bits)
 
-    def is_whole(self, seconds: float) -> bool:
-        """Whether so many seconds are all that there is."""
-        return seconds * self.config.data.sample_rate >= self.windows.samples
+    def finish(self, step: int, say: Callable[[str], None]) -> None:
+        """At the end: choose the best as ever, on the same audio, then measure it on the whole validation part."""
+        self.validate(step)
+        if self.held_out and not self.held_out.is_whole(self.seconds):
+            self._measure(step, math.inf)
+        if self.best_step == step:
+            self.final_bits = self.latest_bits
+            self.checkpoints.share("best", self.model, step, self.final_bits)
+        elif self.held_out and self.best_step:
+            best = self.checkpoints.best(self.model)
+            self.final_bits = self.held_out.bits(best, math.inf)
+            say(f"step {self.best_step}, the best: {self.final_bits:.3f} bits per sample held out")
+            self.checkpoints.share("best", best, self.best_step, self.final_bits)
 
-    def bits(self, model: WaveNet, seconds: float) -> float:
-        """Bits per sample."""
-        chosen = self._chosen(seconds)[self.fabric.global_rank :: self.fabric.world_size]
-        scored = evaluation.score(model, self.windows, self.fabric.device, self._autocast(), chosen)
-        bits, samples, _ = in_all(self.fabric, torch.tensor(scored, dtype=torch.float64))
-        return float(bits / samples)
+    def measure_best_anew(self, say: Callable[[str], None]) -> None:
+        """Measure the best of a resumed run again where the validation part has changed, as in a folder that grew."""
+        if not (self.best_step and self.held_out) or self.best_on == self.held_out.fingerprint(self.seconds):
+            return
+        best, before = self.checkpoints.best(self.model), self.best_bits
+        self.best_bits, self.best_on = self.held_out.bits(best, self.seconds), self.held_out.fingerprint(self.seconds)
+        self.checkpoints.share("best", best, self.best_step, self.best_bits)
+        if f"{before:.3f}" != f"{self.best_bits:.3f}":
+            say(
+                f"the best so far, step {self.best_step}, measured anew: {self.best_bits:.3f} bits per sample on what "
+                f"is held out now, {before:.3f} on what was then"
+            )
 
-    def frame_accuracy(self, model: WaveNet, seconds: float) -> float | None:
-        """Share of frames that are told right, in whole recordings; None where nobody knows what is said."""
-        if self.alignments is None:
-            return None
-        counts = [(0, 0)]
-        spans = self.spans[:: self._every(seconds)]
-        for span in spans[self.fabric.global_rank :: self.fabric.world_size]:
-            how = (self.annotations, self.fabric.device, self._autocast())
-            made = evaluation.frame_classes(model, self.prepared.codes, span, *how)
-            told = self.alignments.frames(span.recording, span.start - span.origin, span.stop - span.origin)
-            counts.append(recognition.count_right(made, told))
-        right, frames = in_all(self.fabric, torch.tensor(counts).sum(dim=0))
-        return float(right / frames) if frames else None
+    def bits_at(self, step: int) -> float | None:
+        """Bits per sample at a step, None where it was not measured then."""
+        return self.latest_bits if self.latest_step == step else None
 
-    def fingerprint(self, seconds: float) -> str:
-        """Of the codes that `bits` scores: bits compare only where they are the same."""
-        digest = hashlib.sha256()
-        if self.is_whole(seconds):
-            for span in self.spans:
-                digest.update(self.prepared.codes[span.start : span.stop].tobytes())
-        else:
-            for index in self._chosen(seconds):
-                _, targets = self.windows[index]
-                digest.update(targets[targets != IGNORED].numpy().astype(self.prepared.codes.dtype).tobytes())
-        return digest.hexdigest()
+    @property
+    def bits_of_best(self) -> float | None:
+        """Bits per sample of the best checkpoint, on as much as they were measured on; None where there is none."""
+        return self.final_bits if self.final_bits is not None or not self.best_step else self.best_bits
 
-    def _chosen(self, seconds: float) -> range:
-        return range(0, len(self.windows), self._every(seconds))
+    def state(self) -> dict[str, Any]:
+        """What a resumed run goes on with."""
+        return {
+            "best_bits": self.best_bits,
+            "best_step": self.best_step,
+            "best_on": self.best_on,
+            "valid_bits": self.latest_bits,
+            "valid_step": self.latest_step,
+        }
 
-    def _every(self, seconds: float) -> int:
-        return max(1, round(self.windows.samples / (seconds * self.config.data.sample_rate)))
+    def restore(self, stored: dict[str, Any], resumed: str) -> None:
+        """Go on from what `state` told, and take along the best checkpoint of the run `resumed`; if it is gone, the
+        next one is the best."""
+        self.latest_bits, self.latest_step = stored["valid_bits"], stored.get("valid_step", 0)
+        self.best_bits, self.best_step = stored["best_bits"], stored["best_step"]
+        self.best_on = stored.get("best_on")
+        if not self.checkpoints.take_best(resumed):
+            self.best_bits, self.best_step = math.inf, 0
 
-    def _autocast(self) -> AbstractContextManager:
-        return autocast(self.fabric.device, self.config.precision)
+    def _measure(self, step: int, seconds: float) -> float:
+        bits = self.held_out.bits(self.model, seconds)
+        self.latest_bits, self.latest_step = bits, step
+        accuracy = self.held_out.frame_accuracy(self.model, seconds)
+        part = "held out" if self.held_out.is_whole(seconds) else f"on {seconds:g} s held out"
+        self._tell(Measured(step, bits, accuracy, part))
+        return bits

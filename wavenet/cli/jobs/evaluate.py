@@ -16,11 +16,11 @@ from wavenet.generation import Engine, generate, make_engine
 from wavenet.model import checkpoint, native
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning import Companion
+from wavenet.model.device import find_device
 from wavenet.recordings.annotations import Annotations, untold
 from wavenet.recordings.preparation import prepare
 from wavenet.recordings.split import Span
 from wavenet.recordings.windows import Windows
-from wavenet.training.machine import find_device
 
 HEARD_SECONDS = 4.0
 """Of sound that the model makes to be judged."""

@@ -27,9 +27,9 @@ from wavenet.generation.export import is_exported
 from wavenet.model import checkpoint, native
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning import Companion
+from wavenet.model.device import find_device
 from wavenet.model.distributions import Sampling
 from wavenet.recordings import annotations
-from wavenet.training.machine import find_device
 
 DEFAULT_SECONDS = 5.0
 HEARD_SECONDS = 60

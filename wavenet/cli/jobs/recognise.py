@@ -13,11 +13,11 @@ from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, expanded, streamed
 from wavenet.model import checkpoint, recognition
+from wavenet.model.device import find_device
 from wavenet.recordings import alignments
 from wavenet.recordings.alignments import Alignments
 from wavenet.recordings.preparation import Prepared, prepare
 from wavenet.recordings.split import Span
-from wavenet.training.machine import find_device
 
 
 def job(config: RecogniseConfig) -> float | None:

@@ -1,0 +1,43 @@
+"""Which windows each step learns from."""
+
+import torch
+from torch import Tensor
+
+from wavenet.recordings.windows import Batch, Windows, shuffled
+
+
+class Batches:
+    """The training windows, epoch after epoch, in batches that are numbered from 0.
+
+    What a batch holds, and which of its items go without labels, depends on the seed and the batch's number alone. Of
+    several processes each takes its own items; together they take those that one process with batches of
+    `size` * `processes` items would.
+    """
+
+    def __init__(
+        self, windows: Windows, size: int, seed: int, label_dropout: float = 0.0, rank: int = 0, processes: int = 1
+    ) -> None:
+        """`label_dropout`: the share of items without labels; `rank`: which of the `processes` this is, from 0."""
+        self.windows, self.size, self.seed, self.label_dropout = windows, size, seed, label_dropout
+        self.rank, self.processes = rank, processes
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))  # the latest epoch, and the order of its items
+
+    def __getitem__(self, number: int) -> Batch:
+        first = (number * self.processes + self.rank) * self.size
+        batch = self.windows.batch([self._item(position) for position in range(first, first + self.size)])
+        if self.label_dropout:
+            for position, pieces in enumerate(batch.pieces, start=first):
+                generator = torch.Generator().manual_seed((self.seed * 1_000_003 + position) % 2**63)
+                dropped = torch.rand(len(pieces), generator=generator) < self.label_dropout
+                pieces[:] = [
+                    (companion.without_labels() if drop else companion, start, stop)
+                    for (companion, start, stop), drop in zip(pieces, dropped.tolist(), strict=True)
+                ]
+        return batch
+
+    def _item(self, position: int) -> int:
+        """The item at a position in the run, counted from its start over all epochs."""
+        epoch, place = divmod(position, len(self.windows))
+        if self._order[0] != epoch:
+            self._order = epoch, shuffled(len(self.windows), self.seed, epoch)
+        return int(self._order[1][place])

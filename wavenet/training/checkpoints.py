@@ -1,0 +1,58 @@
+"""A run's checkpoints: `best` and `last`, to be shared, and the state to resume from. The first process writes them."""
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from wavenet.config import DataConfig
+from wavenet.files import atomic, expanded
+from wavenet.model import checkpoint
+from wavenet.model.wavenet import WaveNet
+from wavenet.training.processes import together
+from wavenet.training.run_folder import writing
+
+
+class Checkpoints:
+    """The folder `checkpoints` of a run folder. All processes call each method; the first one reads and writes."""
+
+    def __init__(self, fabric: Fabric, run_dir: Path, data: DataConfig) -> None:
+        self.fabric, self.run_dir, self.data = fabric, run_dir, data
+
+    def share(self, name: str, model: WaveNet, step: int, bits: float | None) -> None:
+        """Write <name>.safetensors; `bits` per sample on the validation part, where they were measured.
+
+        Raises CheckpointError where it cannot be written.
+        """
+        if self.fabric.is_global_zero:
+            checkpoint.save(self._path(name), model, self.data.sample_rate, step, bits, self.data)
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Write last.state. Raises CheckpointError where it cannot be written."""
+        if self.fabric.is_global_zero:
+            checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", state)
+
+    def best(self, like: WaveNet) -> WaveNet:
+        """The network of best.safetensors, in all processes; `like` is another of the same settings."""
+        weights = None
+        with together(self.fabric):
+            if self.fabric.is_global_zero:
+                weights = checkpoint.load(self._path("best")).model.state_dict()
+        best = copy.deepcopy(like)
+        best.load_state_dict(self.fabric.broadcast(weights))  # type: ignore[arg-type] (the first has them)
+        return best
+
+    def take_best(self, resumed: str) -> bool:
+        """Copy the best checkpoint of the run that is resumed, if that is in another folder; whether there is one."""
+        found, best = checkpoint.find_state(expanded(resumed)).with_name("best.safetensors"), self._path("best")
+        if not self.fabric.broadcast(found.is_file()):
+            return False
+        if self.fabric.is_global_zero and found.resolve() != best.resolve():
+            with writing(self.run_dir), atomic(best) as temporary:
+                shutil.copyfile(found, temporary)
+        return True
+
+    def _path(self, name: str) -> Path:
+        return self.run_dir / "checkpoints" / f"{name}.safetensors"

@@ -1,0 +1,97 @@
+"""What a run learns from: a folder of recordings, read once, with what is known of them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from wavenet.config import ModelConfig, TrainConfig
+from wavenet.errors import AudioError
+from wavenet.files import expanded
+from wavenet.model.distributions import make_distribution
+from wavenet.recordings import alignments, annotations
+from wavenet.recordings.alignments import Alignments
+from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.preparation import Prepared, Progress, prepare
+from wavenet.recordings.split import Span, Split, split
+from wavenet.recordings.windows import Windows
+from wavenet.training.processes import together
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A folder of recordings, divided into sides, with its labels, features and phones."""
+
+    prepared: Prepared
+    sides: Split
+    annotations: Annotations
+    alignments: Alignments | None
+    """None where nothing tells what is said when."""
+    model: ModelConfig
+    """The settings of the model, completed by what only the recordings tell."""
+
+    def windows(self, spans: list[Span], crop: int, receptive_field: int) -> Windows:
+        """Spans of one side as the model takes them."""
+        known = self.annotations if self.model.conditioned else None
+        return Windows(self.prepared.codes, spans, crop, receptive_field, known, self.alignments)
+
+    def some_frames(self) -> Tensor | None:
+        """(n, channels): frames of features from everywhere; None for a model without."""
+        return self.annotations.some_frames() if self.model.features.kinds else None
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """Tells whether a resumed run has the recordings that it began with."""
+        names = json.dumps([[recording.name, recording.samples] for recording in self.prepared.recordings]).encode()
+        minutes = len(self.prepared.codes) / self.prepared.sample_rate / 60
+        count = len(self.prepared.recordings)
+        return {"count": count, "minutes": minutes, "digest": hashlib.sha256(names).hexdigest()}
+
+
+def read(config: TrainConfig, progress: Progress) -> TrainingData:
+    """Prepare the folder that `config` names, or take what an earlier run has prepared.
+
+    Raises AudioError for a folder that cannot be used, ConfigError for a label that is no column.
+    """
+    data = config.data
+    try:
+        prepared = prepare(data, progress, make_distribution(config.model.mixtures).encoding)
+    except AudioError as error:
+        if config.resume is None or data.dir is None or expanded(data.dir).exists():
+            raise
+        raise AudioError(f"{error}; if it was moved, say where to: data.dir=...") from error
+    model = annotations.describe(prepared, data, config.model)
+    known = Annotations(prepared, model, progress, split_by=data.split_by)
+    sides = split(prepared, data)
+    told = None
+    if data.frames is not None:
+        told = Alignments(alignments.read(prepared, data.frames), model.recognition)
+    if not sides.train:
+        raise AudioError(f"data.dir: every recording of {prepared.folder} is held out, none left to train on")
+    return TrainingData(prepared, sides, known, told, model)
+
+
+def read_in_all(fabric: Fabric, config: TrainConfig, progress: Progress) -> TrainingData:
+    """`read`, in the first process and then in the others, which find prepared what it has prepared.
+
+    Raises what `read` does, and AudioError where a process finds other recordings than the first.
+    """
+    found = None
+    for first in (True, False):
+        with together(fabric):
+            if fabric.is_global_zero == first:
+                found = read(config, progress)
+    assert found is not None
+    with together(fabric):
+        ours = found.fingerprint
+        theirs = fabric.broadcast(ours)
+        if theirs != ours:
+            raise AudioError(
+                f"data.dir: {found.prepared.folder} holds other recordings for process {fabric.global_rank} "
+                f"({ours['count']}) than for the first ({theirs['count']}); give all the same"
+            )
+    return found

@@ -1,0 +1,81 @@
+"""How well a network predicts the validation part, of which each of several processes scores a share."""
+
+import hashlib
+
+import torch
+from lightning_fabric import Fabric
+
+from wavenet import evaluation
+from wavenet.evaluation.baselines import Baselines, measure_baselines
+from wavenet.model import recognition
+from wavenet.model.distributions import IGNORED
+from wavenet.model.wavenet import WaveNet
+from wavenet.training.data import TrainingData
+from wavenet.training.machine import autocast
+from wavenet.training.processes import in_all
+
+
+class HeldOut:
+    """The validation part. Where `seconds` of it are asked for, they are taken from everywhere."""
+
+    def __init__(self, fabric: Fabric, data: TrainingData, crop: int, receptive_field: int, precision: str) -> None:
+        self.fabric, self.data, self.precision = fabric, data, precision
+        self.spans, self.rate = data.sides.valid, data.prepared.sample_rate
+        self.windows = data.windows(self.spans, crop, receptive_field)
+
+    def __bool__(self) -> bool:
+        return bool(self.spans)
+
+    def is_whole(self, seconds: float) -> bool:
+        """Whether so many seconds are all that there is."""
+        return seconds * self.rate >= self.windows.samples
+
+    def baselines(self) -> Baselines | None:
+        """Bits per sample of simple predictors that learn from the training part; None where nothing is held out."""
+        if not self.spans:
+            return None
+        measured = None
+        if self.fabric.is_global_zero:
+            measured = measure_baselines(self.data.prepared.codes, self.data.sides.train, self.spans)
+        return self.fabric.broadcast(measured)
+
+    def bits(self, model: WaveNet, seconds: float) -> float:
+        """Bits per sample."""
+        chosen = self._chosen(seconds)[self.fabric.global_rank :: self.fabric.world_size]
+        computed = autocast(self.fabric.device, self.precision)
+        scored = evaluation.score(model, self.windows, self.fabric.device, computed, chosen)
+        bits, samples, _ = in_all(self.fabric, torch.tensor(scored, dtype=torch.float64))
+        return float(bits / samples)
+
+    def frame_accuracy(self, model: WaveNet, seconds: float) -> float | None:
+        """Share of frames whose class is recognised, in whole recordings; None where none is known."""
+        alignments = self.data.alignments
+        if alignments is None:
+            return None
+        counts, known = [(0, 0)], self.data.annotations if self.data.model.conditioned else None
+        spans = self.spans[:: self._every(seconds)]
+        for span in spans[self.fabric.global_rank :: self.fabric.world_size]:
+            how = (known, self.fabric.device, autocast(self.fabric.device, self.precision))
+            made = evaluation.frame_classes(model, self.data.prepared.codes, span, *how)
+            told = alignments.frames(span.recording, span.start - span.origin, span.stop - span.origin)
+            counts.append(recognition.count_right(made, told))
+        right, frames = in_all(self.fabric, torch.tensor(counts).sum(dim=0))
+        return float(right / frames) if frames else None
+
+    def fingerprint(self, seconds: float) -> str:
+        """Of the codes that `bits` scores: bits compare only where they are the same."""
+        digest, codes = hashlib.sha256(), self.data.prepared.codes
+        if self.is_whole(seconds):
+            for span in self.spans:
+                digest.update(codes[span.start : span.stop].tobytes())
+        else:
+            for index in self._chosen(seconds):
+                _, targets = self.windows[index]
+                digest.update(targets[targets != IGNORED].numpy().astype(codes.dtype).tobytes())
+        return digest.hexdigest()
+
+    def _chosen(self, seconds: float) -> range:
+        return range(0, len(self.windows), self._every(seconds))
+
+    def _every(self, seconds: float) -> int:
+        return max(1, round(self.windows.samples / (seconds * self.rate)))

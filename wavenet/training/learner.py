@@ -1,0 +1,59 @@
+"""What learns: the network, the moving average of its weights, and its optimizers."""
+
+import copy
+import math
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from wavenet.config import TrainConfig
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings.windows import Batch
+from wavenet.training.objective import Loss, Objective, backward
+from wavenet.training.optimizers import make_optimizers
+from wavenet.training.schedule import learning_rate_factor
+
+
+class Learner:
+    """A network of `config.model`, with weights that the seed decides, in each of the processes of `fabric`."""
+
+    def __init__(self, fabric: Fabric, config: TrainConfig, frames: Tensor | None) -> None:
+        """frames: (n, channels) of features, of which the model takes mean and spread; None for one without."""
+        self.fabric, self.config = fabric, config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = WaveNet(config.model)
+        if frames is not None and self.model.conditioning is not None and self.model.conditioning.features is not None:
+            self.model.conditioning.features.standardise(frames)
+        products = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+        optimizers = make_optimizers(self.model, config.optim, products)
+        self.objective, *self.optimizers = fabric.setup(Objective(self.model), *optimizers)
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False)
+        """What is measured, heard and shared."""
+
+    @property
+    def learning_rate(self) -> float:
+        return self.optimizers[0].param_groups[0]["lr"]
+
+    def gradients(self, batches: list[Batch]) -> tuple[Loss, float]:
+        """The loss of these batches and of those of the other processes, whose clipped gradients the weights now have,
+        and the norm of the gradients before they were clipped."""
+        weight = self.config.model.recognition.weight
+        loss = backward(self.fabric, self.objective, batches, weight, self.config.precision)
+        limit = self.config.optim.clip_norm or math.inf
+        return loss, float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+
+    @torch.no_grad()
+    def update(self, step: int, steps: int) -> None:
+        """Change the weights by their gradients, as step 0..steps - 1, and the average by the weights."""
+        factor = learning_rate_factor(step, steps, self.config.optim)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            optimizer.step()
+            optimizer.zero_grad()
+        decay = self.config.optim.ema_decay
+        # a young average would remember the first weights: 1 / (step + 2) is the plain mean until the decay takes over
+        weight = max(1 - decay, 1 / (step + 2)) if decay else 1.0
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), weight)

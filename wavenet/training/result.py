@@ -1,0 +1,24 @@
+"""How a run ended."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `train` returns."""
+
+    run_dir: Path
+    checkpoint: Path | None
+    """The best checkpoint, None where none was written yet."""
+    steps: int
+    samples_per_second: float
+    bits_per_sample: float | None
+    """Of `checkpoint`, on the whole validation part; of a run that was stopped, on `validate_seconds` of it. None where
+    nothing was validated."""
+    unigram_bits: float | None
+    linear_bits: float | None
+    stopped_by: int | None
+    """The signal that ended it early, None where it ran to its end."""
+    best_step: int
+    """Step whose weights `checkpoint` holds, 0 where none was validated."""
