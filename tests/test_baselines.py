@@ -64,7 +64,7 @@ def test_codes_never_seen_before_are_possible():
     codes = np.concatenate([np.full(1000, 128), np.arange(256)]).astype(np.uint8)
     measured = measure_baselines(codes, [Span(0, 1000, 0)], [Span(1000, 1256, 1000)])
     assert 8 < measured.unigram_bits <= math.log2(1256)  # one count in 1256, with one for each code beforehand
-    assert 0 < measured.linear_bits <= 8 - math.log2(baselines.FLOOR)
+    assert 0 < measured.linear_bits <= 8 - math.log2(baselines.UNIFORM_SHARE)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 31, 33])

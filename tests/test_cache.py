@@ -213,4 +213,4 @@ def test_temporary_names_are_nobody_elses_and_never_too_long(tmp_path, monkeypat
         assert (tmp_path / name).read_text() == "x"
     long = tmp_path / ("d" * 251 + ".wav")
     preparation.audio.write(long, np.zeros(100), 16000)
-    assert preparation.audio.probe(long).frames == 100
+    assert preparation.audio.probe(long).samples == 100

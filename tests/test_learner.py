@@ -10,7 +10,7 @@ from test_dataset import prepared
 from wavenet.config import DataConfig, OptimConfig, RecognitionConfig, TrainConfig
 from wavenet.errors import CheckpointError
 from wavenet.recordings.split import whole
-from wavenet.recordings.windows import Batch, Frames, Windows
+from wavenet.recordings.windows import Batch, FrameClasses, Windows
 from wavenet.training import state
 from wavenet.training.learner import Learner
 
@@ -56,7 +56,7 @@ def test_accumulated_batches_are_one_mean_over_their_samples(learner, batches):
 def test_frames_weigh_by_their_number_and_weight(small, learner, batches):
     small.recognition = RecognitionConfig(hop=20, layers=1, channels=4, kernel_size=3, classes=["a", "b"], weight=1e-9)
     (batch, _), classes = batches, torch.tensor([0, 1, 0])
-    told = Batch(batch.codes, batch.targets, batch.pieces, [[Frames(0, 60, classes)]])
+    told = Batch(batch.codes, batch.targets, batch.pieces, [[FrameClasses(0, 60, classes)]])
     without = learner(optim=OptimConfig(clip_norm=0))
     plain, _ = without.gradients([told])
     small.recognition.weight = 2.0

@@ -134,11 +134,11 @@ def test_gradients_reach_every_weight(small, folder):
     spans = [Span(r.start, r.start + r.samples, r.start, i) for i, r in enumerate(data.recordings)]
     known = Alignments(alignments.read(data, "phones.csv"), HEAD)
     batch = Windows(data.codes, spans, 1200, model.receptive_field, None, known).batch([0, 1])
-    losses = Objective(model)(batch.codes, batch.targets, batch.pieces, batch.frames)
+    losses = Objective(model)(batch.codes, batch.targets, batch.pieces, batch.frame_classes)
     losses[1].backward()
     without = {name for name, parameter in model.named_parameters() if not parameter.grad.any()}
     assert without == {"hidden.weight", "hidden.bias", "output.weight", "output.bias"}
-    Objective(model)(batch.codes, batch.targets, batch.pieces, batch.frames).sum().backward()
+    Objective(model)(batch.codes, batch.targets, batch.pieces, batch.frame_classes).sum().backward()
     assert all(parameter.grad.any() for parameter in model.parameters())
 
 
@@ -154,12 +154,12 @@ def test_short_recordings_in_one_row_are_pooled_apart(small, tmp_path):
     windows = Windows(data.codes, spans, 400, field, None, known)
     assert len(windows) == 1
     batch = windows.batch([0])
-    assert [len(frames.classes) for frames in batch.frames[0]] == [4, 3, 2]
-    together = Objective(model)(batch.codes, batch.targets, batch.pieces, batch.frames)
+    assert [len(frames.classes) for frames in batch.frame_classes[0]] == [4, 3, 2]
+    together = Objective(model)(batch.codes, batch.targets, batch.pieces, batch.frame_classes)
     alone = []
     for span in spans:
         one = Windows(data.codes, [span], 400, field, None, known).batch([0])
-        alone.append(Objective(model)(one.codes, one.targets, one.pieces, one.frames))
+        alone.append(Objective(model)(one.codes, one.targets, one.pieces, one.frame_classes))
     torch.testing.assert_close(together, torch.stack(alone).sum(dim=0))
 
 
@@ -249,11 +249,11 @@ def test_a_frame_is_the_phone_at_its_centre(tmp_path):
     known = aligned(tmp_path, {"a.wav": 330, "b.wav": 50}, text)
     number = {name: HEAD.classes.index(name) for name in PHONES}
     expected = [number["low"], number["high"], number["high"], IGNORED, number["mid"], number["mid"]]
-    assert known.frames(0, 0, 330).tolist() == [*expected, IGNORED, IGNORED, IGNORED]
-    assert known.frames(0, 40, 120).tolist() == expected[1:3]
-    assert known.frames(0, 0, 59).tolist() == [number["low"], IGNORED]  # the second one's centre lies beyond
-    assert known.frames(0, 0, 61).tolist() == expected[:2]
-    assert known.frames(1, 0, 50).tolist() == [IGNORED, IGNORED]
+    assert known.frame_classes(0, 0, 330).tolist() == [*expected, IGNORED, IGNORED, IGNORED]
+    assert known.frame_classes(0, 40, 120).tolist() == expected[1:3]
+    assert known.frame_classes(0, 0, 59).tolist() == [number["low"], IGNORED]  # the second one's centre lies beyond
+    assert known.frame_classes(0, 0, 61).tolist() == expected[:2]
+    assert known.frame_classes(1, 0, 50).tolist() == [IGNORED, IGNORED]
     assert known.phones(0, 0, 330) == ["low", "high", "mid"]
     assert known.phones(0, 80, 330) == ["high", "mid"]
 
@@ -277,7 +277,7 @@ def test_targets_equal_a_plain_search(samples, hop, lengths):
         centre = first + hop / 2
         here = [s.phone for s in segments if s.start <= centre < s.stop and centre < samples]
         expected.append(HEAD.classes.index(here[0]) if here else IGNORED)
-    assert known.frames(0, 0, samples).tolist() == expected
+    assert known.frame_classes(0, 0, samples).tolist() == expected
 
 
 def test_times_are_those_of_the_recordings_own_rate(folder, tmp_path):
@@ -290,7 +290,7 @@ def test_times_are_those_of_the_recordings_own_rate(folder, tmp_path):
 
 def test_a_phone_that_the_model_does_not_know_is_always_wrong(tmp_path):
     known = aligned(tmp_path, {"a.wav": 40}, HEADER + "a.wav,0,40,click,x\n")
-    assert known.frames(0, 0, 40).tolist() == [UNKNOWN]
+    assert known.frame_classes(0, 0, 40).tolist() == [UNKNOWN]
 
 
 @pytest.mark.parametrize(
@@ -499,7 +499,7 @@ def test_frames_are_learned_as_they_are_recognised(small, tmp_path, cut):
         for index in range(len(windows)):
             batch = windows.batch([index])
             activations = model.activations(batch.codes[:, :-1])[0]
-            for window, frames in zip(windows._groups[index], batch.frames[0], strict=True):
+            for window, frames in zip(windows._groups[index], batch.frame_classes[0], strict=True):
                 span = spans[int(windows._recording[window])]
                 first = (int(windows._start[window]) - span.start) // HOP
                 logits = model.recognition(activations[frames.start : frames.stop])

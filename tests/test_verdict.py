@@ -114,7 +114,7 @@ def test_traits_of_known_sounds():
     assert found.level == pytest.approx(-9.03, abs=0.01)
     assert found.sounding == 1
     assert found.pitched > 0.95
-    assert found.spectrum[3:].max() == -traits.FLOOR_DB
+    assert found.spectrum[3:].max() == -traits.LEAST_DB
     assert float(found.movement.max()) < 1
     hiss = 0.1 * noise(0, 1)
     found = traits.measure(hiss, RATE, traits.loudness(hiss, RATE))

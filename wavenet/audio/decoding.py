@@ -69,15 +69,15 @@ class Decoder(soundfile.SoundFile):
     def seekable(self) -> bool:
         return False
 
-    def more(self, frames: int) -> tuple[np.ndarray, bool]:
-        """Up to `frames` samples per channel, (frames, channels) of float32, and whether damage ended them."""
-        values = np.full((frames, self.channels), np.nan, dtype=np.float32)
+    def more(self, count: int) -> tuple[np.ndarray, bool]:
+        """Up to `count` samples per channel, (samples, channels) of float32, and whether damage ended them."""
+        values = np.full((count, self.channels), np.nan, dtype=np.float32)
         try:
             with hushed():
                 return self.read(out=values), False
         except FAILURES:  # how far it came is not told
             unread = np.isnan(values[:, -1])
-            return values[: int(unread.argmax()) if unread.any() else frames], True
+            return values[: int(unread.argmax()) if unread.any() else count], True
 
 
 class Recording:
@@ -96,7 +96,7 @@ class Recording:
                 del source
             self._ready: dict[int, tuple[Decoder, View]] = {}
             first = self._first()
-            self.sample_rate, self.channels, self.frames = first.samplerate, first.channels, first.frames
+            self.sample_rate, self.channels, self.samples = first.samplerate, first.channels, first.frames
             self.format, self.subtype = first.format, first.subtype
         except BaseException:
             self._file.close()
@@ -117,7 +117,7 @@ class Recording:
         return self.subtype not in ("FLOAT", "DOUBLE")
 
     def streams(self, account: Account) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
-        """Each stream that can be opened: its sample rate, and its samples in pieces (frames, channels) of float32.
+        """Each stream that can be opened: its sample rate, and its samples in pieces (samples, channels) of float32.
 
         `account` is filled in meanwhile. The pieces raise UnusableAudioError where the system fails, not the file.
         """
@@ -139,8 +139,8 @@ class Recording:
         most = max(BLOCK_VALUES // decoder.channels, 1)
         done, position, attempts, lost = 0, 0, 0, False
         try:
-            while (frames := min(most, promised - position if promised else most)) > 0:
-                piece, damaged = decoder.more(frames)
+            while (count := min(most, promised - position if promised else most)) > 0:
+                piece, damaged = decoder.more(count)
                 self._check(view)
                 position += len(piece)
                 done += len(piece)

@@ -20,7 +20,7 @@ from wavenet.audio.encodings import encoding_of
 from wavenet.config import FeatureConfig
 from wavenet.errors import AudioError
 
-FLOOR = 1e-4
+LEAST_MAGNITUDE = 1e-4
 """Magnitude, for a sound of full scale 1, below which a mel band counts as silent."""
 CHUNK = 4096
 """Frames computed at once, so that memory does not grow with a recording."""
@@ -68,7 +68,7 @@ def log_mel(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
     window = torch.hann_window(config.window)
     bins = torch.stft(sound, config.window, config.hop, window=window, center=False, return_complex=True).abs()
     bank = mel_bank(len(bins), config.mels, sample_rate)
-    return torch.log((bins.t() @ bank) * (2 / window.sum()) + FLOOR)
+    return torch.log((bins.t() @ bank) * (2 / window.sum()) + LEAST_MAGNITUDE)
 
 
 _LOCK = threading.Lock()
@@ -115,8 +115,8 @@ def pitch(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
     y, a, b = (values.gather(1, lag) for values in (middle, before, after))
     shift = (a - b) / (2 * (a - 2 * y + b)).clamp(max=-1e-9)
     hertz = sample_rate / (lag + shortest + shift)
-    energy = 0.5 * torch.log(windows.square().mean(dim=1, keepdim=True) + FLOOR**2)
-    voiced = (best > VOICED) & (energy > math.log(10 * FLOOR))
+    energy = 0.5 * torch.log(windows.square().mean(dim=1, keepdim=True) + LEAST_MAGNITUDE**2)
+    voiced = (best > VOICED) & (energy > math.log(10 * LEAST_MAGNITUDE))
     return torch.cat([torch.where(voiced, torch.log2(hertz / 100), 0.0), voiced.float(), energy], dim=1)
 
 
@@ -134,42 +134,44 @@ def pitch_of(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
 
 
 def from_file(path: Path, config: FeatureConfig, sample_rate: int, samples: int) -> np.ndarray:
-    """The array beside a recording, `name.npy` for `name.wav`, brought to one row per hop: (ceil(n / hop), columns)."""
+    """The array beside a recording, `name.npy` for `name.wav`, with one frame per hop: (ceil(n / hop), columns)."""
     array = path.with_suffix(".npy")
-    rows = load(array)
+    frames = load(array)
     rate = config.frame_rate or sample_rate / config.hop
     expected = samples / sample_rate * rate
-    if abs(len(rows) - expected) > SLACK:
+    if abs(len(frames) - expected) > SLACK:
         raise AudioError(
-            f"{array} has {len(rows)} frames, but {path.name} lasts {samples / sample_rate:.3f} s, which is "
+            f"{array} has {len(frames)} frames, but {path.name} lasts {samples / sample_rate:.3f} s, which is "
             f"{expected:.1f} frames at {rate:g} a second: set model.features.frame_rate, or make the array anew"
         )
-    if config.columns and rows.shape[1] != config.columns:
-        raise AudioError(f"{array} has {rows.shape[1]} numbers in a row, but {config.columns} are needed")
-    return at_hops(rows, -(-samples // config.hop), rate * config.hop / sample_rate)
+    if config.columns and frames.shape[1] != config.columns:
+        raise AudioError(f"{array} has {frames.shape[1]} numbers in a row, but {config.columns} are needed")
+    return at_hops(frames, -(-samples // config.hop), rate * config.hop / sample_rate)
 
 
-def at_hops(rows: np.ndarray, count: int, rows_per_hop: float) -> np.ndarray:
-    """Rows (n, columns) at a rate of their own, interpolated at the middles of `count` hops: (count, columns)."""
-    middles = (np.arange(count) + 0.5) * rows_per_hop - 0.5
-    below = np.clip(np.floor(middles).astype(int), 0, len(rows) - 1)
-    above, share = np.minimum(below + 1, len(rows) - 1), np.clip(middles - below, 0, 1)[:, None]
-    return rows[below] * (1 - share) + rows[above] * share
+def at_hops(frames: np.ndarray, count: int, frames_per_hop: float) -> np.ndarray:
+    """Frames (n, columns) at a rate of their own, interpolated at the middles of `count` hops: (count, columns)."""
+    middles = (np.arange(count) + 0.5) * frames_per_hop - 0.5
+    below = np.clip(np.floor(middles).astype(int), 0, len(frames) - 1)
+    above, share = np.minimum(below + 1, len(frames) - 1), np.clip(middles - below, 0, 1)[:, None]
+    return frames[below] * (1 - share) + frames[above] * share
 
 
 def load(path: Path) -> np.ndarray:
     """A .npy file of frames, (n, columns) of finite numbers. Raises AudioError, naming it, for anything else."""
     try:
-        rows = np.load(path, allow_pickle=False)
+        frames = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise AudioError(f"{path} does not exist: features of kind `file` need one such array per recording") from error
     except (OSError, ValueError, EOFError) as error:
         raise AudioError(f"{path} is not a .npy array ({error})") from error
     kinds = np.integer, np.floating
-    if not (isinstance(rows, np.ndarray) and rows.ndim == 2 and len(rows) and issubclass(rows.dtype.type, kinds)):
+    if not (
+        isinstance(frames, np.ndarray) and frames.ndim == 2 and len(frames) and issubclass(frames.dtype.type, kinds)
+    ):
         raise AudioError(f"{path} must be an array of numbers, (frames, columns), with at least one frame")
     with np.errstate(over="ignore"):
-        rows = rows.astype(np.float32)
-    if not np.isfinite(rows).all():
+        frames = frames.astype(np.float32)
+    if not np.isfinite(frames).all():
         raise AudioError(f"{path} holds numbers that are not finite in float32")
-    return rows
+    return frames

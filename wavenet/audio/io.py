@@ -50,8 +50,8 @@ class AudioInfo:
     sample_rate: int
     """Hz"""
     channels: int
-    frames: int
-    """Samples per channel."""
+    samples: int
+    """Per channel."""
     seconds: float
     format: str
     """Container and encoding, `WAV PCM_16` say."""
@@ -62,7 +62,7 @@ def probe(path: str | Path) -> AudioInfo:
     with Recording(path) as file:
         rate = file.sample_rate
         return AudioInfo(
-            Path(path), rate, file.channels, file.frames, file.frames / rate, f"{file.format} {file.subtype}"
+            Path(path), rate, file.channels, file.samples, file.samples / rate, f"{file.format} {file.subtype}"
         )
 
 
@@ -222,7 +222,7 @@ def _name(path: Path) -> Any:
 def _mono(
     path: str | Path, pieces: Iterable[np.ndarray], sample_rate: int, channel: str, gain: float, meter: Meter
 ) -> Iterator[Tensor]:
-    """(frames, channels) -> (frames,), scaled and measured."""
+    """(samples, channels) -> (samples,), scaled and measured."""
     for values in pieces:
         piece = torch.from_numpy(values)
         if gain != 1:

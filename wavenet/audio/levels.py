@@ -98,7 +98,7 @@ class Meter:
         self._loudness, self._rest, self._blocks = loudness, torch.empty(0), []
 
     def add(self, piece: Tensor, mono: Tensor, sample_rate: int) -> bool:
-        """Take in (frames, channels) and the (frames,) made of them. Returns whether all of the latter are finite."""
+        """Take in (samples, channels) and the (samples,) made of them. Returns whether all of the latter are finite."""
         total = float(mono.sum(dtype=torch.float64))
         if not math.isfinite(total):
             return False

@@ -22,7 +22,7 @@ ORDER = 32
 """Past amplitudes that the linear predictor uses."""
 DECAYS = (0.9, 0.95, 0.98, 0.99)
 """Per-sample decays of the residual's scale that are tried on the training part."""
-FLOOR = 1e-3
+UNIFORM_SHARE = 1e-3
 """Share of the linear predictor's probability that is spread evenly over all codes, against surprises."""
 CROP = 2048
 """Samples that are worked through at a time: many crops from everywhere, where a part is too long to take in whole."""
@@ -105,7 +105,7 @@ def _laplace_bits(predictor: Tensor, decay: float, codes: np.ndarray, crops: lis
         scored, scale = torch.from_numpy(heard.astype(np.int64))[context:], scale[context:]
         prediction = (x - residual)[context:]
         high, low = (edges[scored + 1] - prediction) / scale, (edges[scored] - prediction) / scale
-        p = (_laplace_cdf(high) - _laplace_cdf(low)) * (1 - FLOOR) + FLOOR / MULAW.levels
+        p = (_laplace_cdf(high) - _laplace_cdf(low)) * (1 - UNIFORM_SHARE) + UNIFORM_SHARE / MULAW.levels
         total -= float(p.log2().sum())
     return total
 

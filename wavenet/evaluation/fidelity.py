@@ -16,7 +16,7 @@ from wavenet.config import FeatureConfig
 
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 """Windows and hops, in samples, of the multi-resolution distance."""
-FLOOR = 10 ** (-80 / 20)
+LEAST_MAGNITUDE = 10 ** (-80 / 20)
 """Magnitude, for a sound of full scale 1, below which spectra are not told apart."""
 
 
@@ -56,7 +56,7 @@ def _magnitudes(sound: Tensor, window: int, hop: int) -> Tensor:
 
 def log_spectral_distance(recording: Tensor, made: Tensor, window: int = 512, hop: int = 128) -> float:
     """Root mean square over frequency of the difference of log spectra, averaged over frames, in dB (Gray 1976)."""
-    a, b = (20 * torch.log10(_magnitudes(sound, window, hop) + FLOOR) for sound in (recording, made))
+    a, b = (20 * torch.log10(_magnitudes(sound, window, hop) + LEAST_MAGNITUDE) for sound in (recording, made))
     return float((a - b).square().mean(dim=0).sqrt().mean())
 
 
@@ -66,7 +66,7 @@ def stft_distance(recording: Tensor, made: Tensor) -> float:
     for window, hop in RESOLUTIONS:
         a, b = _magnitudes(recording, window, hop), _magnitudes(made, window, hop)
         convergence = (a - b).norm() / a.norm().clamp(min=1e-9)
-        total += float(convergence + (torch.log(a + FLOOR) - torch.log(b + FLOOR)).abs().mean())
+        total += float(convergence + (torch.log(a + LEAST_MAGNITUDE) - torch.log(b + LEAST_MAGNITUDE)).abs().mean())
     return total / len(RESOLUTIONS)
 
 

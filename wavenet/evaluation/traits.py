@@ -16,7 +16,7 @@ BANDS = 20
 """Bands, equally wide on the mel scale, up to half the rate."""
 FRAMES_PER_SECOND = 100
 WINDOW_SECONDS = 0.032
-ACTIVE_DB, FLOOR_DB = 40, 60
+ACTIVE_DB, LEAST_DB = 40, 60
 """Below the loud frames by so much a frame is a pause, and a band is told apart from nothing."""
 SHORTEST_SECONDS = 0.5
 """Of less sound nothing is said."""
@@ -52,7 +52,7 @@ def measure(sound: Tensor, sample_rate: int, loud: float) -> Traits | None:
     bands = powers.t() @ features.mel_bank(len(powers), BANDS, sample_rate)
     heard = bands[active] if active.any() else bands
     shares = heard.mean(dim=0) / heard.sum(dim=1).mean().clamp(min=1e-20)
-    floor = 10 ** ((loud - FLOOR_DB) / 10)
+    floor = 10 ** ((loud - LEAST_DB) / 10)
     config = FeatureConfig(kinds=["pitch"], hop=max(sample_rate // FRAMES_PER_SECOND, 1))
     pitch = features.pitch_of(sound, config, sample_rate)
     energies = pitch[:, 2] * 20 / math.log(10)
@@ -61,7 +61,7 @@ def measure(sound: Tensor, sample_rate: int, loud: float) -> Traits | None:
         level=_decibels(float(sound.square().mean())),
         sounding=float(active.float().mean()),
         pitched=float(pitch[sounding, 1].mean()) if sounding.any() else 0.0,
-        spectrum=10 * torch.log10(shares.clamp(min=10 ** (-FLOOR_DB / 10))),
+        spectrum=10 * torch.log10(shares.clamp(min=10 ** (-LEAST_DB / 10))),
         movement=(10 * torch.log10(bands.clamp(min=floor))).std(dim=0, unbiased=False),
     )
 

@@ -84,10 +84,10 @@ class Conditioning(nn.Module):
             rows = rows + stack(companion.codes, first, stop, companion.memory)
         return torch.cat([rows[:1].expand(first - start, -1), rows])
 
-    def batch(self, rows: Sequence[Sequence[Piece]], length: int) -> Tensor:
-        """(B, length, channels): for each row its pieces one after another, cut or filled with zeros at the end."""
-        joined = [torch.cat([self(*piece) for piece in pieces])[:length] for pieces in rows]
-        return torch.stack([F.pad(row, (0, 0, 0, length - len(row))) for row in joined])
+    def batch(self, items: Sequence[Sequence[Piece]], length: int) -> Tensor:
+        """Rows (B, length, channels): of each item its pieces' one after another, cut or filled with zeros."""
+        joined = [torch.cat([self(*piece) for piece in pieces])[:length] for pieces in items]
+        return torch.stack([F.pad(rows, (0, 0, 0, length - len(rows))) for rows in joined])
 
 
 class Upsample(nn.Module):
@@ -163,7 +163,7 @@ class ContextStack(nn.Module):
 
     hann: Tensor
     DELAY = 5
-    FLOOR = 1e-3
+    LEAST_MAGNITUDE = 1e-3
     """Magnitude, for a sound of full scale 1, below which the log spectrum is level: about a mu-law step."""
 
     def __init__(self, pool: int, layers: int, channels: int, out_channels: int, encoding: Encoding) -> None:
@@ -217,4 +217,5 @@ class ContextStack(nn.Module):
         """Codes (n,) -> log magnitudes (1 + (n - window) / pool, window / 2 + 1)."""
         sound = self.encoding.decode(codes.to(self.hann.device))
         bins = torch.stft(sound, self.window, self.pool, window=self.hann, center=False, return_complex=True)
-        return torch.log(bins.abs() * (4 / self.window) + self.FLOOR).t() / 4 + 1  # the window adds up to its half
+        magnitudes = bins.abs() * (4 / self.window)  # the window adds up to its half
+        return torch.log(magnitudes + self.LEAST_MAGNITUDE).t() / 4 + 1

@@ -151,7 +151,7 @@ class Alignments:
         number = {phone: number for number, phone in enumerate(config.classes)}
         self._numbers = np.array([number.get(name, UNKNOWN) for name in segments.names], dtype=np.int64)
 
-    def frames(self, recording: int, start: int, stop: int) -> Tensor:
+    def frame_classes(self, recording: int, start: int, stop: int) -> Tensor:
         """Classes (ceil((stop - start) / hop),) of the frames of samples start..stop: each one's at its centre.
 
         Where no phone is, as in a gap, or the centre lies beyond `stop`, a frame is ignored.

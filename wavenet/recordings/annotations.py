@@ -169,11 +169,11 @@ def untold(prepared: Prepared, recording: int, from_sample: int = 0) -> Companio
     return Companion(torch.empty(0), codes=after_silence(codes), samples=len(codes))
 
 
-def clamped(rows: np.ndarray) -> Range:
-    """Reads rows of an array; beyond its ends, the first and the last."""
+def clamped(frames: np.ndarray) -> Range:
+    """Reads frames (n, channels); beyond the ends, the first and the last."""
 
     def read(start: int, stop: int) -> Tensor:
-        return torch.from_numpy(np.array(rows[np.arange(start, stop).clip(0, len(rows) - 1)]))
+        return torch.from_numpy(np.array(frames[np.arange(start, stop).clip(0, len(frames) - 1)]))
 
     return read
 

@@ -26,8 +26,8 @@ GRAIN = 1024
 compile a kernel for every shape, so few shapes are faster than many."""
 
 
-class Frames(NamedTuple):
-    """One window's frames: where it lies in its row's targets, start..stop, and the classes of its frames."""
+class FrameClasses(NamedTuple):
+    """What is said in one window, which is start..stop of its item's targets: the class of each of its frames."""
 
     start: int
     stop: int
@@ -101,8 +101,8 @@ class Windows:
             scored = self.codes[start:stop]
             codes += [padding, context, scored]
             targets += [np.full(self.receptive_field, IGNORED), scored]
-        row = torch.from_numpy(np.concatenate(codes).astype(np.int64))
-        return row, torch.from_numpy(np.concatenate(targets)[self.receptive_field :].astype(np.int64))
+        given = torch.from_numpy(np.concatenate(codes).astype(np.int64))
+        return given, torch.from_numpy(np.concatenate(targets)[self.receptive_field :].astype(np.int64))
 
     def pieces(self, index: int) -> list[Piece]:
         """What conditions an item's inputs, one piece per window: an input is told about the sample after it."""
@@ -116,7 +116,7 @@ class Windows:
             pieces.append((companion, start - self.receptive_field + 1, stop + 1))
         return pieces
 
-    def frames(self, index: int) -> list[Frames]:
+    def frame_classes(self, index: int) -> list[FrameClasses]:
         """What is said in an item, window by window.
 
         Frames are ignored that are classified by neighbours beyond the window, unless the recording has none there: a
@@ -124,28 +124,28 @@ class Windows:
         """
         if self.alignments is None:
             return []
-        frames, place = [], 0
+        found, place = [], 0
         for window in self._groups[index]:
             origin = int(self._origin[window])
             start, stop = int(self._start[window]) - origin, int(self._stop[window]) - origin
-            classes = self.alignments.frames(int(self._recording[window]), start, stop)
+            classes = self.alignments.frame_classes(int(self._recording[window]), start, stop)
             numbers = torch.arange(len(classes))
             cut = (numbers < self.alignments.reach) & (start > 0)
             cut |= (numbers >= len(classes) - self.alignments.reach) & (not self._last[window])
             classes[cut] = IGNORED
-            frames.append(Frames(place, place + stop - start, classes))
+            found.append(FrameClasses(place, place + stop - start, classes))
             place += stop - start + self.receptive_field
-        return frames
+        return found
 
     def batch(self, indices: list[int]) -> "Batch":
         """Items side by side, padded with ignored targets."""
-        rows, targets = zip(*(self[index] for index in indices), strict=True)
+        codes, targets = zip(*(self[index] for index in indices), strict=True)
         length = -(-max(map(len, targets)) // self._grain) * self._grain
         return Batch(
-            torch.stack([F.pad(row, (0, self.receptive_field + length - len(row)), value=self._zero) for row in rows]),
-            torch.stack([F.pad(row, (0, length - len(row)), value=IGNORED) for row in targets]),
+            torch.stack([F.pad(c, (0, self.receptive_field + length - len(c)), value=self._zero) for c in codes]),
+            torch.stack([F.pad(t, (0, length - len(t)), value=IGNORED) for t in targets]),
             [self.pieces(index) for index in indices],
-            [self.frames(index) for index in indices],
+            [self.frame_classes(index) for index in indices],
         )
 
 
@@ -158,9 +158,9 @@ class Batch:
     targets: Tensor
     """(B, T - receptive_field)"""
     pieces: list[list[Piece]]
-    """For each row what conditions it; empty lists where nothing does."""
-    frames: list[list[Frames]]
-    """For each row what is said in it; empty lists where nobody knows."""
+    """What conditions each item; empty lists where nothing does."""
+    frame_classes: list[list[FrameClasses]]
+    """What is said in each item; empty lists where nobody knows."""
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:

@@ -57,7 +57,7 @@ class HeldOut:
         for span in spans[self.fabric.global_rank :: self.fabric.world_size]:
             how = (known, self.fabric.device, autocast(self.fabric.device, self.precision))
             made = evaluation.frame_classes(model, self.data.prepared.codes, span, *how)
-            told = alignments.frames(span.recording, span.start - span.origin, span.stop - span.origin)
+            told = alignments.frame_classes(span.recording, span.start - span.origin, span.stop - span.origin)
             counts.append(recognition.count_right(made, told))
         right, frames = in_all(self.fabric, torch.tensor(counts).sum(dim=0))
         return float(right / frames) if frames else None

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from wavenet.model.conditioning import Piece
 from wavenet.model.distributions import IGNORED
 from wavenet.model.wavenet import WaveNet
-from wavenet.recordings.windows import Batch, Frames
+from wavenet.recordings.windows import Batch, FrameClasses
 from wavenet.training.machine import autocast
 from wavenet.training.processes import in_all
 
@@ -23,18 +23,21 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]], frames: list[list[Frames]]) -> Tensor:
-        """(B, T), (B, T - receptive_field), what conditions each of the B and what is said in it -> losses (3,).
+    def forward(
+        self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]], frame_classes: list[list[FrameClasses]]
+    ) -> Tensor:
+        """Losses (3,), summed, in nats: of the samples, of the frames' classes, and of the samples' mu-law codes.
 
-        Summed, in nats: of the samples, of the frames, and what is shown, of the samples' mu-law codes.
+        codes: (B, T); targets: (B, T - receptive_field); pieces: what conditions each of the B items; frame_classes:
+        what is said in each. The first two losses are minimised; the third is shown, and has no gradient.
         """
         activations = self.model.activations(codes[:, :-1], self.model.rows(pieces, codes.shape[1] - 1))
         logits, distribution = self.model.predict(activations), self.model.distribution
         losses = [distribution.loss(logits, targets), torch.zeros((), device=codes.device)]
         if self.model.recognition is not None:
-            for row, windows in zip(activations, frames, strict=True):
+            for heard, windows in zip(activations, frame_classes, strict=True):
                 for start, stop, classes in windows:
-                    frame_logits = self.model.recognition(row[start:stop]).float()
+                    frame_logits = self.model.recognition(heard[start:stop]).float()
                     classes = classes.to(codes.device)
                     summed = F.cross_entropy(frame_logits, classes, ignore_index=IGNORED, reduction="sum")
                     losses[1] = losses[1] + summed
@@ -63,7 +66,7 @@ def backward(fabric: Fabric, objective: nn.Module, batches: list[Batch], frame_w
     two of them, with unlike batches, learn what one with both batches would.
     """
     samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
-    frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for item in batch.frames for w in item)
+    frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for item in batch.frame_classes for w in item)
     samples, frames = map(int, in_all(fabric, torch.tensor([samples, frames])))
     shares = torch.tensor([1 / samples, frame_weight / max(frames, 1), 0], device=fabric.device)
     shares *= fabric.world_size  # gradients are averaged over the processes
@@ -72,7 +75,7 @@ def backward(fabric: Fabric, objective: nn.Module, batches: list[Batch], frame_w
         with fabric.no_backward_sync(objective, enabled=i < len(batches) - 1):  # type: ignore[arg-type] (set up)
             codes, targets = batch.codes.to(fabric.device), batch.targets.to(fabric.device)
             with autocast(fabric.device, precision):
-                losses = objective(codes, targets, batch.pieces, batch.frames)
+                losses = objective(codes, targets, batch.pieces, batch.frame_classes)
             fabric.backward(losses @ shares)
         totals += losses.detach()
     totals = in_all(fabric, totals)

@@ -68,7 +68,7 @@ def job(config: RecogniseConfig) -> float | None:
                     frames += len(made)
                     if reference is not None and reference.segments[span.recording]:
                         place = span.recording, span.start - span.origin, span.stop - span.origin
-                        counts.append(recognition.count_right(made, reference.frames(*place)))
+                        counts.append(recognition.count_right(made, reference.frame_classes(*place)))
                         names = [name for name, _, _ in runs], reference.phones(*place)
                         pairs.append((recognition.spoken(names[0]), recognition.spoken(names[1])))
                     display.recognising(done, len(spans))
