@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wavenet.config import ModelConfig
     from wavenet.errors import WaveNetError
-    from wavenet.model.checkpoint import Checkpoint, load
+    from wavenet.model.checkpoint import Checkpoint
     from wavenet.model.wavenet import WaveNet
+    from wavenet.voice import Voice, load
 
     __version__: str
 
@@ -17,7 +18,7 @@ if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
     # beside another program, where threads are late, spends most of its time in. Read once, when torch is imported.
     os.environ["GOMP_SPINCOUNT"] = "4000"
 
-__all__ = ["Checkpoint", "ModelConfig", "WaveNet", "WaveNetError", "__version__", "load"]
+__all__ = ["Checkpoint", "ModelConfig", "Voice", "WaveNet", "WaveNetError", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -34,10 +35,11 @@ def __getattr__(name: str) -> Any:
     else:
         from wavenet.config import ModelConfig
         from wavenet.errors import WaveNetError
-        from wavenet.model.checkpoint import Checkpoint, load
+        from wavenet.model.checkpoint import Checkpoint
         from wavenet.model.wavenet import WaveNet
+        from wavenet.voice import Voice, load
 
-        found = {kind.__name__: kind for kind in (Checkpoint, ModelConfig, WaveNet, WaveNetError, load)}
+        found = {kind.__name__: kind for kind in (Checkpoint, ModelConfig, Voice, WaveNet, WaveNetError, load)}
     globals().update(found)
     return found[name]
 
