@@ -235,7 +235,8 @@ class Voice:
         chosen = choose_labels(labels or {}, model.config.labels)
         if model.conditioning is not None:
             if not model.conditioning.constant:
-                what = "features" if model.config.features.kinds else "context stacks"
+                what = "context stacks" if model.config.context.pools else "sources of its own"
+                what = "features" if model.config.features.kinds else what
                 raise ConfigError(f"{self.path} has {what}, which an exported file cannot hold: use wavenet-generate")
             model = fixed(model, model.conditioning(Companion(chosen), 0, 1)[0])
         packed = exported(model, self.sample_rate, precision)
