@@ -57,6 +57,15 @@ not on codes. docs/extending.md has an example.
 """
 
 
+def unregistered(name: str) -> str:
+    """What is to be said of a source that nobody has registered."""
+    there = ", ".join(SOURCES) or "none"
+    return (
+        f"a conditioning source {name!r}, which is not registered (registered: {there}): import the code that puts it "
+        "into wavenet.model.conditioning.SOURCES first"
+    )
+
+
 class Conditioning(nn.Module):
     """Rows per sample from labels, features and context stacks, whichever the model has."""
 
@@ -73,11 +82,7 @@ class Conditioning(nn.Module):
         self.context: Sequence[ContextStack] = nn.ModuleList(stacks)  # type: ignore[assignment] (told by what it holds)
         for name in config.sources:
             if name not in SOURCES:
-                there = ", ".join(SOURCES) or "none"
-                raise ConfigError(
-                    f"model.sources: {name} is not registered ({there} is): first import the code that puts it into "
-                    "wavenet.model.conditioning.SOURCES"
-                )
+                raise ConfigError(f"model.sources: {unregistered(name)}")
         self.sources = nn.ModuleDict({name: SOURCES[name](config) for name in config.sources})
 
     @property

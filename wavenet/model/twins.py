@@ -77,7 +77,7 @@ def code_of(module: nn.Module) -> list[Any]:
 
 
 def watched(*layers: nn.Module) -> int | None:
-    """A number that changes with the code of the layers' forwards and gates; None where somebody listens to their calls.
+    """A number that changes with the code of the layers' EDITED functions; None where a hook listens to their calls.
 
     Cheap enough to be asked at every step.
     """
