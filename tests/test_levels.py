@@ -16,12 +16,12 @@ from safetensors.torch import save_file
 
 from wavenet.audio import io as audio
 from wavenet.audio.levels import TARGET_PEAK, TARGET_RMS, Meter, Signal, report
-from wavenet.cli.jobs.generate import Ear
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError, ConfigError
 from wavenet.model import checkpoint
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.preparation import prepare
+from wavenet.recordings.reader import Reader
 
 RATE = 16000
 
@@ -211,14 +211,14 @@ def test_settings_of_levels_are_checked():
 def test_what_generation_hears_is_read_as_in_training(folder):
     left, right = 0.004 * tone(440, RATE), 0.004 * tone(300, RATE)
     soundfile.write(folder / "a.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
-    ear = Ear(RATE, {"channel": "right", "normalise": "peak"})
-    heard = torch.cat(list(ear.blocks("prime", folder / "a.wav"))).numpy()
+    reader = Reader(RATE, {"channel": "right", "normalise": "peak"})
+    heard = torch.cat(list(reader.blocks("prime", folder / "a.wav"))).numpy()
     np.testing.assert_allclose(heard, right / right.max() * TARGET_PEAK, atol=1e-4)
-    plain = torch.cat(list(Ear(RATE, {}).blocks("prime", folder / "a.wav"))).numpy()
+    plain = torch.cat(list(Reader(RATE, {}).blocks("prime", folder / "a.wav"))).numpy()
     np.testing.assert_allclose(plain, (left + right) / 2, atol=1e-6)
-    assert ear.said == []
+    assert reader.said == []
     content = (folder / "a.wav").read_bytes()
     (folder / "a.wav").write_bytes(content[: len(content) // 2])
-    list(ear.blocks("prime", folder / "a.wav"))
-    (line,) = ear.said
+    list(reader.blocks("prime", folder / "a.wav"))
+    (line,) = reader.said
     assert line.startswith(f"prime: {folder / 'a.wav'} is damaged or cut short, the rest is used: 0.25 of its 0.50 s")

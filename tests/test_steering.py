@@ -12,8 +12,8 @@ import torch
 from wavenet import load
 from wavenet.audio import io as audio
 from wavenet.audio.encodings import MULAW
-from wavenet.cli.jobs.common import choose_labels
-from wavenet.cli.jobs.generate import Ear, read_prime
+from wavenet.generation.steering import choose_labels
+from wavenet.recordings.reader import Reader, read_prime
 
 SMALL = [f"model.{name}={value}" for name, value in (
     ("stacks", 1), ("layers_per_stack", 3), ("residual_channels", 8), ("gate_channels", 8), ("skip_channels", 8),
@@ -202,8 +202,7 @@ def test_all_of_a_prime_that_a_context_stack_hears_is_kept(folder):
     long = np.random.default_rng(2).standard_normal(600_000) * 0.1
     soundfile.write(folder / "long.wav", long, 16000)
     for heard in (2000, 67_000):
-        prime = read_prime(str(folder / "long.wav"), Ear(16000, {}), heard, MULAW)
-        assert prime is not None
+        prime = read_prime(folder / "long.wav", Reader(16000, {}), heard, MULAW)
         assert heard <= len(prime) < 400_000
         assert torch.equal(prime, MULAW.encode(audio.read(folder / "long.wav", 16000))[-len(prime) :].long())
 

@@ -4,10 +4,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wavenet.cli.calls import train
     from wavenet.config import ModelConfig
     from wavenet.errors import WaveNetError
-    from wavenet.model.checkpoint import Checkpoint, load
+    from wavenet.model.checkpoint import Checkpoint
     from wavenet.model.wavenet import WaveNet
+    from wavenet.voice import Voice, load
 
     __version__: str
 
@@ -17,27 +19,33 @@ if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
     # beside another program, where threads are late, spends most of its time in. Read once, when torch is imported.
     os.environ["GOMP_SPINCOUNT"] = "4000"
 
-__all__ = ["Checkpoint", "ModelConfig", "WaveNet", "WaveNetError", "__version__", "load"]
+__all__ = ["Checkpoint", "ModelConfig", "Voice", "WaveNet", "WaveNetError", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
     """The names above, imported when they are first asked for, since torch comes with them."""
     if name not in __all__:
         raise AttributeError(f"module 'wavenet' has no attribute {name!r}")
+    found: dict[str, Any]
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            found: dict[str, Any] = {name: version("wavenet")}
+            found = {name: version("wavenet")}
         except PackageNotFoundError:  # a checkout that is not installed
             found = {name: "0+unknown"}
+    elif name == "train":
+        from wavenet.cli.calls import train
+
+        found = {name: train}
     else:
         from wavenet.config import ModelConfig
         from wavenet.errors import WaveNetError
-        from wavenet.model.checkpoint import Checkpoint, load
+        from wavenet.model.checkpoint import Checkpoint
         from wavenet.model.wavenet import WaveNet
+        from wavenet.voice import Voice, load
 
-        found = {kind.__name__: kind for kind in (Checkpoint, ModelConfig, WaveNet, WaveNetError, load)}
+        found = {kind.__name__: kind for kind in (Checkpoint, ModelConfig, Voice, WaveNet, WaveNetError, load)}
     globals().update(found)
     return found[name]
 

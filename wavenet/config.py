@@ -197,14 +197,17 @@ class ModelConfig:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
     recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
+    sources: list[str] = field(default_factory=list)
+    """Conditioning sources of one's own, by the names that Python code has given them: docs/extending.md."""
     fused: bool = True
     """Whether a CPU trains by compiled passes through the layers, as long as the layers compute what these do; false
     always runs the code of wavenet/model/layers.py. No checkpoint keeps it: it decides how a model runs, not what it
     is."""
 
     def shape(self) -> dict[str, Any]:
-        """What decides the network, as plain values: all but how it runs."""
-        return {name: value for name, value in asdict(self).items() if name != "fused"}
+        """What decides the network, as plain values: all but how it runs. Without sources of one's own no word of them,
+        so that older versions read it."""
+        return {name: value for name, value in asdict(self).items() if name != "fused" and (name != "sources" or value)}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "ModelConfig":
@@ -240,7 +243,7 @@ class ModelConfig:
     @property
     def conditioned(self) -> bool:
         """Whether anything but its own past tells the network what to make."""
-        return bool(self.labels or self.features.kinds or self.context.pools)
+        return bool(self.labels or self.features.kinds or self.context.pools or self.sources)
 
     @property
     def layer_dilations(self) -> list[int]:

@@ -15,6 +15,7 @@ from wavenet.audio.io import (
     blocks,
     probe,
     read,
+    resample,
     resample_blocks,
     write,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "blocks",
     "probe",
     "read",
+    "resample",
     "resample_blocks",
     "write",
 ]

@@ -109,6 +109,12 @@ def read(path: str | Path, sample_rate: int, channel: str = "mix", normalise: st
     return torch.cat([torch.empty(0), *blocks(path, sample_rate, channel, normalise)])
 
 
+def resample(sound: Tensor, from_rate: int, to_rate: int) -> Tensor:
+    """(samples,) at one rate -> (samples,) at another, in Hz."""
+    ratio = _ratio(from_rate, to_rate)
+    return sound if ratio == 1 else torch.cat([torch.empty(0), *resample_blocks([sound], ratio)])
+
+
 def resample_blocks(pieces: Iterable[Tensor], ratio: Fraction) -> Iterator[Tensor]:
     """Resample a signal that comes in pieces (samples,) by `ratio`, new rate to old, exactly as if it came in one.
 

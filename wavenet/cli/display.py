@@ -30,7 +30,8 @@ class Display(Reporter):
 
     def __init__(self, to_stderr: bool = False) -> None:
         stream: Any = Steady(sys.stderr if to_stderr else sys.stdout)
-        self.console = Console(file=stream, highlight=False, emoji=False)  # a path may have :car: in its name
+        # a path may have :car: in its name; a notebook gets plain lines
+        self.console = Console(file=stream, highlight=False, emoji=False, force_jupyter=False)
         # the text comes last: on a narrow terminal the bar goes first, and then the text's end
         columns = BarColumn(bar_width=24), TextColumn("{task.description}: {task.fields[words]}", markup=False)
         live = self.console.is_interactive  # a dumb terminal cannot draw over a line

@@ -3,6 +3,24 @@
 It knows recordings, models and engines, and nothing of training.
 """
 
-from wavenet.evaluation.bits import CROP, STREAMS, Score, frame_classes, resynthesise, score, score_with_engine
+from wavenet.evaluation.bits import (
+    CROP,
+    STREAMS,
+    Score,
+    bits_of_samples,
+    frame_classes,
+    resynthesise,
+    score,
+    score_with_engine,
+)
 
-__all__ = ["CROP", "STREAMS", "Score", "frame_classes", "resynthesise", "score", "score_with_engine"]
+__all__ = [
+    "CROP",
+    "STREAMS",
+    "Score",
+    "bits_of_samples",
+    "frame_classes",
+    "resynthesise",
+    "score",
+    "score_with_engine",
+]

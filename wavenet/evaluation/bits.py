@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wavenet.audio.encodings import encoding_of
 from wavenet.generation import Conditions, Engine, generate
-from wavenet.model.conditioning import Conditioning
+from wavenet.model.conditioning import Companion, Conditioning
 from wavenet.model.distributions import IGNORED
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.annotations import Annotations
@@ -54,6 +54,28 @@ def score(
         scored += torch.cat([nats / math.log(2), (targets != IGNORED).sum().cpu()[None]])
     bits, own_bits, samples = scored.tolist()
     return Score(bits, int(samples), own_bits)
+
+
+@torch.inference_mode()
+def bits_of_samples(model: WaveNet, codes: np.ndarray, told: Companion) -> Tensor:
+    """Bits of each mu-law code of one recording, (samples,), which is told what `told` says."""
+    windows = Windows(codes, [Span(0, len(codes), 0)], CROP, model.receptive_field, _One(told))
+    device, found = next(model.parameters()).device, []
+    for index in range(len(windows)):
+        batch = windows.batch([index])
+        rows = model.rows(batch.pieces, batch.codes.shape[1] - 1)
+        logits, scored = model(batch.codes[:, :-1].to(device), rows), batch.targets != IGNORED
+        found.append(model.distribution.bits(logits[scored.to(device)], batch.targets[scored].to(device)).cpu())
+    return torch.cat(found)
+
+
+class _One(NamedTuple):
+    """What is known of the only recording that there is."""
+
+    told: Companion
+
+    def companion(self, recording: int) -> Companion:
+        return self.told
 
 
 @torch.inference_mode()

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wavenet import audio
 from wavenet.audio.encodings import MULAW
 from wavenet.errors import ConfigError
+from wavenet.files import streamed
 from wavenet.model.layers import CausalConv1d, CausalEmbedding
 from wavenet.model.wavenet import WaveNet
 
@@ -146,3 +148,12 @@ def is_exported(path: Path) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
+
+
+def check_place(output: Path) -> None:
+    """Raise ConfigError for a place that an exported network must not take."""
+    if output.suffix.lower() in {*audio.EXTENSIONS, *audio.UNREAD, ".safetensors", ".state"}:
+        better = output.with_suffix(".wavenet")
+        raise ConfigError(f"output is {output}, but an exported network is no {output.suffix} file: call it {better}")
+    if output.is_dir() or (output.exists() and not streamed(output) and not is_exported(output)):
+        raise ConfigError(f"output: {output} is there already and is no exported network; choose another output")

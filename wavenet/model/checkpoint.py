@@ -21,6 +21,7 @@ from safetensors.torch import save as serialised
 from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, remedy
+from wavenet.model.conditioning import SOURCES, unregistered
 from wavenet.model.wavenet import WaveNet
 
 FORMAT_VERSION = 1
@@ -108,6 +109,9 @@ def load(path: str | Path) -> Checkpoint:
             if not tensor.is_floating_point() or not tensor.isfinite().all():
                 raise ValueError(f"{name} holds {tensor.dtype} that are not all finite floating-point numbers")
         settings(ModelConfig, header["model"], path, "model.")  # their names
+        for name in header["model"].get("sources", []):
+            if name not in SOURCES:
+                raise CheckpointError(f"{path} has {unregistered(name)}")
         model = WaveNet(ModelConfig.from_dict(header["model"]))
         model.load_state_dict(tensors)
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]

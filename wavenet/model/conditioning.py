@@ -3,6 +3,7 @@
     y_t = sum of the embeddings of a recording's labels             global conditioning, paper section 2.5
         + frames of features, upsampled to one row per sample       local conditioning, section 2.5
         + what small slow stacks make of a long past                context stacks, section 2.6
+        + sources of one's own                                      SOURCES
 
 Each layer of the network adds its own projection V_l y_t before its gate. Before a recording began there was silence,
 under the recording's first row.
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from wavenet.audio.encodings import Encoding
 from wavenet.config import FeatureConfig, ModelConfig
+from wavenet.errors import ConfigError
 from wavenet.model.distributions import make_distribution
 from wavenet.model.layers import ResidualBlock
 
@@ -46,6 +48,24 @@ Piece = tuple[Companion, int, int]
 """Samples start..stop of a recording; a start below 0 lies in the silence before it."""
 
 
+SOURCES: dict[str, Callable[[ModelConfig], nn.Module]] = {}
+"""Sources of one's own, by the names that `model.sources` asks for them by.
+
+Each is made with the model's settings. Its forward takes a Companion and a range of samples start..stop, start at least
+0, and returns rows (stop - start, condition_channels). They may depend on the labels, the frames and the place, and
+not on codes. docs/extending.md has an example.
+"""
+
+
+def unregistered(name: str) -> str:
+    """What is to be said of a source that nobody has registered."""
+    there = ", ".join(SOURCES) or "none"
+    return (
+        f"a conditioning source {name!r}, which is not registered (registered: {there}): import the code that puts it "
+        "into wavenet.model.conditioning.SOURCES first"
+    )
+
+
 class Conditioning(nn.Module):
     """Rows per sample from labels, features and context stacks, whichever the model has."""
 
@@ -60,11 +80,15 @@ class Conditioning(nn.Module):
         shape = (config.context.layers, config.context.channels, channels)
         stacks = [ContextStack(pool, *shape, self.encoding) for pool in config.context.pools]
         self.context: Sequence[ContextStack] = nn.ModuleList(stacks)  # type: ignore[assignment] (told by what it holds)
+        for name in config.sources:
+            if name not in SOURCES:
+                raise ConfigError(f"model.sources: {unregistered(name)}")
+        self.sources = nn.ModuleDict({name: SOURCES[name](config) for name in config.sources})
 
     @property
     def constant(self) -> bool:
         """Whether a recording's rows are all the same, as they are where there are labels alone."""
-        return self.features is None and not len(self.context)
+        return self.features is None and not len(self.context) and not len(self.sources)
 
     @property
     def device(self) -> torch.device:
@@ -82,6 +106,8 @@ class Conditioning(nn.Module):
         for stack in self.context:
             assert companion.codes is not None, "this model has context stacks"
             rows = rows + stack(companion.codes, first, stop, companion.memory)
+        for source in self.sources.values():
+            rows = rows + source(companion, first, stop)
         return torch.cat([rows[:1].expand(first - start, -1), rows])
 
     def batch(self, items: Sequence[Sequence[Piece]], length: int) -> Tensor:

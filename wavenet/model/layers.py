@@ -111,10 +111,14 @@ class ResidualBlock(nn.Module):
         h = self.conv(x)
         if self.condition is not None and rows is not None:
             h = h + self.condition(rows[:, -h.shape[1] :])
-        filter_half, gate_half = h.chunk(2, dim=-1)
-        z = torch.tanh(filter_half) * torch.sigmoid(gate_half)
+        z = self.gate(h)
         x = x[:, self.conv.context :]
         return (x if self.residual is None else x + self.residual(z)), z
+
+    def gate(self, h: Tensor) -> Tensor:
+        """z (..., gate) of the filter and gate halves of h, (..., 2 gate)."""
+        filter_half, gate_half = h.chunk(2, dim=-1)
+        return torch.tanh(filter_half) * torch.sigmoid(gate_half)
 
 
 def full_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 TOLERANCE = 1e-3
 """Of the largest number compared: far above rounding in float32, far below any change of an equation."""
 
+EDITED = ("forward", "gate")
+"""Functions of a layer that may be replaced while a program runs."""
+
 _known: dict[tuple[Any, ...], bool] = {}
 
 
@@ -74,7 +77,7 @@ def code_of(module: nn.Module) -> list[Any]:
 
 
 def watched(*layers: nn.Module) -> int | None:
-    """A number that changes with the code of the layers' forwards; None where somebody listens to their calls.
+    """A number that changes with the code of the layers' EDITED functions; None where a hook listens to their calls.
 
     Cheap enough to be asked at every step.
     """
@@ -82,6 +85,7 @@ def watched(*layers: nn.Module) -> int | None:
     for m in (module for layer in layers for module in layer.modules()):
         if m._forward_hooks or m._forward_pre_hooks or m._backward_hooks:
             return None
-        own = m.__dict__.get("forward")
-        seen.add(type(m) if own is None else own)
-    return hash(frozenset(getattr(getattr(kind, "forward", kind), "__code__", kind) for kind in seen))
+        seen.add(type(m))
+        seen.update(m.__dict__[name] for name in EDITED if name in m.__dict__)
+    functions = (getattr(kind, name, kind) for kind in seen for name in EDITED)
+    return hash(frozenset(getattr(function, "__code__", function) for function in functions))

@@ -7,7 +7,7 @@ are tiled once, each sample is scored once an epoch, and only the order changes:
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,10 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wavenet.audio.encodings import encoding_of
-from wavenet.model.conditioning import Piece
+from wavenet.model.conditioning import Companion, Piece
 from wavenet.model.distributions import IGNORED
 from wavenet.recordings.alignments import Alignments
-from wavenet.recordings.annotations import Annotations
 from wavenet.recordings.split import Span
 
 GRAIN = 1024
@@ -32,6 +31,12 @@ class FrameClasses(NamedTuple):
     start: int
     stop: int
     classes: Tensor
+
+
+class Known(Protocol):
+    """What is known of recordings besides their codes, as `annotations.Annotations` tells it."""
+
+    def companion(self, recording: int) -> Companion: ...
 
 
 class Windows:
@@ -49,7 +54,7 @@ class Windows:
         spans: list[Span],
         crop: int,
         receptive_field: int,
-        annotations: Annotations | None = None,
+        annotations: Known | None = None,
         alignments: Alignments | None = None,
     ) -> None:
         self.codes, self.crop, self.receptive_field = codes, crop, receptive_field

@@ -1,11 +1,7 @@
 """What several commands do once a checkpoint is loaded: find its recordings, parts of them, and what they are told."""
 
-import csv
 import os
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from wavenet.cli.app import overridden
 from wavenet.cli.display import Display
@@ -15,9 +11,6 @@ from wavenet.model.checkpoint import DATA, Checkpoint
 from wavenet.recordings.annotations import Annotations, misfits
 from wavenet.recordings.preparation import Prepared
 from wavenet.recordings.split import Span, Split, split, whole
-
-SHOWN = 20
-"""Values of a label that are named where one is not known."""
 
 
 def as_trained(data: DataConfig, loaded: Checkpoint) -> None:
@@ -77,36 +70,6 @@ def divide(prepared: Prepared, data: DataConfig, part: str, display: Display) ->
             hint += " with data.split_by=auto, which the run, of an older version, did not know"
         raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part{hint * (part == 'test')}")
     return sides, spans
-
-
-def choose_labels(chosen: dict[str, Any], known: dict[str, list[str]]) -> torch.Tensor:
-    """(values,) with 1 for each that is chosen. Raises ConfigError for one that the model does not know."""
-    asked: dict[str, list[str]] = {}
-    for label, values in chosen.items():
-        if label not in known:
-            there = f"it knows label.{', label.'.join(known)}" if known else "it was trained without labels"
-            raise ConfigError(f"label.{label} is not a label of this model; {there}")
-        asked[label] = _listed(values, known[label])
-        for value in asked[label]:
-            if value not in known[label]:
-                there = ", ".join(known[label][:SHOWN]) + ", ..." * (len(known[label]) > SHOWN)
-                raise ConfigError(f"label.{label} is {value!r}, but it must be one of {there}, or some, [a,b]")
-    told = [value in asked.get(label, []) for label, values in known.items() for value in values]
-    return torch.tensor(told, dtype=torch.float32)
-
-
-def _listed(chosen: Any, known: list[str]) -> list[str]:
-    """The value that the model knows as it is written, or in quotes; else those between brackets, in quotes or not."""
-    if isinstance(chosen, list):
-        return [str(value) for value in chosen]
-    text = str(chosen)
-    within = text[1:-1]
-    if text in known or len(text) < 2 or text[0] + text[-1] not in ("[]", "''", '""'):
-        return [text]
-    if not text.startswith("["):
-        return [within]
-    lists = [next(csv.reader([within], quotechar=quote, skipinitialspace=True), []) for quote in "\"'"]
-    return next((values for values in lists if set(values) <= set(known)), lists[0])
 
 
 def check_folder(folder: Path) -> None:

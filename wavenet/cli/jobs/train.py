@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +16,28 @@ from wavenet.config import BUNDLED, TrainConfig
 from wavenet.errors import ConfigError, TrainingError, WaveNetError, counted, printable
 from wavenet.files import expanded, streamed
 from wavenet.model import checkpoint
-from wavenet.training import train
+from wavenet.training import Reporter, Result, train
 from wavenet.training.clock import FEW_STEPS, few_steps
 from wavenet.training.machine import is_first_process
 
 
 def job(config: TrainConfig) -> float | None:
-    run_dir, report = expanded(config.run.dir or "run"), config.report
-    named = "run.dir" in overridden() or config.resume is not None
-    if config.resume is not None:
-        config, run_dir = _resumed(config, run_dir)
-    else:
-        _decide_length(config)
-        _check_data(config)
-    hydra = HydraConfig.get()
-    sweep = hydra.mode == RunMode.MULTIRUN
-    if sweep:  # a folder for each job of a sweep, and its report in it
-        run_dir = Path(hydra.runtime.output_dir)
-        if report and not streamed(destination(report)):
-            report = str(run_dir / Path(report).name)
-    if config.data.dir not in (None, BUNDLED):  # so that the run can be resumed from any folder
-        config.data.dir = str(expanded(config.data.dir).absolute())
-    run_dir = make_folder(run_dir, new=sweep or not named, by_hydra=sweep)
-    check_report(report)
-    with Display(takes_stdout(report)) as display:
+    given, hydra = overridden(), HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:  # a folder for each job of a sweep, and its report in it
+        config.run.dir = str(make_folder(Path(hydra.runtime.output_dir), new=True, by_hydra=True))
+        given = [*given, "run.dir"]
+        if config.report and not streamed(destination(config.report)):
+            config.report = str(Path(config.run.dir) / Path(config.report).name)
+    config, run_dir = settled(config, given)
+    with Display(takes_stdout(config.report)) as display:
         try:
-            result = train(config, run_dir, display)
+            result = run(config, run_dir, display)
         except WaveNetError:
             if is_first_process():
                 raise
             sys.exit(1)  # the first one says it
-        finally:
-            with contextlib.suppress(OSError):
-                run_dir.rmdir()  # nothing is left behind where nothing came of it
         if not is_first_process():
             return result.bits_per_sample
-        write_report(
-            report,
-            {
-                "run_dir": str(result.run_dir),
-                "checkpoint": str(result.checkpoint) if result.checkpoint else None,
-                "steps": result.steps,
-                "samples_per_second": result.samples_per_second,
-                "bits_per_sample": result.bits_per_sample,
-                "unigram_bits": result.unigram_bits,
-                "linear_bits": result.linear_bits,
-            },
-        )
         if result.stopped_by is not None:
             words = f"stopped at step {result.steps}; continue with"
             display.offer(words, f"wavenet-train {setting('resume', run_dir)}")
@@ -78,6 +54,48 @@ def job(config: TrainConfig) -> float | None:
         if config.data.frames is not None:
             display.offer("let it recognise", f"wavenet-recognise {setting('checkpoint', run_dir)} data.dir=...")
     return result.bits_per_sample
+
+
+def settled(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, Path]:
+    """All settings of a run, and its folder, which is made.
+
+    given: names of the settings that are asked for. The others give way: run.dir to a folder of its own, and all of
+    them to those of the run that config.resume names. Raises WaveNetError for what contradicts itself or cannot be.
+    """
+    run_dir, named = expanded(config.run.dir or "run"), "run.dir" in given or config.resume is not None
+    if config.resume is not None:
+        config, run_dir = _resumed(config, run_dir, given)
+    else:
+        _decide_length(config, given)
+        _check_data(config, given)
+    if config.data.dir not in (None, BUNDLED):  # so that the run can be resumed from any folder
+        config.data.dir = str(expanded(config.data.dir).absolute())
+    run_dir = make_folder(run_dir, new=not named)
+    check_report(config.report)
+    return config, run_dir
+
+
+def run(config: TrainConfig, run_dir: Path, reporter: Reporter) -> Result:
+    """Train, and write the report that is asked for. Raises WaveNetError, as `training.train` does."""
+    try:
+        result = train(config, run_dir, reporter)
+    finally:
+        with contextlib.suppress(OSError):
+            run_dir.rmdir()  # nothing is left behind where nothing came of it
+    if is_first_process():
+        write_report(
+            config.report,
+            {
+                "run_dir": str(result.run_dir),
+                "checkpoint": str(result.checkpoint) if result.checkpoint else None,
+                "steps": result.steps,
+                "samples_per_second": result.samples_per_second,
+                "bits_per_sample": result.bits_per_sample,
+                "unigram_bits": result.unigram_bits,
+                "linear_bits": result.linear_bits,
+            },
+        )
+    return result
 
 
 def make_folder(run_dir: Path, new: bool, by_hydra: bool = False) -> Path:
@@ -111,20 +129,19 @@ def make_folder(run_dir: Path, new: bool, by_hydra: bool = False) -> Path:
         raise TrainingError(f"run.dir: cannot make {run_dir} ({reason}); choose another run.dir") from error
 
 
-def _decide_length(config: TrainConfig) -> None:
+def _decide_length(config: TrainConfig, given: Collection[str]) -> None:
     """A number of steps on the command line wins over a preset's minutes. Raises ConfigError where both are there."""
-    asked = overridden()
-    if "steps" in asked and config.minutes is not None:
-        if "minutes" in asked:
+    if "steps" in given and config.minutes is not None:
+        if "minutes" in given:
             raise ConfigError(f"steps={config.steps} and minutes={config.minutes:g} are both given: leave one out")
         config.minutes = None
 
 
-def _check_data(config: TrainConfig) -> None:
+def _check_data(config: TrainConfig, given: Collection[str]) -> None:
     """Raise ConfigError where nobody has said what to learn: hours of training are not begun by accident."""
     if config.data.dir is None:
         now = f"minutes={config.minutes:g}" if config.minutes else f"steps={config.steps}"
-        if config.minutes is None and "steps" not in overridden():
+        if config.minutes is None and "steps" not in given:
             now += ", hours on most computers"
         raise ConfigError(
             "data.dir is not set: give your folder of recordings, as in data.dir=~/recordings, and how long to train, "
@@ -132,35 +149,34 @@ def _check_data(config: TrainConfig) -> None:
         )
 
 
-def _resumed(given: TrainConfig, run_dir: Path) -> tuple[TrainConfig, Path]:
+def _resumed(config: TrainConfig, run_dir: Path, given: Collection[str]) -> tuple[TrainConfig, Path]:
     """The stored run's settings, with those of the command line on top; and its folder, unless another is given."""
-    state_path = checkpoint.find_state(expanded(given.resume or ""))
+    state_path = checkpoint.find_state(expanded(config.resume or ""))
     state = checkpoint.load_state(state_path)
     # the recordings tell these, and OmegaConf would read a meaning into some of their names
     model = state["config"]["model"]
     model |= {"labels": {}, "recognition": model.get("recognition", {}) | {"classes": []}}
-    overrides = overridden()
-    _decide_length(given)
+    _decide_length(config, given)
     state["config"]["data"]["dir"] = state["config"]["data"]["dir"] or BUNDLED  # what None once was
     merged: Any = OmegaConf.merge(OmegaConf.structured(TrainConfig), state["config"])
-    asked: Any = OmegaConf.structured(given)
-    if "experiment" in overrides:
-        if "data.dir" not in overrides:  # the run goes on with its own
+    asked: Any = OmegaConf.structured(config)
+    if "experiment" in given:
+        if "data.dir" not in given:  # the run goes on with its own
             asked.data.dir = merged.data.dir
         merged = asked
-    for name in overrides:
+    for name in given:
         if name != "experiment":
             OmegaConf.update(merged, name, OmegaConf.select(asked, name), merge=False)
-    if given.minutes is not None and {"minutes", "experiment"} & set(overrides):  # so many more
-        merged.minutes = state.get("seconds", 0.0) / 60 + given.minutes
-    elif "steps" in overrides:
+    if config.minutes is not None and {"minutes", "experiment"} & set(given):  # so many more
+        merged.minutes = state.get("seconds", 0.0) / 60 + config.minutes
+    elif "steps" in given:
         merged.minutes = None
-    merged.resume = given.resume
-    if "report" not in overrides:
+    merged.resume = config.resume
+    if "report" not in given:
         merged.report = None
     assert isinstance(merged, DictConfig)
-    config: Any = OmegaConf.to_object(merged)
-    if "run.dir" not in overrides:
+    resumed: Any = OmegaConf.to_object(merged)
+    if "run.dir" not in given:
         folder = state_path.parent if state_path.parent.name else state_path.parent.absolute()
         run_dir = folder.parent
-    return config, run_dir
+    return resumed, run_dir

@@ -1,0 +1,89 @@
+"""wavenet-train as a function, for scripts and notebooks: the same settings, YAML and errors."""
+
+import contextlib
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+from wavenet.cli.app import PATHS, _in_words, check_overrides, config_folder
+from wavenet.cli.display import Display, takes_stdout
+from wavenet.cli.jobs.train import run, settled
+from wavenet.config import TrainConfig
+from wavenet.errors import ConfigError
+from wavenet.files import expanded
+from wavenet.training import Reporter, Result
+
+_COMPOSING = threading.Lock()
+"""Hydra composes one configuration at a time."""
+
+
+def train(
+    folder: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    model: str | None = None,
+    experiment: str | None = None,
+    resume: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> Result:
+    """Train on a folder of recordings, and leave a run folder, as `wavenet-train` does.
+
+        result = wavenet.train("~/recordings", "runs/mine", minutes=15, model="base", **{"optim.lr": 0.01})
+        voice = wavenet.load("runs/mine")
+
+    folder: `data.dir` of the command; with `resume`, and with an experiment that names one, it may be left out.
+    run_dir: left out, runs/<date>_<time>, or the folder of the run that is resumed.
+    minutes, steps: how long to train; with `resume`, how many minutes more, or up to which step.
+    model, experiment: config groups, `tiny`, `base`, `paper` or `large`, and a whole recipe by its name.
+    reporter: what is told how it goes. Left out, it is printed; Reporter() is silent.
+    settings: any other setting of `wavenet-train --help` by its dotted name, and the config group `optim`.
+
+    The first Ctrl-C stops after the step and saves, where this runs in the main thread: `stopped_by` of the result then
+    tells. Raises WaveNetError, most often ConfigError or AudioError, with one line that says what to do.
+    """
+    asked = {"data.dir": folder, "run.dir": run_dir, "minutes": minutes, "steps": steps}
+    asked |= {"model": model, "experiment": experiment, "resume": resume}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    for name in asked.keys() & settings.keys():
+        raise ConfigError(f"{name} is given twice")
+    arguments = [f"{name}={written(name, value)}" for name, value in (asked | settings).items()]
+    config, given = compose("train", TrainConfig, arguments), [argument.split("=")[0] for argument in arguments]
+    with contextlib.nullcontext(reporter) if reporter is not None else Display(takes_stdout(config.report)) as told:
+        return run(*settled(config, given), told)
+
+
+def compose(command: str, schema: type, overrides: list[str]) -> Any:
+    """An object of `schema` from configs/<command>.yaml and the overrides. Raises ConfigError for what does not fit."""
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    check_overrides(overrides, schema, config_folder())
+    ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+    try:
+        with _COMPOSING, hydra.initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
+            return OmegaConf.to_object(hydra.compose(command, overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_in_words(error)) from error
+
+
+def written(name: str, value: Any) -> str:
+    """A setting's value in Hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str | Path):
+        text = str(expanded(value) if name.split(".")[-1] in PATHS else value)
+        # a backslash escapes a quote, or another backslash just before one, and nothing else
+        escaped = re.sub(r'(\\+)(?="|$)', r"\1\1", text).replace('"', '\\"')
+        return f'"{escaped}"'.replace("${", "\\${")
+    if isinstance(value, list | tuple):
+        return f"[{','.join(written('', entry) for entry in value)}]"
+    if isinstance(value, int | float):
+        return repr(value)
+    raise ConfigError(f"{name} is {value!r}, but it must be text, a number, true or false, or a list of these")

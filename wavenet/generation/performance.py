@@ -1,0 +1,170 @@
+"""All that is decided before the first sample of a sound: which engine makes it, how long it is, what it is told."""
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavenet.config import GenerateConfig
+from wavenet.errors import ConfigError
+from wavenet.generation.choice import make_engine
+from wavenet.generation.compiled import CompiledEngine
+from wavenet.generation.conditions import Conditions
+from wavenet.generation.engine import Engine
+from wavenet.generation.steering import steer
+from wavenet.generation.streams import CHUNK, stream
+from wavenet.model import twins
+from wavenet.model.conditioning import Companion
+from wavenet.model.distributions import Sampling
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings import annotations
+from wavenet.recordings.reader import Reader, Recording, read_prime
+
+DEFAULT_SECONDS = 5.0
+"""Of sound, where neither a length nor features are given."""
+ENDLESS = sys.maxsize
+"""Samples of a stream that goes on until nobody asks for more."""
+HEARD_SECONDS = 60
+"""Of a prime, at its end, that int8's scales are measured on."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: settings, the sounds that two of them name, and what reads these."""
+
+    config: GenerateConfig
+    reader: Reader
+    """At the model's sample rate; what is to be said of the recordings is found in it."""
+    prime: Recording | None = None
+    features: Recording | None = None
+    endless: bool = False
+    """Whether the sound has no end, where neither a length nor features are given."""
+
+    @property
+    def sampling(self) -> Sampling:
+        config = self.config
+        return Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
+
+    def samples(self, followed: int = 0) -> int:
+        """Samples of each sound; `followed`: how many the features last for, 0 without."""
+        rate = self.reader.sample_rate
+        if self.config.seconds is not None:
+            return max(round(self.config.seconds * rate), 1)
+        return followed or (ENDLESS if self.endless else round(DEFAULT_SECONDS * rate))
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Streams that are ready to begin, one for each seed."""
+
+    engine: Engine
+    samples: int
+    """Of each stream."""
+    seeds: list[int]
+    sampling: Sampling
+    prime: Tensor | None
+    """Codes (n,) that are heard first."""
+    conditions: Conditions | None
+    threads: int
+    """Of torch, for the engines that run in it; 0 is one, since a step is many small products, for which a second
+    thread only waits."""
+
+    def chunks(self) -> Iterator[Tensor]:
+        """Sound (streams, n) in [-1, 1], n at most CHUNK, as it is made."""
+        made = stream(self.engine, self.samples, self.seeds, self.sampling, self.prime, CHUNK, self.conditions)
+        while True:
+            with self.set_threads():
+                found = next(made, None)
+            if found is None:
+                return
+            yield self.engine.distribution.encoding.decode(found[0])
+
+    @contextlib.contextmanager
+    def set_threads(self) -> Iterator[None]:
+        """Within, torch has as many threads as are asked for."""
+        if self.engine.name == "compiled":  # its threads are its own
+            yield
+            return
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or 1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+@dataclass
+class Kept:
+    """The last engine that was made, and what it was made of: measuring int8's scales takes seconds."""
+
+    engine: Engine | None = None
+    key: tuple[Any, ...] = field(default=())
+
+
+def of_model(model: WaveNet, name: str, request: Request, kept: Kept) -> Performance:
+    """What a network, called `name` in words, is to make.
+
+    Raises ConfigError for what the model or the machine does not have, AudioError for a recording that cannot be read.
+    """
+    config, reader, conditioning = request.config, request.reader, model.conditioning
+    model.distribution.check(request.sampling)
+    told = steer(config, model, name, reader, request.features, request.prime is not None)
+    stacks = [] if conditioning is None else conditioning.context
+    heard, matters = None, max([model.receptive_field, *(stack.span for stack in stacks)])
+    if request.prime is not None:
+        most = max(matters, HEARD_SECONDS * reader.sample_rate)
+        heard = read_prime(request.prime, reader, most, model.distribution.encoding)
+    engine = _engine(model, request, told, heard, kept)
+    conditions = None
+    if conditioning is not None:
+        conditions = Conditions(conditioning, [told] * config.count, guided=config.guidance != 1)
+    return _performance(engine, request, None if heard is None else heard[-matters:], conditions, told.samples)
+
+
+def of_file(exported: CompiledEngine, name: str, request: Request) -> Performance:
+    """The same of an exported file, which is told nothing."""
+    config, prime = request.config, None
+    if config.label or request.features is not None or config.guidance != 1:
+        raise ConfigError(f"{name} is an exported network, which is told nothing: give label.* to wavenet-export")
+    if config.engine not in ("auto", "compiled"):
+        raise ConfigError(f"engine is {config.engine!r}, but {name} is an exported network: only compiled runs it")
+    if config.precision not in ("auto", exported.precision):
+        raise ConfigError(f"precision is {config.precision!r}, but {name} was exported in {exported.precision}")
+    exported.distribution.check(request.sampling)
+    engine = CompiledEngine(exported.exported, config.instruction_set, config.threads)
+    if request.prime is not None:
+        prime = read_prime(request.prime, request.reader, engine.receptive_field, engine.distribution.encoding)
+    return _performance(engine, request, prime, None, 0)
+
+
+def _performance(
+    engine: Engine, request: Request, prime: Tensor | None, conditions: Conditions | None, followed: int
+) -> Performance:
+    config = request.config
+    seeds = [config.seed + i for i in range(config.count)]
+    return Performance(engine, request.samples(followed), seeds, request.sampling, prime, conditions, config.threads)
+
+
+def _engine(model: WaveNet, request: Request, told: Companion, heard: Tensor | None, kept: Kept) -> Engine:
+    """The kept engine, while nothing that it was made of has changed, else a new one."""
+    config, rate, device = request.config, request.reader.sample_rate, next(model.parameters()).device
+    digest = hashlib.sha256()
+    frames = None if told.frames is None else told.frames(0, told.samples // model.config.features.hop)
+    for tensor in (*model.state_dict().values(), told.labels, frames, heard):
+        digest.update(b"none" if tensor is None else np.ascontiguousarray(tensor.detach().cpu()).tobytes())
+    streams = 1 if device.type == "cpu" else config.count  # elsewhere two engines are timed on so many
+    how = (config.precision, config.instruction_set, config.threads, rate)
+    key = (config.engine, *how, streams, device, digest.digest(), *twins.code_of(model))
+    if kept.engine is None or kept.key != key:
+        examples = [told]  # what will be made and heard
+        if heard is not None:
+            codes = heard[-HEARD_SECONDS * rate :].numpy().astype(model.distribution.encoding.stored)
+            examples.append(told._replace(codes=annotations.after_silence(codes), samples=len(codes)))
+        kept.engine, kept.key = make_engine(config.engine, model, *how, examples, streams), key
+    return kept.engine

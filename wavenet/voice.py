@@ -1,0 +1,284 @@
+"""A trained network as one object: what `wavenet.load` gives.
+
+    voice = wavenet.load("runs/mine")
+    sound = voice.generate(seconds=5, seed=3)     # (1, samples) at voice.sample_rate
+    voice.bits("recording.wav")                   # bits per sample
+
+The commands do the same with the same settings, and make the same samples.
+"""
+
+import copy
+import dataclasses
+import html
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor
+
+from wavenet import evaluation
+from wavenet.config import DataConfig, GenerateConfig
+from wavenet.errors import AudioError, CheckpointError, ConfigError, WaveNetError
+from wavenet.files import atomic, expanded
+from wavenet.generation import CompiledEngine, exported, performance
+from wavenet.generation.export import check_place, fixed, is_exported
+from wavenet.generation.performance import Kept, Performance, Request
+from wavenet.generation.steering import choose_labels
+from wavenet.model import checkpoint
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.conditioning import Companion
+from wavenet.model.device import find_device
+from wavenet.model.wavenet import WaveNet
+from wavenet.recordings import annotations
+from wavenet.recordings.reader import Reader, Recording, read_features
+
+SETTINGS = (
+    *("seed", "count", "temperature", "top_k", "top_p", "guidance"),
+    *("engine", "precision", "instruction_set", "device", "threads"),
+)
+"""Those of GenerateConfig that `Voice.generate` takes as they are."""
+
+
+def load(path: str | Path) -> "Voice":
+    """The best checkpoint of a run folder or of its checkpoints folder, a .safetensors file, or an exported file.
+
+    Raises CheckpointError where there is none or it is damaged, ConfigError for an exported file where the compiled
+    engine, which alone runs it, was not built.
+    """
+    path = expanded(path)
+    if not is_exported(path):
+        return Voice(checkpoint.load(path))
+    packed = path.read_bytes()
+    try:
+        return Voice(CompiledEngine(packed), path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+class Voice:
+    """A network, its sample rate, and where both came from.
+
+    An exported file's has neither weights nor labels: it generates and streams, and refuses the rest.
+    """
+
+    def __init__(self, source: Checkpoint | CompiledEngine, path: Path | None = None) -> None:
+        self._loaded = source if isinstance(source, Checkpoint) else None
+        self.exported = source if isinstance(source, CompiledEngine) else None
+        """An exported file's engine, None for a checkpoint."""
+        self.path: Path = source.path if isinstance(source, Checkpoint) else path or Path("model.wavenet")
+        self.sample_rate: int = source.sample_rate
+        """Hz"""
+        self.step: int | None = self._loaded.step if self._loaded else None
+        """Step of training, None for an exported file."""
+        self.valid_bits: float | None = self._loaded.valid_bits if self._loaded else None
+        """Bits per sample on the validation part; None where nobody measured them."""
+        self.data: dict[str, Any] = self._loaded.data if self._loaded else {}
+        """Settings of training that decide how recordings are read and divided."""
+        self._kept = Kept()
+
+    @property
+    def model(self) -> WaveNet:
+        """The network, a torch.nn.Module. Raises CheckpointError for an exported file."""
+        if self._loaded is None:
+            raise CheckpointError(f"{self.path} is an exported file, which holds no torch model: load its checkpoint")
+        return self._loaded.model
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """The labels that it can be told, and the values of each; none for an exported file."""
+        return self._loaded.model.config.labels if self._loaded else {}
+
+    # ---- making sound
+
+    def generate(
+        self,
+        seconds: float | None = None,
+        *,
+        seed: int = 0,
+        count: int = 1,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        prime: Recording | None = None,
+        labels: Mapping[str, Any] | None = None,
+        guidance: float = 1.0,
+        features: Recording | None = None,
+        engine: str = "auto",
+        precision: str = "auto",
+        instruction_set: str = "auto",
+        device: str = "auto",
+        threads: int = 0,
+    ) -> Tensor:
+        """Sound (count, samples) in [-1, 1], float32, at `sample_rate`.
+
+        The settings are those of `wavenet-generate`, and make its samples. Stream i is that of seed + i by itself.
+        seconds: left out, as long as the features, or 5.
+        prime: what the sound continues from: a file, or numbers (samples,) or (1, samples) in [-1, 1] at `sample_rate`,
+            or a pair of such numbers and their own rate. It is not part of the sound.
+        labels: {"speaker": "june"}, or several values, {"tags": ["slow", "loud"]}.
+        features: what to follow: a recording, or frames (n, channels), one a hop, as a .npy file or an array.
+        Raises ConfigError for a setting that is out of range or not for this model, AudioError for a recording that
+        cannot be read.
+        """
+        settings = {"seed": seed, "count": count, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        settings |= {"prime": prime, "labels": labels, "guidance": guidance, "features": features, "engine": engine}
+        settings |= {"precision": precision, "instruction_set": instruction_set, "device": device, "threads": threads}
+        return torch.cat(list(self._perform(seconds, settings).chunks()), dim=1)
+
+    def stream(self, seconds: float | None = None, **settings: Any) -> Iterator[Tensor]:
+        """The sound of `generate`, which takes the same settings, in pieces (count, n) as they are made.
+
+        seconds: left out, as long as the features, or without end. Raises what `generate` does, before the first piece.
+        """
+        return self._perform(seconds, settings, endless=True).chunks()
+
+    def _perform(self, seconds: float | None, settings: dict[str, Any], endless: bool = False) -> Performance:
+        prime, features, labels = (settings.pop(name, None) for name in ("prime", "features", "labels"))
+        for name in settings:
+            if name not in SETTINGS:
+                raise TypeError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+        config = GenerateConfig(seconds=seconds, label=dict(labels or {}), **settings)
+        request = Request(config, Reader(self.sample_rate, self.data), prime, features, endless)
+        made = self.perform(request)
+        for line in request.reader.said:
+            warnings.warn(line, stacklevel=3)
+        return made
+
+    def perform(self, request: Request) -> Performance:
+        """Get ready to make what is asked for, whose settings are the command's. Raises as `generate` does."""
+        if self.exported is not None:
+            return performance.of_file(self.exported, str(self.path), request)
+        return performance.of_model(self._on(request.config.device), str(self.path), request, self._kept)
+
+    def _on(self, device: str) -> WaveNet:
+        """The network on this device, a copy where it lies on another."""
+        there = find_device(device)
+        same = next(self.model.parameters()).device.type == there.type
+        return self.model if same else copy.deepcopy(self.model).to(there)
+
+    # ---- measuring
+
+    @overload
+    def bits(
+        self,
+        recording: Recording,
+        per_sample: Literal[False] = False,
+        *,
+        labels: Any = None,
+        features: Any = None,
+        device: str = "auto",
+    ) -> float: ...
+    @overload
+    def bits(
+        self,
+        recording: Recording,
+        per_sample: Literal[True],
+        *,
+        labels: Any = None,
+        features: Any = None,
+        device: str = "auto",
+    ) -> Tensor: ...
+
+    def bits(
+        self,
+        recording: Recording,
+        per_sample: bool = False,
+        *,
+        labels: Mapping[str, Any] | None = None,
+        features: Recording | None = None,
+        device: str = "auto",
+    ) -> float | Tensor:
+        """Bits per sample of a recording's mu-law codes under the model, as `wavenet-evaluate` measures them: less is
+        better known, 8 is a code drawn blindly.
+
+        recording: as `prime` of `generate`; nothing of it is cut. labels: as there; left out, the model is told none.
+        features: left out, those of the recording itself. per_sample: those of each sample, (samples,), instead.
+        Raises CheckpointError for an exported file, AudioError and ConfigError as `generate` does.
+        """
+        model, reader = self._on(device), Reader(self.sample_rate, self.data)
+        encoding, config = model.distribution.encoding, model.config.features
+        codes = reader.codes("recording", recording, encoding)
+        told = Companion(choose_labels(labels or {}, model.config.labels), codes=annotations.after_silence(codes))
+        if features is not None and not config.kinds:
+            raise ConfigError(f"features is given, but {self.path} was trained without: leave it out")
+        if config.kinds:
+            known = codes if features is None else None
+            rows = read_features(recording if features is None else features, config, reader, encoding, known)
+            told = told._replace(frames=annotations.clamped(rows))
+        for line in reader.said:
+            warnings.warn(line, stacklevel=2)
+        found = evaluation.bits_of_samples(model, codes, told)
+        return found.clone() if per_sample else float(found.double().mean())  # a clone may be learned from
+
+    # ---- files
+
+    def save(self, output: str | Path) -> Path:
+        """Write a .safetensors file that `load` and the commands take. Raises CheckpointError where it cannot."""
+        output = expanded(output)
+        if output.suffix.lower() != ".safetensors":
+            raise ConfigError(f"output is {output}, but a checkpoint's name must end in .safetensors")
+        model, data = self.model, dataclasses.replace(DataConfig(), **self.data)
+        checkpoint.save(output, model, self.sample_rate, self.step or 0, self.valid_bits, data)
+        return output
+
+    def export(self, output: str | Path, precision: str = "auto", labels: Mapping[str, Any] | None = None) -> "Voice":
+        """Write a file that plays without Python, as `wavenet-export` does, and return its voice.
+
+        labels: what it is to make for good. Raises ConfigError for a model with features or context stacks, which the
+        file cannot hold, and for a place that holds something else.
+        """
+        output = expanded(output)
+        check_place(output)
+        model = self.model
+        chosen = choose_labels(labels or {}, model.config.labels)
+        if model.conditioning is not None:
+            if not model.conditioning.constant:
+                what = "context stacks" if model.config.context.pools else "sources of its own"
+                what = "features" if model.config.features.kinds else what
+                raise ConfigError(f"{self.path} has {what}, which an exported file cannot hold: use wavenet-generate")
+            model = fixed(model, model.conditioning(Companion(chosen), 0, 1)[0])
+        packed = exported(model, self.sample_rate, precision)
+        engine = CompiledEngine(packed)  # what cannot be loaded is not written
+        try:
+            with atomic(output) as temporary:
+                temporary.write_bytes(packed)
+        except OSError as error:
+            raise CheckpointError(f"cannot write {output} ({error.strerror}); choose another output") from error
+        return Voice(engine, output)
+
+    # ---- in a notebook
+
+    def play(self, sound: Tensor) -> Any:
+        """A player of one sound, (samples,) or (1, samples), as a notebook shows it: an IPython.display.Audio."""
+        try:
+            from IPython.display import Audio  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise WaveNetError("a player is shown in a notebook, by IPython: pip install ipython") from error
+        sound = torch.as_tensor(sound).detach().cpu()
+        if sound.numel() != sound.shape[-1]:
+            raise AudioError(f"{len(sound)} sounds are played one at a time: voice.play(sounds[0])")
+        return Audio(sound.flatten().clamp(-1, 1).numpy(), rate=self.sample_rate, normalize=False)
+
+    def _facts(self) -> dict[str, str]:
+        """What it is, in words."""
+        if self.exported is not None:
+            return {"exported": self.exported.precision, "sample rate": f"{self.sample_rate} Hz"}
+        config, parameters = self.model.config, sum(p.numel() for p in self.model.parameters())
+        facts = {"sample rate": f"{self.sample_rate} Hz", "parameters": f"{parameters:,}", "step": f"{self.step}"}
+        if self.valid_bits is not None:
+            facts["held out"] = f"{self.valid_bits:.3f} bits per sample"
+        for label, values in config.labels.items():
+            facts[label] = ", ".join(values[:8]) + ", ..." * (len(values) > 8)
+        if config.features.kinds:
+            facts["features"] = ", ".join(config.features.kinds)
+        return facts
+
+    def __repr__(self) -> str:
+        return f"Voice({str(self.path)!r}: {'; '.join(f'{name} {fact}' for name, fact in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        rows = {"voice": str(self.path), **self._facts()}
+        cells = "".join(f"<tr><th>{html.escape(n)}</th><td>{html.escape(f)}</td></tr>" for n, f in rows.items())
+        return f"<table>{cells}</table>"
