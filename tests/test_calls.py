@@ -10,7 +10,8 @@ import torch
 import yaml
 
 import wavenet
-from wavenet.cli.calls import compose, written
+from wavenet.cli.calls import written
+from wavenet.cli.composing import compose
 from wavenet.config import TrainConfig
 from wavenet.model import checkpoint
 from wavenet.training import Reporter

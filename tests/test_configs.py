@@ -1,11 +1,8 @@
 """Every shipped setting file composes, builds what it describes, and says nothing that the schema does not know."""
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
 
-from wavenet.cli import app
+from wavenet.cli.composing import compose, config_folder, groups
 from wavenet.config import (
     BUNDLED,
     CacheConfig,
@@ -14,11 +11,12 @@ from wavenet.config import (
     GenerateConfig,
     RecogniseConfig,
     TrainConfig,
+    settings,
 )
 from wavenet.model.wavenet import WaveNet
 from wavenet.training.optimizers import make_optimizers
 
-GROUPS = app.groups(app.config_folder())
+GROUPS = groups(config_folder())
 SCHEMAS = {
     "train": TrainConfig,
     "generate": GenerateConfig,
@@ -32,9 +30,7 @@ RECEPTIVE_FIELDS = {"tiny": 512, "base": 2047, "paper": 3070, "large": 4093}
 
 
 def composed(command: str, *overrides: str):
-    ConfigStore.instance().store(name=f"{command}_schema", node=SCHEMAS[command])
-    with initialize_config_dir(str(app.config_folder()), version_base="1.3"):
-        return OmegaConf.to_object(compose(command, overrides=list(overrides)))
+    return compose(command, SCHEMAS[command], list(overrides))
 
 
 @pytest.mark.parametrize("choice", [f"{group}={name}" for group, names in GROUPS.items() for name in names])
@@ -77,5 +73,5 @@ def test_promised_setting_names_exist():
         "recognise": "checkpoint data.dir split output report",
     }
     for command, names in promised.items():
-        assert set(names.split()) <= set(app.setting_types(SCHEMAS[command]))
+        assert set(names.split()) <= {setting.name for setting in settings(SCHEMAS[command])}
     assert {"tiny", "base", "paper", "large"} <= set(GROUPS["model"])

@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from wavenet.cli.display import Display
-from wavenet.cli.terminal import REPEAT_SECONDS, Steady, signals_as_ctrl_c, steady_streams
+from wavenet.cli.terminal import REPEAT_SECONDS, Steady, interruptible, steady_streams
 from wavenet.config import ModelConfig
 from wavenet.model import checkpoint
 from wavenet.model.wavenet import WaveNet
@@ -148,7 +148,7 @@ def test_sigterm_and_sighup_do_what_ctrl_c_does(call, tmp_path, monkeypatch, num
 
 @posix
 def test_a_signal_that_is_repeated_at_once_is_one(monkeypatch):
-    with signals_as_ctrl_c() as received:
+    with interruptible() as received:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)  # while the first one is heeded
@@ -164,7 +164,7 @@ def test_an_ignored_signal_stays_ignored(monkeypatch):
     """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with signals_as_ctrl_c() as received:
+        with interruptible() as received:
             os.kill(os.getpid(), signal.SIGHUP)
         assert received == []
     finally:

@@ -15,8 +15,9 @@ import torch
 
 from wavenet import files
 from wavenet.audio import io as audio
-from wavenet.cli.app import folder_name, quote_sweep
+from wavenet.cli.by_hydra import folder_name
 from wavenet.cli.jobs.train import make_folder
+from wavenet.cli.paths import quote_sweep
 from wavenet.config import DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import AudioError, ConfigError, TrainingError
 from wavenet.model import checkpoint

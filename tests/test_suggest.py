@@ -2,7 +2,8 @@
 
 import pytest
 
-from wavenet.cli.app import config_folder, groups, open_settings, setting_types
+from wavenet.cli.composing import config_folder, groups
+from wavenet.cli.overrides import choices
 from wavenet.cli.suggest import SYNONYMS, nearest, unknown
 from wavenet.config import CacheConfig, EvaluateConfig, ExportConfig, GenerateConfig, RecogniseConfig, TrainConfig
 
@@ -17,10 +18,7 @@ SCHEMAS = {
 
 
 def names(command: str) -> list[str]:
-    schema = SCHEMAS[command]
-    types = setting_types(schema)
-    own = [f"{name}.NAME" if name in open_settings(schema) else name for name in types]
-    return [*own, *(groups(config_folder()) if command == "train" else ())]
+    return choices(SCHEMAS[command], groups(config_folder()) if command == "train" else {})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ def main() -> None:
     app.run("cache", CacheConfig, _job)
 
 
-def _job(config: CacheConfig) -> Any:
+def _job(config: CacheConfig, _: frozenset[str]) -> Any:
     from wavenet.cli.jobs.cache import job  # only now: --help does without rich
 
     return job(config)

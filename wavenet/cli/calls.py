@@ -1,21 +1,18 @@
 """wavenet-train as a function, for scripts and notebooks: the same settings, YAML and errors."""
 
 import contextlib
-import re
-import threading
 from pathlib import Path
 from typing import Any
 
-from wavenet.cli.app import PATHS, _in_words, check_overrides, config_folder
+from wavenet.cli.composing import compose, config_folder, groups
 from wavenet.cli.display import Display, takes_stdout
 from wavenet.cli.jobs.train import run, settled
+from wavenet.cli.overrides import check, names
+from wavenet.cli.paths import is_path, quoted
 from wavenet.config import TrainConfig
 from wavenet.errors import ConfigError
 from wavenet.files import expanded
 from wavenet.training import Reporter, Result
-
-_COMPOSING = threading.Lock()
-"""Hydra composes one configuration at a time."""
 
 
 def train(
@@ -51,26 +48,10 @@ def train(
     for name in asked.keys() & settings.keys():
         raise ConfigError(f"{name} is given twice")
     arguments = [f"{name}={written(name, value)}" for name, value in (asked | settings).items()]
-    config, given = compose("train", TrainConfig, arguments), [argument.split("=")[0] for argument in arguments]
+    check(arguments, TrainConfig, groups(config_folder()))
+    config, given = compose("train", TrainConfig, arguments), names(arguments)
     with contextlib.nullcontext(reporter) if reporter is not None else Display(takes_stdout(config.report)) as told:
         return run(*settled(config, given), told)
-
-
-def compose(command: str, schema: type, overrides: list[str]) -> Any:
-    """An object of `schema` from configs/<command>.yaml and the overrides. Raises ConfigError for what does not fit."""
-    import hydra
-    from hydra.core.config_store import ConfigStore
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    check_overrides(overrides, schema, config_folder())
-    ConfigStore.instance().store(name=f"{command}_schema", node=schema)
-    try:
-        with _COMPOSING, hydra.initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
-            return OmegaConf.to_object(hydra.compose(command, overrides))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_in_words(error)) from error
 
 
 def written(name: str, value: Any) -> str:
@@ -78,10 +59,7 @@ def written(name: str, value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str | Path):
-        text = str(expanded(value) if name.split(".")[-1] in PATHS else value)
-        # a backslash escapes a quote, or another backslash just before one, and nothing else
-        escaped = re.sub(r'(\\+)(?="|$)', r"\1\1", text).replace('"', '\\"')
-        return f'"{escaped}"'.replace("${", "\\${")
+        return quoted(str(expanded(value) if is_path(name) else value))
     if isinstance(value, list | tuple):
         return f"[{','.join(written('', entry) for entry in value)}]"
     if isinstance(value, int | float):

@@ -10,10 +10,10 @@ def main() -> None:
     app.run("evaluate", EvaluateConfig, _job)
 
 
-def _job(config: EvaluateConfig) -> Any:
+def _job(config: EvaluateConfig, given: frozenset[str]) -> Any:
     from wavenet.cli.jobs.evaluate import job  # only now: --help does without torch
 
-    return job(config)
+    return job(config, given)
 
 
 if __name__ == "__main__":

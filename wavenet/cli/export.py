@@ -10,7 +10,7 @@ def main() -> None:
     app.run("export", ExportConfig, _job)
 
 
-def _job(config: ExportConfig) -> Any:
+def _job(config: ExportConfig, _: frozenset[str]) -> Any:
     from wavenet.cli.jobs.export import job  # only now: --help does without torch
 
     return job(config)

@@ -1,39 +1,40 @@
 """The flags of a command line, which are Hydra's, told from its settings."""
 
 import argparse
-import sys
+from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from wavenet.cli.suggest import nearest
 from wavenet.errors import ConfigError
 
-SWITCHES = (["--multirun", "-m"], ["--run", "-r"], ["--resolve"], ["--hydra-help"], ["--shell-completion", "-sc"])
-VALUES = (
-    *(["--config-dir", "-cd"], ["--config-name", "-cn"], ["--config-path", "-cp"]),
-    *(["--package", "-p"], ["--experimental-rerun"]),
-)
-"""Flags that Hydra takes, without a value and with one; --cfg and --info besides."""
+RUNS = ("config_dir", "run", "overrides")
+"""Flags, besides the settings, of a command that does its work once, with settings composed here."""
 
 
 class UsageError(ConfigError):
     """The command line itself cannot be understood; ends with exit status 2."""
 
 
-def parse_flags(names: list[str]) -> argparse.Namespace:
-    """Hydra's flags, and the settings. Raises UsageError for another flag, with the setting it may mean."""
+def parse_flags(arguments: Sequence[str], names: list[str]) -> Namespace:
+    """Hydra's flags, and the settings as `overrides`. Raises UsageError for another flag, with the setting among
+    `names` that it may mean."""
     parser: Any = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.error = _refuse
     parser.add_argument("overrides", nargs="*")
-    for flags in SWITCHES:
-        parser.add_argument(*flags, action="store_true")
-    for flags in VALUES:
+    action = parser.add_mutually_exclusive_group()
+    for flags in (["--multirun", "-m"], ["--run", "-r"], ["--hydra-help"]):
+        action.add_argument(*flags, action="store_true")
+    action.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    information = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+    action.add_argument("--info", "-i", nargs="?", const="all", choices=information)
+    parser.add_argument("--resolve", action="store_true")
+    for flags in (["--config-dir", "-cd"], ["--config-name", "-cn"], ["--config-path", "-cp"], ["--package", "-p"]):
         parser.add_argument(*flags)
-    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
-    parser.add_argument("--info", "-i", nargs="?", const="all")
-    arguments, strange = parser.parse_known_args()
+    parsed, strange = parser.parse_known_args(arguments)
     if strange and strange[0].startswith("-"):
         flag, _, value = strange[0].partition("=")
-        name, following = flag.lstrip("-"), sys.argv[sys.argv.index(strange[0]) + 1 :]
+        name, following = flag.lstrip("-"), arguments[arguments.index(strange[0]) + 1 :]
         if not value and following and not following[0].startswith("-") and "=" not in following[0]:
             value = following[0]
         meant = [name] if name in names else nearest(name, names)
@@ -41,7 +42,15 @@ def parse_flags(names: list[str]) -> argparse.Namespace:
         raise UsageError(f"unknown flag {flag}: settings are written {example}, see --help")
     if strange:
         raise UsageError(f"cannot understand {strange[0]!r} here: write the settings next to each other, flags first")
-    return arguments
+    if parsed.resolve and not parsed.cfg:
+        raise UsageError("--resolve belongs to --cfg, as in --cfg job --resolve")
+    return parsed
+
+
+def asks_hydra(flags: Namespace) -> bool:
+    """Whether the command line asks for more than one run: a sweep, to see settings, or something of Hydra's own."""
+    own = any(setting.lstrip("+~").startswith("hydra") or "${hydra" in setting for setting in flags.overrides)
+    return own or any(value for name, value in vars(flags).items() if name not in RUNS)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -10,7 +10,7 @@ def main() -> None:
     app.run("generate", GenerateConfig, _job)
 
 
-def _job(config: GenerateConfig) -> Any:
+def _job(config: GenerateConfig, _: frozenset[str]) -> Any:
     from wavenet.cli.jobs.generate import job  # only now: --help does without torch
 
     return job(config)

@@ -1,13 +1,10 @@
-"""--help in our words: every setting with its default and its docstring, read from the schema's source."""
+"""The text of --help: examples, and every setting with its default and its docstring in `wavenet.config`."""
 
-import ast
-import dataclasses
-import inspect
 import textwrap
-from typing import Any
 
-from wavenet import config
+from wavenet.config import settings
 
+INDENT = 6 * " "
 EXAMPLES = {
     "train": """Learn the sounds of a folder of recordings.
 
@@ -31,13 +28,13 @@ EXAMPLES = {
 
   wavenet-evaluate checkpoint=runs/2026-01-31_12-00-00 data.dir=~/held-out
 """,
-    "recognise": """Write down what is said when, with a model that was trained with data.frames.
+    "recognise": """Write down what is said and when, with a model that was trained with data.frames.
 
   wavenet-train experiment=phones data.dir=~/recordings run.dir=runs/phones
   wavenet-recognise checkpoint=runs/phones data.dir=~/recordings split=valid report=figures.json
   wavenet-recognise checkpoint=runs/phones data.dir=~/others output=others.csv
 """,
-    "cache": """List what is kept of folders of recordings, once decoded, and remove it.
+    "cache": """List the prepared audio that is kept of folders of recordings, or remove it.
 
   wavenet-cache
   wavenet-cache remove=~/recordings
@@ -52,50 +49,18 @@ EXAMPLES = {
 
 
 def describe(command: str, schema: type, groups: dict[str, list[str]]) -> str:
-    """The whole help text of a command."""
-    docs = _docstrings()
-    used = {name: options for name, options in groups.items() if name in ("experiment", *_sections(schema))}
-    if command != "train":
-        used.pop("experiment", None)
+    """The whole help text of a command, whose settings `schema` has; `groups` are the presets that there are."""
     lines = [EXAMPLES[command], "Any setting can be given as name=value.\n"]
-    if used and command == "train":
-        lines.append("Presets:")
-        lines += [f"  {name}={'|'.join(options)}" for name, options in used.items()]
-        lines.append("")
+    if command == "train":
+        sections = {setting.name.partition(".")[0] for setting in settings(schema)}
+        used = {name: options for name, options in groups.items() if name == "experiment" or name in sections}
+        lines += ["Presets:", *(f"  {name}={'|'.join(options)}" for name, options in used.items()), ""]
     lines.append("Settings:")
-    lines += _settings(schema(), docs, "")
+    for setting in settings(schema):
+        lines.append(f"  {setting.name} ({setting.shown})")
+        lines.append(textwrap.fill(setting.docstring, 100, initial_indent=INDENT, subsequent_indent=INDENT))
     lines.append(
         "\nFlags: --multirun (a sweep: a,b,c in a value), --cfg job (show the settings), --config-dir (your presets),\n"
         "--version."
     )
     return "\n".join(lines) + "\n"
-
-
-def _sections(schema: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(schema) if isinstance(field.default_factory, type)]
-
-
-def _settings(values: Any, docs: dict[str, dict[str, str]], prefix: str) -> list[str]:
-    lines = []
-    for field in dataclasses.fields(values):
-        value = getattr(values, field.name)
-        if dataclasses.is_dataclass(value):
-            lines += _settings(value, docs, f"{prefix}{field.name}.")
-            continue
-        shown = "required" if value == "???" else "none" if value is None else str(value).lower()
-        doc = " ".join(docs[type(values).__name__][field.name].split())
-        lines.append(f"  {prefix}{field.name} ({shown})")
-        lines.append(textwrap.fill(doc, 100, initial_indent="      ", subsequent_indent="      "))
-    return lines
-
-
-def _docstrings() -> dict[str, dict[str, str]]:
-    """Class -> field -> the string below the field."""
-    found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(config)).body:
-        if isinstance(node, ast.ClassDef):
-            fields = found.setdefault(node.name, {})
-            for field, below in zip(node.body, node.body[1:], strict=False):
-                if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                    fields[ast.unparse(field.target)] = ast.literal_eval(below.value)
-    return found

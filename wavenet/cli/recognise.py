@@ -10,10 +10,10 @@ def main() -> None:
     app.run("recognise", RecogniseConfig, _job)
 
 
-def _job(config: RecogniseConfig) -> Any:
+def _job(config: RecogniseConfig, given: frozenset[str]) -> Any:
     from wavenet.cli.jobs.recognise import job  # only now: --help does without torch
 
-    return job(config)
+    return job(config, given)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""What a command writes words to, and the signals that end it: neither a lost terminal nor a name in letters that it
-lacks may end the work."""
+"""What a command writes words to, and the signals that end it.
 
+Neither a lost terminal nor a name in letters that the terminal lacks may end the work.
+"""
+
+import atexit
 import contextlib
 import io
 import os
@@ -11,7 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 REPEAT_SECONDS = 1.0
-"""A closing terminal sends SIGHUP more than once, within this time, and means it once."""
+"""A closing terminal sends SIGHUP, and a person in a hurry Ctrl-C, more than once within this time; once is meant."""
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What asks a command to end. Not every system has SIGHUP."""
 
 
 class Steady:
@@ -64,8 +69,9 @@ def steady_streams() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def signals_as_ctrl_c() -> Iterator[list[int]]:
-    """Within, SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored; yields those that have come."""
+def interruptible() -> Iterator[list[int]]:
+    """Within, SIGINT (Ctrl-C), SIGTERM and SIGHUP raise KeyboardInterrupt, once however fast they are repeated; one
+    that is ignored stays so. Yields the signals that have come."""
     received: list[int] = []
     last = -REPEAT_SECONDS
 
@@ -76,14 +82,26 @@ def signals_as_ctrl_c() -> Iterator[list[int]]:
         if not again:
             raise KeyboardInterrupt
 
-    before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # not every system has SIGHUP
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            with contextlib.suppress(ValueError):  # only the main thread may set handlers
-                before[number] = signal.signal(number, stop)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler in (signal.SIG_DFL, signal.default_int_handler):
+            _handle(number, stop)
     try:
         yield received
     finally:
         for number, handler in before.items():
+            _handle(number, handler)
+
+
+def ignore_signals() -> None:
+    """Let nothing interrupt the last words of a command that was interrupted, or Python's clearing up after it."""
+    for number in SIGNALS:
+        _handle(number, signal.SIG_IGN)
+        atexit.register(_handle, number, signal.SIG_IGN)
+
+
+def _handle(number: int, handler: Any) -> None:
+    """Set a signal's handler where that is possible: in the main thread, and a handler that Python can call."""
+    if handler is not None:
+        with contextlib.suppress(ValueError):
             signal.signal(number, handler)

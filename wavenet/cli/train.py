@@ -10,10 +10,10 @@ def main() -> None:
     app.run("train", TrainConfig, _job)
 
 
-def _job(config: TrainConfig) -> Any:
+def _job(config: TrainConfig, given: frozenset[str]) -> Any:
     from wavenet.cli.jobs.train import job  # only now: --help does without torch
 
-    return job(config)
+    return job(config, given)
 
 
 if __name__ == "__main__":

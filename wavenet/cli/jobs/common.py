@@ -1,9 +1,9 @@
 """What several commands do once a checkpoint is loaded: find its recordings, parts of them, and what they are told."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
-from wavenet.cli.app import overridden
 from wavenet.cli.display import Display
 from wavenet.config import DataConfig, ModelConfig
 from wavenet.errors import AudioError, ConfigError
@@ -13,22 +13,22 @@ from wavenet.recordings.preparation import Prepared
 from wavenet.recordings.split import Span, Split, split, whole
 
 
-def as_trained(data: DataConfig, loaded: Checkpoint) -> None:
-    """Read recordings at the model's own rate, and divide them as in its training unless told otherwise.
+def as_trained(data: DataConfig, loaded: Checkpoint, given: Collection[str] = ()) -> None:
+    """Read recordings at the model's own rate, and divide them as in its training.
 
-    Raises ConfigError where another rate is asked for.
+    given: names of the settings that are asked for; those of `data` that are not give way to the model's. Raises
+    ConfigError where another rate is asked for.
     """
-    asked = overridden()
-    if "data.sample_rate" in asked and data.sample_rate != loaded.sample_rate:
+    if "data.sample_rate" in given and data.sample_rate != loaded.sample_rate:
         raise ConfigError(
             f"data.sample_rate is {data.sample_rate}, but {loaded.path} was trained at {loaded.sample_rate} Hz, "
             "and that decides: leave data.sample_rate out"
         )
     data.sample_rate = loaded.sample_rate
     for name in DATA:
-        if name in loaded.data and f"data.{name}" not in asked:
+        if name in loaded.data and f"data.{name}" not in given:
             setattr(data, name, loaded.data[name])
-    if "data.labels" in asked:
+    if "data.labels" in given:
         raise ConfigError("data.labels: the model knows its labels: leave it out; use_labels=false tells it none")
     data.labels = list(loaded.model.config.labels)  # some of each were held out
 

@@ -1,5 +1,7 @@
 """wavenet-evaluate: bits per sample of a folder of recordings under a checkpoint."""
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from rich.table import Table
@@ -28,7 +30,7 @@ EXAMPLES = 500
 """Recordings at most, from everywhere in the folder, that int8's scales are measured on."""
 
 
-def job(config: EvaluateConfig) -> float:
+def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = checkpoint.load(expanded(config.checkpoint))
@@ -47,7 +49,7 @@ def job(config: EvaluateConfig) -> float:
     check_report(config.report)
     device = find_device(config.device)
     model = loaded.model.to(device)
-    as_trained(config.data, loaded)
+    as_trained(config.data, loaded, given)
     with Display(takes_stdout(config.report)) as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():

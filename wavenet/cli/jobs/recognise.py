@@ -1,7 +1,7 @@
 """wavenet-recognise: a folder of recordings in, what is said when out, and how much is right where that is known."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from rich.table import Table
@@ -20,7 +20,7 @@ from wavenet.recordings.preparation import Prepared, prepare
 from wavenet.recordings.split import Span
 
 
-def job(config: RecogniseConfig) -> float | None:
+def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = checkpoint.load(expanded(config.checkpoint))
@@ -36,7 +36,7 @@ def job(config: RecogniseConfig) -> float | None:
         check_folder(output.parent)
     if output.is_dir():
         raise ConfigError(f"output: {output} is a folder; name a file")
-    as_trained(config.data, loaded)
+    as_trained(config.data, loaded, given)
     counts, pairs, frames = [], [], 0
     with Display(to_stderr=takes_stdout(config.output, config.report)) as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)

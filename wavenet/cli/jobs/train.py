@@ -1,33 +1,28 @@
 """wavenet-train: a folder of recordings in, a run folder out."""
 
 import contextlib
+import copy
 import sys
 from collections.abc import Collection
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-
-from wavenet.cli.app import overridden
-from wavenet.cli.display import Display, check_report, destination, setting, takes_stdout, write_report
-from wavenet.config import BUNDLED, TrainConfig
+from wavenet.cli.display import Display, check_report, setting, takes_stdout, write_report
+from wavenet.config import BUNDLED, TrainConfig, build
 from wavenet.errors import ConfigError, TrainingError, WaveNetError, counted, printable
-from wavenet.files import expanded, streamed
+from wavenet.files import expanded
 from wavenet.model import checkpoint
 from wavenet.training import Reporter, Result, train
 from wavenet.training.clock import FEW_STEPS, few_steps
 from wavenet.training.machine import is_first_process
 
 
-def job(config: TrainConfig) -> float | None:
-    given, hydra = overridden(), HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:  # a folder for each job of a sweep, and its report in it
-        config.run.dir = str(make_folder(Path(hydra.runtime.output_dir), new=True, by_hydra=True))
-        given = [*given, "run.dir"]
-        if config.report and not streamed(destination(config.report)):
-            config.report = str(Path(config.run.dir) / Path(config.report).name)
+def job(config: TrainConfig, given: Collection[str] = ()) -> float | None:
+    """Train, and return the bits per sample of the validation part; None where it was not measured.
+
+    given: names of the settings that are asked for, `steps` or `model`, say, as in `settled`.
+    """
     config, run_dir = settled(config, given)
     with Display(takes_stdout(config.report)) as display:
         try:
@@ -62,15 +57,17 @@ def settled(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, P
     given: names of the settings that are asked for. The others give way: run.dir to a folder of its own, and all of
     them to those of the run that config.resume names. Raises WaveNetError for what contradicts itself or cannot be.
     """
-    run_dir, named = expanded(config.run.dir or "run"), "run.dir" in given or config.resume is not None
+    config, named = copy.deepcopy(config), "run.dir" in given
     if config.resume is not None:
-        config, run_dir = _resumed(config, run_dir, given)
+        config, folder = _resumed(config, given)
+        run_dir = expanded(config.run.dir) if named and config.run.dir else folder
     else:
         _decide_length(config, given)
         _check_data(config, given)
+        run_dir = expanded(config.run.dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     if config.data.dir not in (None, BUNDLED):  # so that the run can be resumed from any folder
         config.data.dir = str(expanded(config.data.dir).absolute())
-    run_dir = make_folder(run_dir, new=not named)
+    run_dir = make_folder(run_dir, new=not named and config.resume is None)
     check_report(config.report)
     return config, run_dir
 
@@ -130,7 +127,7 @@ def make_folder(run_dir: Path, new: bool, by_hydra: bool = False) -> Path:
 
 
 def _decide_length(config: TrainConfig, given: Collection[str]) -> None:
-    """A number of steps on the command line wins over a preset's minutes. Raises ConfigError where both are there."""
+    """A number of steps that is asked for wins over a preset's minutes. Raises ConfigError where both are asked for."""
     if "steps" in given and config.minutes is not None:
         if "minutes" in given:
             raise ConfigError(f"steps={config.steps} and minutes={config.minutes:g} are both given: leave one out")
@@ -149,34 +146,23 @@ def _check_data(config: TrainConfig, given: Collection[str]) -> None:
         )
 
 
-def _resumed(config: TrainConfig, run_dir: Path, given: Collection[str]) -> tuple[TrainConfig, Path]:
-    """The stored run's settings, with those of the command line on top; and its folder, unless another is given."""
+def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, Path]:
+    """The settings of the run that config.resume names, with those that are given in their place; and its folder."""
     state_path = checkpoint.find_state(expanded(config.resume or ""))
     state = checkpoint.load_state(state_path)
-    # the recordings tell these, and OmegaConf would read a meaning into some of their names
-    model = state["config"]["model"]
-    model |= {"labels": {}, "recognition": model.get("recognition", {}) | {"classes": []}}
     _decide_length(config, given)
-    state["config"]["data"]["dir"] = state["config"]["data"]["dir"] or BUNDLED  # what None once was
-    merged: Any = OmegaConf.merge(OmegaConf.structured(TrainConfig), state["config"])
-    asked: Any = OmegaConf.structured(config)
-    if "experiment" in given:
-        if "data.dir" not in given:  # the run goes on with its own
-            asked.data.dir = merged.data.dir
-        merged = asked
-    for name in given:
-        if name != "experiment":
-            OmegaConf.update(merged, name, OmegaConf.select(asked, name), merge=False)
-    if config.minutes is not None and {"minutes", "experiment"} & set(given):  # so many more
-        merged.minutes = state.get("seconds", 0.0) / 60 + config.minutes
+    stored = checkpoint.settings(TrainConfig, state["config"], state_path)
+    asked = checkpoint.settings(TrainConfig, asdict(config), state_path)
+    stored["data.dir"] = stored["data.dir"] or BUNDLED  # what None once was
+    stored |= {"model.labels": {}, "model.recognition.classes": [], "report": None}  # training fills in the first two
+    if "experiment" in given:  # a whole recipe, for the same recordings
+        chosen = (asked.keys() - {"data.dir", "report"}) | (asked.keys() & set(given))
+    else:
+        chosen = {name for name in asked if name in given or name.startswith(tuple(f"{group}." for group in given))}
+    merged = stored | {name: asked[name] for name in chosen} | {"resume": config.resume}
+    if config.minutes is not None and {"minutes", "experiment"} & set(given):  # as many more
+        merged["minutes"] = state.get("seconds", 0.0) / 60 + config.minutes
     elif "steps" in given:
-        merged.minutes = None
-    merged.resume = config.resume
-    if "report" not in given:
-        merged.report = None
-    assert isinstance(merged, DictConfig)
-    resumed: Any = OmegaConf.to_object(merged)
-    if "run.dir" not in given:
-        folder = state_path.parent if state_path.parent.name else state_path.parent.absolute()
-        run_dir = folder.parent
-    return resumed, run_dir
+        merged["minutes"] = None
+    folder = state_path.parent if state_path.parent.name else state_path.parent.absolute()
+    return build(TrainConfig, merged), folder.parent

@@ -1,0 +1,116 @@
+"""What Hydra does itself: sweeps, showing what is set, and whatever its own flags and settings ask for.
+
+Hydra reads such a command line from sys.argv, which is therefore set, while it runs, to what `overrides.for_hydra` made
+of it. A single run needs none of this.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from wavenet.cli.composing import config_folder, in_words
+from wavenet.cli.overrides import names
+from wavenet.config import TrainConfig
+from wavenet.errors import WaveNetError
+from wavenet.files import expanded, streamed
+
+
+def run(command: str, schema: type, job: Any, flags: Namespace, overrides: list[str]) -> None:
+    """Run `job` as `app.run` describes, in Hydra's hands.
+
+    A job of a sweep that fails is reported, and the others go on. Raises WaveNetError where any failed.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing
+    ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", _sweep_folder(flags, overrides), replace=True)
+    errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep
+
+    def work(settings: Any) -> Any:
+        mode, given = HydraConfig.get().mode, names(list(HydraConfig.get().overrides.task))
+        try:
+            with in_words():
+                config = OmegaConf.to_object(settings)
+            if mode == RunMode.MULTIRUN and isinstance(config, TrainConfig):
+                _use_folder(config, Path(HydraConfig.get().runtime.output_dir))
+                given |= {"run.dir"}
+            return job(config, given)
+        except WaveNetError as error:
+            errors.append(error)
+            if mode == RunMode.MULTIRUN:
+                print(f"error in job {HydraConfig.get().job.num}: {error}", file=sys.stderr)
+
+    main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(work)
+    with in_words(), _command_line(flags, overrides + (_for_sweep(overrides) if flags.multirun else [])):
+        main()
+    if errors and flags.multirun:
+        failed = "1 job" if len(errors) == 1 else f"{len(errors)} jobs"
+        raise WaveNetError(f"{failed} of the sweep failed, as told above; the others are done")
+    if errors:
+        raise errors[0]
+
+
+def folder_name(text: str) -> str:
+    """What a sweep's job changes, as the name of one folder: without quotes and slashes, and not too long for one."""
+    return re.sub(r"[/\\\"']+", "_", re.sub(r"[\"']", "", text)).encode()[:200].decode(errors="ignore")
+
+
+def _sweep_folder(flags: Namespace, overrides: list[str]) -> Callable[[str], str]:
+    """What configs/train.yaml names the folder of a sweep by, from run.dir. The folder is made when it is first asked
+    for; unless it was named, it gets a number where another has taken its name in the same second."""
+
+    @functools.cache
+    def folder(run_dir: str) -> str:
+        if not flags.multirun:
+            return run_dir
+        from wavenet.cli.jobs.train import make_folder  # only now: it comes with torch
+
+        return str(make_folder(expanded(run_dir), new="run.dir" not in names(overrides)))
+
+    return folder
+
+
+def _use_folder(config: TrainConfig, folder: Path) -> None:
+    """Let a job of a sweep write to its own folder, which Hydra has made, and its report as well."""
+    from wavenet.cli.display import destination
+    from wavenet.cli.jobs.train import make_folder
+
+    config.run.dir = str(make_folder(folder, new=True, by_hydra=True))
+    if config.report and not streamed(destination(config.report)):
+        config.report = str(Path(config.run.dir) / Path(config.report).name)
+
+
+def _for_sweep(overrides: list[str]) -> list[str]:
+    """Settings of Hydra's: a job's folder is named by what the sweep changes, and a table comes at the end."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    same = [override.key_or_group for override in parsed if not override.is_sweep_override()]
+    return [
+        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(same)}]",
+        "+hydra.callbacks.results._target_=wavenet.cli.sweep.Results",
+    ]
+
+
+@contextlib.contextmanager
+def _command_line(flags: Namespace, overrides: list[str]) -> Iterator[None]:
+    """Within, sys.argv holds these flags and overrides."""
+    before = sys.argv
+    given = {f"--{name.replace('_', '-')}": value for name, value in vars(flags).items() if name != "overrides"}
+    written = [flag if value is True else f"{flag}={value}" for flag, value in given.items() if value]
+    sys.argv = [before[0], *written, *overrides]
+    try:
+        yield
+    finally:
+        sys.argv = before

@@ -1,0 +1,96 @@
+"""The settings of a command line, `name=value`, held against what there is before Hydra sees them.
+
+Hydra alone accepts a mistyped `+model.chanels=8` without a word, whatever the prefix.
+"""
+
+from typing import Any
+
+from wavenet.cli.flags import UsageError
+from wavenet.cli.paths import expand_home, is_path, quote_path, quote_sweep
+from wavenet.cli.suggest import unknown
+from wavenet.config import Setting, settings
+from wavenet.errors import ConfigError
+
+Groups = dict[str, list[str]]
+"""The config groups and their options, {"model": ["base", "large", ...], ...}."""
+
+
+def for_hydra(arguments: list[str], schema: type, groups: Groups, sweep: bool = False) -> list[str]:
+    """The settings as Hydra takes them: paths expanded and quoted, with a plus before an entry that is not there yet,
+    and none before one that is. Raises ConfigError for what `check` finds."""
+    quote = quote_sweep if sweep else quote_path
+    written = [quote(expand_home(argument)) for argument in arguments]
+    check(written, schema, groups, sweep)
+    entries = tuple(f"{name}." for name in open_settings(schema))
+    bare = [argument if _of_hydra(argument.lstrip("+")) else argument.lstrip("+") for argument in written]
+    return [f"+{argument}" if argument.startswith(entries) else argument for argument in bare]
+
+
+def names(overrides: list[str]) -> frozenset[str]:
+    """Names of the settings and groups that are given, `optim.lr` and `model`, say; those of Hydra's own are not."""
+    written = (override.lstrip("+").split("=")[0] for override in overrides)
+    return frozenset(name for name in written if not _of_hydra(name))
+
+
+def open_settings(schema: type) -> list[str]:
+    """Settings of a schema whose entries the model names, as `label` in label.speaker=..."""
+    return [setting.name for setting in settings(schema) if setting.container is dict and "." not in setting.name]
+
+
+def choices(schema: type, groups: Groups) -> list[str]:
+    """All names that a setting of the command line may have."""
+    entries = open_settings(schema)
+    return [f"{s.name}.NAME" if s.name in entries else s.name for s in settings(schema)] + list(groups)
+
+
+def check(overrides: list[str], schema: type, groups: Groups, sweep: bool = False) -> None:
+    """Raise ConfigError for an override that names no setting and no group, with the nearest that there is, and for one
+    that gives something else than it can."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    known, entries = {setting.name: setting for setting in settings(schema)}, open_settings(schema)
+    parser = OverridesParser.create()
+    for override in overrides:
+        try:
+            parsed = parser.parse_override(override)
+        except HydraException as error:
+            raise UsageError(f"cannot understand {override!r}: settings are written name=value, see --help") from error
+        key, value = parsed.key_or_group, parsed.value()
+        if parsed.is_sweep_override() and not sweep:
+            raise ConfigError(f"{override} gives several values: add --multirun to run with each, or quote the value")
+        if is_path(key) and value == "":
+            raise ConfigError(f"{key} is empty: give a path, as in {key}=...")
+        if key in groups:
+            _check_option(key, value, groups[key], required=any(name.startswith(f"{key}.") for name in known))
+        elif key in known:
+            _check_kind(known[key], value, key in entries)
+        elif not (_of_hydra(key) or _is_entry(key, entries) or any(name.startswith(f"{key}.") for name in known)):
+            raise ConfigError(f"unknown setting {key}{unknown(key, choices(schema, groups))}")
+
+
+def _check_option(group: str, value: Any, options: list[str], required: bool) -> None:
+    """Raise ConfigError for a preset that does not exist, or for none where one is required."""
+    if value is None and required:
+        raise ConfigError(f"{group} is null, but it must be one of {', '.join(options)}")
+    for option in value if isinstance(value, list) else [value]:
+        if isinstance(option, str) and option not in options:
+            raise ConfigError(f"{group}={option} does not exist{unknown(option, options, group + '=')}")
+
+
+def _is_entry(key: str, entries: list[str]) -> bool:
+    """Whether a name is an entry of such a setting, label.speaker say, which the command holds against the model."""
+    return key.count(".") == 1 and key.split(".")[0] in entries
+
+
+def _check_kind(setting: Setting, value: Any, entries: bool) -> None:
+    """Raise ConfigError where a list or a set of entries is not written as one."""
+    name = setting.name
+    if (setting.container is list or entries) and isinstance(value, str | int | float):
+        better = f"{name}.NAME={value}" if entries else f"{name}=[{value}]"
+        raise ConfigError(f"{name} is {value!r}, but it is written {better}")
+
+
+def _of_hydra(name: str) -> bool:
+    """Whether a setting is one of Hydra's own, `hydra.job.chdir` or `hydra/launcher`, say."""
+    return name.startswith(("hydra.", "hydra/"))

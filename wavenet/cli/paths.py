@@ -1,0 +1,77 @@
+"""Settings that are paths, as people and shells write them, made fit for Hydra's grammar."""
+
+import os
+import re
+
+from wavenet.errors import ConfigError
+from wavenet.files import expanded
+
+PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove")
+"""Last parts of the settings that are paths."""
+QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")
+"""A value that is in quotes already, those of Hydra's grammar."""
+PLACES = ("run.dir", "report", "output")
+"""Settings that name where to write: one place, which a sweep does not go over."""
+
+
+def is_path(name: str) -> bool:
+    """Whether a setting, by its dotted name, is a path."""
+    return name.split(".")[-1] in PATHS
+
+
+def expand_home(argument: str) -> str:
+    """name=~/x -> name=/home/me/x: shells leave the tilde after an equals sign alone.
+
+    Raises ConfigError for a path in the home of a user that does not exist.
+    """
+    name, equals, value = argument.partition("=")
+    plain = name.lstrip("+")
+    if not value.startswith("~") or plain.startswith("label."):
+        return argument
+    if not is_path(plain):
+        return name + equals + os.path.expanduser(value)
+    try:
+        return name + equals + str(expanded(value))
+    except ConfigError as error:
+        raise ConfigError(f"{plain}: {error}") from error
+
+
+def quote_path(argument: str) -> str:
+    """Quote the value of a setting that is a path or a label, so that any name gets through Hydra's grammar.
+
+    A label's value goes through as it is, for the command to read. A path may also be null, be in quotes, or hold an
+    interpolation.
+    """
+    name, equals, value = argument.partition("=")
+    plain = name.lstrip("+")
+    as_it_is = QUOTED.fullmatch(value) or "${" in value or value == "null"
+    if value and (plain.startswith("label.") or (is_path(plain) and not as_it_is)):
+        return name + equals + quoted(value)
+    return argument
+
+
+def quoted(value: str) -> str:
+    """Text in quotes of Hydra's grammar, where a backslash escapes a quote, or a backslash just before one."""
+    escaped = re.sub(r'(\\+)(?="|$)', r"\1\1", value).replace('"', '\\"')
+    return f'"{escaped}"'.replace("${", "\\${")
+
+
+def quote_sweep(argument: str) -> str:
+    """Under --multirun: quote paths as `quote_path` does, where commas between several paths still are a sweep.
+
+    Of pieces between commas, as many make one path as together exist. A setting that says where to write is always one
+    path. Hydra's own forms, such as choice(a,b), and what is quoted already stay as they are.
+    """
+    name, equals, value = argument.partition("=")
+    plain = name.lstrip("+")
+    if not is_path(plain) or re.match(r"['\"]|[a-z]+\(.*\)$", value):
+        return argument
+    if "," not in value or plain in PLACES:
+        return quote_path(argument)
+    pieces, paths = value.split(","), []
+    while pieces:
+        tries = (",".join(pieces[:count]) for count in range(len(pieces), 0, -1))
+        path = next((path for path in tries if os.path.exists(os.path.expanduser(path))), pieces[0])
+        paths.append(quote_path(expand_home(f"{name}={path}")).partition("=")[2])
+        del pieces[: path.count(",") + 1]
+    return name + equals + ",".join(paths)

@@ -1,0 +1,55 @@
+"""Every setting of every command: plain dataclasses, one docstring per field, their ranges checked as they are made.
+
+    model       the shape of a network, and what it is told besides its own past
+    data        which recordings are used, and how they become codes
+    training    the recipe, the run folder, all of wavenet-train
+    commands    all of the other commands
+    checks      what a setting may be, and the words of the error where it is something else
+    describe    settings by dotted name: their types, defaults and docstrings
+
+The library takes these objects as they are. Only `wavenet.cli` knows how they come out of YAML and a command line. This
+room imports `wavenet.errors` alone.
+"""
+
+from wavenet.config.checks import DEVICES, LARGEST_SEED
+from wavenet.config.commands import (
+    ENGINE_CHOICES,
+    ENGINE_PRECISIONS,
+    SPLITS,
+    CacheConfig,
+    EvaluateConfig,
+    ExportConfig,
+    GenerateConfig,
+    RecogniseConfig,
+)
+from wavenet.config.data import BUNDLED, DataConfig
+from wavenet.config.describe import Setting, build, settings
+from wavenet.config.model import MULAW_LEVELS, ContextConfig, FeatureConfig, ModelConfig, RecognitionConfig
+from wavenet.config.training import SCHEDULES, OptimConfig, RunConfig, TrainConfig
+
+__all__ = [
+    "BUNDLED",
+    "DEVICES",
+    "ENGINE_CHOICES",
+    "ENGINE_PRECISIONS",
+    "LARGEST_SEED",
+    "MULAW_LEVELS",
+    "SCHEDULES",
+    "SPLITS",
+    "CacheConfig",
+    "ContextConfig",
+    "DataConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "FeatureConfig",
+    "GenerateConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "RecogniseConfig",
+    "RecognitionConfig",
+    "RunConfig",
+    "Setting",
+    "TrainConfig",
+    "build",
+    "settings",
+]

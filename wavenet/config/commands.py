@@ -1,0 +1,171 @@
+"""Settings of the commands that use a trained network, and of the one that looks after the cache."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from wavenet.config.checks import DEVICES, LARGEST_SEED, at_least, between, check, one_of
+from wavenet.config.data import DataConfig
+from wavenet.config.model import MULAW_LEVELS
+
+ENGINE_CHOICES = ("auto", "compiled", "cached", "naive")
+ENGINE_PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+SPLITS = ("all", "train", "valid", "test")
+
+
+@dataclass
+class GenerateConfig:
+    """Settings of `wavenet-generate`."""
+
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file."""
+    seconds: float | None = None
+    """Length of each recording made, in seconds, not counting the prime. Left out: 5, or as long as the features."""
+    count: int = 1
+    """How many recordings."""
+    seed: int = 0
+    """Seed of the first recording. The others count up from it."""
+    temperature: float = 1.0
+    """Divides the logits: below 1 is tamer, above 1 wilder. 0 always takes the likeliest code; of a mixture, the mean
+    of its likeliest component."""
+    top_k: int = 0
+    """Draw from the k likeliest codes alone. 0, the only value for mixtures: draw from all."""
+    top_p: float = 1.0
+    """Draw from the smallest set of codes that holds this probability. 1, the only value for mixtures: draw from
+    all."""
+    prime: str | None = None
+    """Audio file to continue from. Left out: silence."""
+    keep_prime: bool = False
+    """Whether the sound begins with the prime itself; `seconds` comes on top of it."""
+    label: dict[str, Any] = field(default_factory=dict)
+    """What to make, for a model that was trained with labels: `label.speaker=june`, or several values,
+    `label.tags=[a,b]`."""
+    guidance: float = 1.0
+    """How strongly the chosen labels are followed: the difference that they make to the logits is multiplied by this
+    factor."""
+    features: str | None = None
+    """What to follow, for a model that was trained with features: a recording, or a .npy array of frames, one per hop
+    (model.features.frame_rate per second where all its features come from files)."""
+    engine: str = "auto"
+    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, for comparison), or `auto`: the fastest,
+    which is measured where there is a GPU."""
+    precision: str = "auto"
+    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: for `compiled` int8, or bfloat16 with mixtures, else
+    float32."""
+    instruction_set: str = "auto"
+    """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`."""
+    threads: int = 0
+    """CPU threads. 0: chosen for you. 2 can make even a single recording faster, while a second core is free."""
+    output: str = "generated"
+    """Folder, or one .wav or .flac file, to write. `-` is the standard output, as bare samples: 16 bits, little-endian,
+    one channel. A pipe gets WAV."""
+    report: str | None = None
+    """JSON file to write the figures to."""
+
+    def __post_init__(self) -> None:
+        allowed = "greater than 0 and at most 3600000 (1,000 hours)"
+        check(self, "", "seconds", 0 < (self.seconds or 0) <= 3.6e6, allowed)
+        at_least(self, "", count=1, temperature=0, threads=0, guidance=0)
+        between(self, "", top_k=(0, MULAW_LEVELS), seed=(0, LARGEST_SEED))
+        check(self, "", "top_p", 0 < self.top_p <= 1, "greater than 0 and at most 1")
+        one_of(self, "", device=DEVICES, engine=ENGINE_CHOICES, precision=ENGINE_PRECISIONS)
+
+
+@dataclass
+class EvaluateConfig:
+    """Settings of `wavenet-evaluate`."""
+
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file."""
+    data: DataConfig = field(default_factory=DataConfig)
+    split: str = "all"
+    """Which part of the folder is scored: `all`, `train`, `valid` or `test`. Its metadata.csv says which recordings are
+    `test`, or a folder test/ beside train/."""
+    use_labels: bool = True
+    """Whether a model that was trained with labels is told them."""
+    resynthesise: int = 0
+    """How many recordings a model with features also makes again from their features, to compare with them."""
+    engine: str = "auto"
+    """`auto` scores whole windows in parallel; `compiled`, `cached` and `naive` go sample by sample."""
+    precision: str = "auto"
+    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: for `compiled` int8, or bfloat16 with mixtures, else
+    float32."""
+    instruction_set: str = "auto"
+    """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`."""
+    threads: int = 0
+    """CPU threads. 0: torch's choice."""
+    report: str | None = None
+    """JSON file to write the figures to."""
+
+    def __post_init__(self) -> None:
+        at_least(self, "", resynthesise=0, threads=0)
+        one_of(self, "", split=SPLITS, device=DEVICES, engine=ENGINE_CHOICES, precision=ENGINE_PRECISIONS)
+
+
+@dataclass
+class RecogniseConfig:
+    """Settings of `wavenet-recognise`."""
+
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file, of a model that was trained with `data.frames`."""
+    data: DataConfig = field(default_factory=DataConfig)
+    split: str = "all"
+    """Which part of the folder is recognised: `all`, `train`, `valid` or `test`. Its metadata.csv says which recordings
+    are `test`, or a folder test/ beside train/."""
+    use_labels: bool = True
+    """Whether a model that was trained with labels is told them."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`."""
+    threads: int = 0
+    """CPU threads. 0: torch's choice."""
+    output: str = "recognised.csv"
+    """CSV file to write, with columns file_name,start_sample,end_sample,phone. Samples are counted at the recording's
+    own rate."""
+    report: str | None = None
+    """JSON file to write the figures to."""
+
+    def __post_init__(self) -> None:
+        at_least(self, "", threads=0)
+        one_of(self, "", split=SPLITS, device=DEVICES)
+        check(self.data, "data", "trim_silence_db", False, "left out: cutting would shift the times")
+
+
+@dataclass
+class CacheConfig:
+    """Settings of `wavenet-cache`."""
+
+    cache_dir: str | None = None
+    """Where prepared codes are kept, the `data.cache_dir` of training. Left out: $XDG_CACHE_HOME/wavenet or
+    ~/.cache/wavenet."""
+    remove: str | None = None
+    """What to remove: `all`, or a folder that is listed, of recordings or of prepared audio."""
+    unused_days: float | None = None
+    """Remove what has not been used for this many days; with `remove`, only as far as that names it."""
+    report: str | None = None
+    """JSON file to write the figures to."""
+
+    def __post_init__(self) -> None:
+        at_least(self, "", unused_days=0)
+
+
+@dataclass
+class ExportConfig:
+    """Settings of `wavenet-export`."""
+
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file."""
+    precision: str = "auto"
+    """Of the weights: `int8` (smallest and fastest), `bfloat16`, `float32` (exact), or `auto`: int8, or bfloat16 with
+    mixtures."""
+    label: dict[str, Any] = field(default_factory=dict)
+    """The labels that the file keeps for good, for a model that was trained with labels: `label.speaker=june`."""
+    output: str = "model.wavenet"
+    """File to write."""
+    report: str | None = None
+    """JSON file to write the figures to."""
+
+    def __post_init__(self) -> None:
+        one_of(self, "", precision=ENGINE_PRECISIONS)

@@ -1,0 +1,123 @@
+"""How a network is trained: the recipe, the run folder, and all of `wavenet-train`."""
+
+from dataclasses import dataclass, field
+
+from wavenet.config.checks import DEVICES, LARGEST_SEED, above, at_least, between, check, one_of, share
+from wavenet.config.data import DataConfig
+from wavenet.config.model import ModelConfig
+
+SCHEDULES = ("linear", "cosine", "constant")
+
+
+@dataclass
+class OptimConfig:
+    """The recipe: optimizer, schedule, clipping, averaging."""
+
+    name: str = "muon"
+    """`muon`: Muon on the weight matrices, AdamW on the embedding, the last layer and biases. `adamw`: AdamW on all."""
+    lr: float = 0.02
+    """Peak learning rate of the main optimizer: Muon, or AdamW with `optim.name=adamw`."""
+    adamw_lr: float = 0.004
+    """Peak learning rate of AdamW on the weights that Muon does not take. Unused with `optim.name=adamw`."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay on the matrices, times the learning rate."""
+    momentum: float = 0.95
+    """Momentum of Muon."""
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
+    """AdamW's two decay rates."""
+    schedule: str = "linear"
+    """Shape of the decay after warm-up: `linear`, `cosine` or `constant`."""
+    warmup_steps: int = 50
+    """Steps over which the learning rate rises from zero."""
+    final_lr_ratio: float = 0.0
+    """Learning rate after the last step, as a share of the peak."""
+    clip_norm: float = 1.0
+    """Largest allowed norm of the whole gradient. 0 turns clipping off."""
+    ema_decay: float = 0.99
+    """Decay per step of the averaged weights, which are validated and kept as the model. 0 turns averaging off."""
+
+    def __post_init__(self) -> None:
+        one_of(self, "optim", name=("muon", "adamw"), schedule=SCHEDULES)
+        above(self, "optim", lr=0, adamw_lr=0)
+        at_least(self, "optim", weight_decay=0, warmup_steps=0, clip_norm=0)
+        share(self, "optim", "momentum", "ema_decay")
+        between(self, "optim", final_lr_ratio=(0, 1))
+        two = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        check(self, "optim", "betas", two, "two numbers, each 0 or more and below 1")
+
+
+@dataclass
+class RunConfig:
+    """Where a training run leaves its files."""
+
+    dir: str | None = None
+    """Run folder. Left out: runs/<date>_<time>."""
+
+
+@dataclass
+class TrainConfig:
+    """Settings of `wavenet-train`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    steps: int = 20000
+    """Optimizer steps."""
+    minutes: float | None = None
+    """Train for about this long instead. The number of steps is estimated from the speed at the start of the run, and
+    then kept. Time in which the process is stopped, or the machine asleep, does not count."""
+    batch_size: int = 1
+    """Windows per forward pass."""
+    crop: int = 8192
+    """Scored samples per window. Its context, one receptive field, comes on top."""
+    accumulate: int = 1
+    """Forward passes per optimizer step."""
+    label_dropout: float = 0.1
+    """Share of windows that are learned without their labels, so that the model can also run without them."""
+    seed: int = 0
+    """Seed of the initial weights, the data order and the samples drawn during training."""
+    precision: str = "auto"
+    """`float32`, `bfloat16` (mixed), or `auto`: whichever is measured to be faster on this machine. A resumed run keeps
+    its precision."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`."""
+    devices: int = 1
+    """Devices per machine. Each has a process of its own."""
+    num_nodes: int = 1
+    """Machines."""
+    threads: int = 0
+    """CPU threads of each process. 0: torch's choice."""
+    log_every: int = 10
+    """Steps between two lines of metrics.jsonl, and between two points in TensorBoard."""
+    validate_every: int | None = None
+    """Steps between two validations. Left out: 1000; with `minutes`, about ten times a run: the first within a minute,
+    the others at most ten minutes apart, as long as they take no more than a twentieth of the time."""
+    validate_seconds: float = 60.0
+    """Seconds of validation audio scored each time. The last validation scores all of it."""
+    sample_every: int | None = None
+    """Steps between two audio samples and their spectrograms. 0: none. Left out: 5000; with `minutes`, as often as
+    `validate_every`."""
+    sample_seconds: float = 2.0
+    """Length of each sample."""
+    checkpoint_every: int | None = None
+    """Steps between two checkpoints. Left out: 1000; with `minutes`, as often as `validate_every`."""
+    resume: str | None = None
+    """Run folder, or training state, to continue from."""
+    report: str | None = None
+    """JSON file to write the figures of the run to."""
+
+    def __post_init__(self) -> None:
+        at_least(self, "", steps=1, batch_size=1, crop=1, accumulate=1, devices=1, num_nodes=1, threads=0)
+        at_least(self, "", log_every=1, validate_every=1, checkpoint_every=1, sample_every=0)
+        between(self, "", seed=(0, LARGEST_SEED), label_dropout=(0, 1))
+        above(self, "", validate_seconds=0, sample_seconds=0, minutes=0)
+        one_of(self, "", precision=("auto", "float32", "bfloat16"), device=DEVICES)
+        if self.data.frames is not None:
+            hop = self.model.recognition.hop
+            check(self, "", "crop", self.crop % hop == 0, f"a multiple of model.recognition.hop, {hop}")
+            most = 2 * self.model.recognition.reach * hop
+            allowed = f"more than {most} samples: the class of a frame depends on that many around it"
+            check(self, "", "crop", self.crop > most, allowed)
+        whole = "file" not in self.model.features.kinds
+        check(self.data, "data", "trim_silence_db", whole, "left out: cutting would shift the frames")
