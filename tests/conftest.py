@@ -1,7 +1,9 @@
 """What all tests share: repeatable random examples, thread count, and a folder of recordings of every kind."""
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from hypothesis import settings
 
 import wavenet
 from wavenet.cli import cache, evaluate, export, generate, recognise, train
-from wavenet.config import ModelConfig
+from wavenet.cli.composing import compose
+from wavenet.cli.jobs.train import job as train_job
+from wavenet.cli.overrides import names
+from wavenet.config import ModelConfig, TrainConfig
 from wavenet.generation import ENGINES
 from wavenet.model import native
 
@@ -100,3 +105,35 @@ def recordings(tmp_path_factory):
     soundfile.write(folder / ".hidden.wav", tone(300, 16000), 16000)
     (folder / "notes.txt").write_text("not a recording")
     return folder
+
+
+RATE = 8000
+QUICK = ["model=tiny", "steps=3", "crop=1024", "sample_every=0", f"data.sample_rate={RATE}", "device=cpu", "threads=1"]
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory) -> Path:
+    """Four recordings of a second each, and a file that cannot be used."""
+    folder = tmp_path_factory.mktemp("tones")
+    for number in range(4):
+        soundfile.write(folder / f"{number}.flac", tone(300 + 50 * number, RATE, 1), RATE)
+    (folder / "broken.wav").write_bytes(b"RIFF nothing")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tones, tmp_path_factory) -> Path:
+    """A run of three steps on `tones`, which no test may change."""
+    place = tmp_path_factory.mktemp("trained")
+    overrides = [f"data.dir={tones}", f"run.dir={place / 'run'}", *QUICK]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        train_job(compose("train", TrainConfig, overrides), names(overrides))
+    return place / "run"
+
+
+@pytest.fixture
+def run(call, trained, tmp_path) -> Path:
+    """That run as `run` in the current folder, for a test of its own."""
+    shutil.copytree(trained, tmp_path / "run")
+    return Path("run")

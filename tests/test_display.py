@@ -94,14 +94,14 @@ def test_closed_streams_are_none_and_are_opened_to_nowhere(monkeypatch):
 @posix
 def test_training_goes_on_when_its_reader_leaves(folder, tmp_path):
     """As in `wavenet-train ... | head -1`: it ends as ever, and its checkpoint is whole."""
-    arguments = [f"data.dir={folder}", "run.dir=run", "steps=30", "validate_every=10", *QUICK]
+    arguments = [f"data.dir={folder}", "run.dir=run", "steps=12", "validate_every=4", *QUICK]
     with start("train", *arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         assert run.stdout.readline()
         run.stdout.close()
         assert run.stderr.read() == ""
         assert run.wait(timeout=120) == 0
     assert checkpoint.load(tmp_path / "run").step > 0
-    assert checkpoint.load_state(tmp_path / "run")["step"] == 30
+    assert checkpoint.load_state(tmp_path / "run")["step"] == 12
 
 
 @posix
@@ -151,12 +151,45 @@ def test_a_signal_that_is_repeated_at_once_is_one(monkeypatch):
     with interruptible() as received:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGHUP)
-        os.kill(os.getpid(), signal.SIGHUP)  # while the first one is heeded
+        os.kill(os.getpid(), signal.SIGINT)  # while the first one is heeded
         now = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now + 2 * REPEAT_SECONDS)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
-    assert received == [signal.SIGHUP, signal.SIGHUP, signal.SIGTERM]
+    assert received == [signal.SIGHUP, signal.SIGINT, signal.SIGTERM]
+
+
+STOPPED = """
+import signal, time
+from wavenet.cli import app
+from wavenet.config import CacheConfig
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+def job(*_):
+    before = signal.signal(signal.SIGINT, stop)  # as training does, which has a second Ctrl-C end it at once
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+app.run("cache", CacheConfig, job)
+"""
+
+
+@posix
+@pytest.mark.parametrize("gap", [0.0, 0.01, 0.04])
+def test_however_often_ctrl_c_is_pressed_it_is_one_word(gap):
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout.readline() == "ready\n"
+        for _ in range(3):
+            run.send_signal(signal.SIGINT)
+            time.sleep(gap)
+        assert (run.stderr.read(), run.wait(timeout=60)) == ("interrupted\n", 130)
 
 
 @posix

@@ -15,9 +15,7 @@ import torch
 
 from wavenet import files
 from wavenet.audio import io as audio
-from wavenet.cli.by_hydra import folder_name
 from wavenet.cli.jobs.train import make_folder
-from wavenet.cli.paths import quote_sweep
 from wavenet.config import DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import AudioError, ConfigError, TrainingError
 from wavenet.model import checkpoint
@@ -297,50 +295,6 @@ def test_runs_that_begin_in_one_second_get_folders_of_their_own(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match="it is a file"):
         make_folder(tmp_path / "file", new=False)
-
-
-def test_paths_are_quoted_in_a_sweep(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    for name in ("a b", "r,e [c]"):
-        (tmp_path / name).mkdir()
-    for given, quoted in {
-        "data.dir=a b": 'data.dir="a b"',
-        "data.dir=a b,c d": 'data.dir="a b","c d"',
-        "data.dir=r,e [c]": 'data.dir="r,e [c]"',
-        "data.dir=x,r,e [c],a b": 'data.dir="x","r,e [c]","a b"',
-        "data.dir=x,~/a b": f'data.dir="x","{tmp_path}/a b"',
-        "run.dir=one, two": 'run.dir="one, two"',
-        "report=a,b.json": 'report="a,b.json"',
-        "data.dir=choice(a,b)": "data.dir=choice(a,b)",
-        "data.dir='a,b',c": "data.dir='a,b',c",
-        "optim.lr=0.1,0.2": "optim.lr=0.1,0.2",
-        "model=tiny,base": "model=tiny,base",
-    }.items():
-        assert quote_sweep(given) == quoted
-    assert folder_name('data.dir="/home/me/a b",seed=1') == "data.dir=_home_me_a b,seed=1"
-    assert len(folder_name("é" * 300).encode()) <= 200
-
-
-def test_a_sweep_over_folders(call, recordings, tmp_path):
-    os.symlink(recordings, tmp_path / "one, [two]")
-    os.symlink(recordings, tmp_path / "three four")
-    quick = [
-        "model=tiny",
-        "steps=1",
-        "crop=256",
-        "sample_every=0",
-        "device=cpu",
-        "threads=1",
-        "model.layers_per_stack=2",
-    ]
-    status, out, err = call("train", "--multirun", "data.dir=one, [two],three four", "run.dir=a sweep", *quick)
-    assert (status, err) == (0, "")
-    assert "0_data.dir=one, [two] " in out, "the table does not take brackets for colours"
-    assert sorted(path.name for path in Path("a sweep").iterdir() if path.is_dir()) == [
-        "0_data.dir=one, [two]",
-        "1_data.dir=three four",
-    ]
 
 
 def test_a_path_with_a_home_is_expanded_once_and_for_all(tmp_path, monkeypatch):

@@ -517,6 +517,7 @@ def test_a_window_without_room_for_a_frames_neighbours_is_refused():
     model = ModelConfig(recognition=config)
     TrainConfig(data=DataConfig(frames="x"), model=model, crop=500)
     with pytest.raises(
-        ConfigError, match="crop is 400, but it must be more than 400 samples: a frame is told by so many"
+        ConfigError,
+        match="crop is 400, but it must be more than 400 samples: the class of a frame depends on that many",
     ):
         TrainConfig(data=DataConfig(frames="x"), model=model, crop=400)

@@ -12,6 +12,10 @@ import torch
 from wavenet import load
 from wavenet.audio import io as audio
 from wavenet.audio.encodings import MULAW
+from wavenet.cli.composing import compose
+from wavenet.cli.jobs.train import job as train_job
+from wavenet.cli.overrides import for_hydra, names
+from wavenet.config import GenerateConfig, TrainConfig
 from wavenet.generation.steering import choose_labels
 from wavenet.recordings.reader import Reader, read_prime
 
@@ -24,18 +28,22 @@ june/a.wav,june,slow|loud,train
 june/b.wav,june,loud,valid
 carlo/c.wav,carlo,,train
 """
-QUICK = ["steps=3", "crop=1000", "sample_every=3", "sample_seconds=0.05", "threads=1", "precision=float32"]
+QUICK = ["steps=3", "crop=1000", "sample_every=0", "sample_seconds=0.05", "threads=1", "precision=float32"]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path) -> Path:
+    return record(tmp_path / "sounds")
+
+
+def record(folder: Path, samples: int = 5000) -> Path:
+    """A folder of noise, and what is known of it."""
     random = np.random.default_rng(0)
     for name in ("june/a.wav", "june/b.wav", "carlo/c.wav"):
-        path = tmp_path / "sounds" / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        soundfile.write(path, random.standard_normal(5000) * 0.1, 16000)
-    (tmp_path / "sounds" / "metadata.csv").write_text(TABLE)
-    return tmp_path / "sounds"
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        soundfile.write(folder / name, random.standard_normal(samples) * 0.1, 16000)
+    (folder / "metadata.csv").write_text(TABLE)
+    return folder
 
 
 def trained(call, folder, *settings) -> None:
@@ -85,7 +93,7 @@ def test_a_folder_without_the_models_labels(call, folder, tmp_path):
 
 def test_a_resumed_run_with_labels_equals_one_that_was_not_stopped(call, folder):
     """Which windows lose their labels is decided by seed and number, so stopping changes nothing."""
-    how = ["data.labels=[speaker]", "label_dropout=0.5", "optim.schedule=constant", "sample_every=0", "crop=700"]
+    how = ["data.labels=[speaker]", "label_dropout=0.5", "optim.schedule=constant", "crop=700"]
     trained(call, folder, *how, "steps=6", "run.dir=whole")
     trained(call, folder, *how, "steps=3", "run.dir=half")
     status, _, err = call("train", "resume=half", "steps=6")
@@ -120,14 +128,15 @@ def test_a_context_stack_from_training_to_a_sound(call, folder):
 
 
 @pytest.mark.parametrize("kind", ["labels", "features", "context"])
-def test_recordings_of_unequal_length_score_alike_in_every_engine(call, folder, kind, tmp_path):
+def test_recordings_of_unequal_length_score_alike_in_every_engine(call, kind, tmp_path):
+    folder = record(tmp_path / "sounds", 900)
     soundfile.write(folder / "carlo" / "d.wav", np.random.default_rng(1).standard_normal(1234) * 0.1, 16000)
     settings = {
         "labels": ["data.labels=[speaker]"],
         "features": ["model.features.kinds=[mel]", "model.features.hop=40", "model.features.mels=10"],
         "context": ["model.context.pools=[16]", "model.context.layers=3", "model.context.channels=4"],
     }
-    trained(call, folder, *settings[kind])
+    trained(call, folder, *settings[kind], "data.min_seconds=0")
     bits = []
     for engine in ("auto", "cached", "compiled"):
         how = [f"engine={engine}", "precision=float32", "report=r.json"]
@@ -138,21 +147,26 @@ def test_recordings_of_unequal_length_score_alike_in_every_engine(call, folder, 
 
 
 def test_any_value_of_a_label_can_be_chosen(call, folder):
-    names = ["Müller", "O'Brien", "rock&roll", "1.10", "true", "a, b", 'say "hi"', "'90s", '"x', "null", "[noise]"]
-    names += ["~root", "'q'", "${x}", "[a, b]", "\\"]
-    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    values = ["Müller", "O'Brien", "rock&roll", "1.10", "true", "a, b", 'say "hi"', "'90s", '"x', "null", "[noise]"]
+    values += ["~root", "'q'", "${x}", "[a, b]", "\\"]
+    quoted = ['"' + name.replace('"', '""') + '"' for name in values]
     rows = ["file_name,who"] + [f"june/{i}.wav,{name}" for i, name in enumerate(quoted)]
     (folder / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
-    for i in range(len(names)):
+    for i in range(len(values)):
         soundfile.write(folder / "june" / f"{i}.wav", np.random.default_rng(i).standard_normal(2000) * 0.1, 16000)
     trained(call, folder, "data.labels=[who]")
-    assert load("run").model.config.labels == {"who": sorted(names)}
-    for name in [*names, '["a, b", [noise]]']:
-        status, _, err = made(call, f"label.who={name}")
-        assert status == 0, err
+    assert load("run").model.config.labels == {"who": sorted(values)}
+    for value in [*values, '["a, b", [noise]]']:
+        given = for_hydra(["checkpoint=x", f"label.who={value}"], GenerateConfig, {})
+        chosen = choose_labels(compose("generate", GenerateConfig, given).label, {"who": values})
+        assert [name for name, one in zip(values, chosen, strict=True) if one] == (
+            ["a, b", "[noise]"] if value not in values else [value]
+        )
+    status, _, err = made(call, "label.who=[a, b]")
+    assert status == 0, err
     status, _, err = call("train", "resume=run", "steps=4")
     assert status == 0, err
-    assert load("run").model.config.labels == {"who": sorted(names)}
+    assert load("run").model.config.labels == {"who": sorted(values)}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +191,7 @@ def test_a_value_is_taken_as_it_is_written_where_the_model_knows_it(text, chosen
 @pytest.mark.parametrize("name", ["'90s", '"x', "[noise]", "it's"])
 def test_a_folder_of_any_name_is_trained_on_and_resumed(call, folder, tmp_path, name):
     shutil.move(folder, tmp_path / name)
-    trained(call, Path(name), "data.labels=[folder]", "sample_every=0", f"run.dir=run of {name}")
+    trained(call, Path(name), "data.labels=[folder]", f"run.dir=run of {name}")
     status, _, err = call("train", f"resume=run of {name}", "steps=4")
     assert status == 0, err
 
@@ -224,6 +238,19 @@ def test_a_prime_reaches_a_context_stack(call, folder):
     assert (sounds[0] != sounds[1]).any()
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, Path]:
+    """A run with labels and one with features, which no test may change."""
+    place = tmp_path_factory.mktemp("models")
+    told = {"labels": ["data.labels=[speaker]"], "features": ["model.features.kinds=[mel]", "model.features.mels=10"]}
+    sounds = record(place / "sounds")
+    for kind, settings in told.items():
+        overrides = [f"data.dir={sounds}", f"data.cache_dir={place}/cache", f"run.dir={place / kind}", *SMALL, *QUICK]
+        overrides += settings
+        train_job(compose("train", TrainConfig, overrides), names(overrides))
+    return {kind: place / kind for kind in told}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -234,9 +261,8 @@ def test_a_prime_reaches_a_context_stack(call, folder):
         (["guidance=2"], "guidance is 2, but no label is chosen: give label.speaker=..."),
     ],
 )
-def test_what_a_model_does_not_know(call, folder, settings, said):
-    trained(call, folder, "data.labels=[speaker]")
-    status, _, err = made(call, *settings)
+def test_what_a_model_does_not_know(call, models, settings, said):
+    status, _, err = call("generate", f"checkpoint={models['labels']}", "seconds=0.1", *settings)
     assert (status, err.count("\n")) == (1, 1)
     assert said in err
 
@@ -244,20 +270,20 @@ def test_what_a_model_does_not_know(call, folder, settings, said):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ([], "run/checkpoints/best.safetensors follows mel: give features=recording.wav"),
+        ([], "features/checkpoints/best.safetensors follows mel: give features=recording.wav"),
         (["features=gone.wav"], "features: gone.wav cannot be used"),
         (["features=none.wav"], "features: none.wav holds no samples"),
         (["features=wrong.npy"], "wrong.npy has 3 numbers in a row, the model 10"),
-        (["features=sounds/june/a.wav", "prime=sounds/june/a.wav"], "prime and features cannot be combined"),
-        (["features=sounds/june/a.wav", "label.speaker=x"], "it was trained without labels"),
-        (["features=sounds/june/a.wav", "guidance=2"], "guidance follows labels"),
+        (["features=some.wav", "prime=some.wav"], "prime and features cannot be combined"),
+        (["features=some.wav", "label.speaker=x"], "it was trained without labels"),
+        (["features=some.wav", "guidance=2"], "guidance follows labels"),
     ],
 )
-def test_features_that_cannot_be_followed(call, folder, tmp_path, settings, said):
-    trained(call, folder, "model.features.kinds=[mel]", "model.features.mels=10")
+def test_features_that_cannot_be_followed(call, models, tmp_path, settings, said):
     np.save(tmp_path / "wrong.npy", np.zeros((20, 3)))
-    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
-    status, _, err = made(call, *settings)
+    for name, samples in (("none", 0), ("some", 100)):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(samples), 16000)
+    status, _, err = call("generate", f"checkpoint={models['features']}", "seconds=0.1", *settings)
     assert (status, err.count("\n")) == (1, 1)
     assert said in err
 
@@ -280,6 +306,8 @@ def test_what_cannot_be_trained(call, folder, settings, said):
 
 
 def test_what_was_learned_is_drawn(call, folder, tmp_path):
-    trained(call, folder, "data.labels=[speaker]", "model.features.kinds=[mel]", "model.features.mels=10")
+    trained(
+        call, folder, "data.labels=[speaker]", "model.features.kinds=[mel]", "model.features.mels=10", "sample_every=3"
+    )
     for name in ("labels", "features", "curves", "samples/step_000003"):
         assert (tmp_path / "run" / f"{name}.png").stat().st_size > 5000

@@ -36,7 +36,7 @@ def run(command: str, schema: type, job: Any, flags: Namespace, overrides: list[
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
-    OmegaConf.register_new_resolver("sweep_folder", _sweep_folder(flags, overrides), replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", sweep_folder(flags, overrides), replace=True)
     errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep
 
     def work(settings: Any) -> Any:
@@ -68,7 +68,7 @@ def folder_name(text: str) -> str:
     return re.sub(r"[/\\\"']+", "_", re.sub(r"[\"']", "", text)).encode()[:200].decode(errors="ignore")
 
 
-def _sweep_folder(flags: Namespace, overrides: list[str]) -> Callable[[str], str]:
+def sweep_folder(flags: Namespace, overrides: list[str]) -> Callable[[str], str]:
     """What configs/train.yaml names the folder of a sweep by, from run.dir. The folder is made when it is first asked
     for; unless it was named, it gets a number where another has taken its name in the same second."""
 
