@@ -1,6 +1,7 @@
 """Preparing a folder: what is used, what is left out and why, and when it is decoded again."""
 
 import contextlib
+import dataclasses
 import gc
 import os
 import re
@@ -23,7 +24,7 @@ from wavenet.audio import mulaw
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError
 from wavenet.recordings import preparation
-from wavenet.recordings.preparation import prepare
+from wavenet.recordings.preparation import Skipped, prepare
 
 
 @pytest.fixture
@@ -45,6 +46,17 @@ def test_good_files_are_used_and_bad_ones_named(config):
     words = "\n".join(prepared.report())
     assert "9 recordings" in words
     assert all(name in words for name in reasons)
+
+
+def test_files_left_out_for_one_reason_are_told_together(config, tmp_path):
+    left = [Skipped(f"{n}.wav", "it is silent") for n in range(10)] + [
+        Skipped(f"x{n}.wav", f"why {n}") for n in range(9)
+    ]
+    prepared = dataclasses.replace(prepare(config), skipped=left)
+    lines = prepared.report()
+    place = lines.index("left out 19:")
+    assert lines[place + 1] == "  10 (0.wav, 1.wav, 2.wav, ...): it is silent"
+    assert lines[place + 2 : place + 10] == [*(f"  x{n}.wav: why {n}" for n in range(7)), "  and 2 more"]
 
 
 def test_codes_are_those_of_the_files(config):
@@ -137,7 +149,7 @@ def test_opus_is_read(tmp_path):
 PREPARE = """
 import hashlib, pathlib, sys, time
 from wavenet.config import DataConfig
-from wavenet.recordings.preparation import prepare
+from wavenet.recordings.preparation import Skipped, prepare
 folder, cache, me, other = sys.argv[1:]
 pathlib.Path(me).touch()
 while not pathlib.Path(other).exists():

@@ -67,7 +67,9 @@ def test_what_was_meant(command, written, meant):
     assert nearest(written, names(command)) == [meant]
 
 
-@pytest.mark.parametrize("written", ["rate", "batch", "model.gate", "optm.lr", "zzz", "data.foo"])
+@pytest.mark.parametrize(
+    "written", ["rate", "batch", "model.gate", "optm.lr", "zzz", "data.foo", "voice", "begin", "cut", "export", "heads"]
+)
 def test_nothing_is_better_than_something_else(written):
     assert nearest(written, names("generate")) == []
     assert unknown(written, names("generate")) == "; --help lists all settings"
@@ -82,6 +84,11 @@ def test_a_synonym_that_is_not_there_is_not_suggested():
 def test_text_is_told_to_be_unknown_to_all_commands():
     for command in SCHEMAS:
         assert unknown("text", names(command)).startswith("; no command reads text: labels and features tell")
+
+
+def test_another_word_is_not_a_slip_of_the_finger():
+    assert unknown("speed", names("generate")).startswith("; device, threads and precision decide how fast a command")
+    assert nearest("sede", names("generate")) == ["seed"]
 
 
 def test_several_that_fit_equally_are_all_named():

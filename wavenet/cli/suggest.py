@@ -1,6 +1,7 @@
 """What a name that does not exist may have meant: by other words for the same thing, parts of names, and letters."""
 
 import difflib
+import math
 import re
 
 SYNONYMS = {
@@ -101,20 +102,23 @@ UNSUPPORTED = dict.fromkeys(
     ("text", "transcript", "sentence", "phonemes"),
     "no command reads text: labels and features tell a model what to make (data.labels, model.features)",
 )
-"""What nothing here means, and what comes nearest."""
+UNSUPPORTED["speed"] = (
+    "device, threads and precision decide how fast a command is, and nothing changes how fast a sound is"
+)
+"""Words that mean no setting here, and what comes nearest to them."""
 
-ALIKE = 0.7
+ALIKE = 0.75
 """Share of letters that a name must have in common with what was written, part by part, to be suggested."""
 
 
 def unknown(name: str, choices: list[str], prefix: str = "") -> str:
     """What to say after a name that is none of `choices`: which was meant, or where to find them."""
     word = name.split(".")[-1].lower().replace("-", "_")
+    if word in UNSUPPORTED:
+        return f"; {UNSUPPORTED[word]}"
     found = nearest(name, choices)
     if found:
         return f" (did you mean {' or '.join(prefix + choice for choice in found)}?)"
-    if word in UNSUPPORTED:
-        return f"; {UNSUPPORTED[word]}"
     return f"; choose from {', '.join(choices)}" if len(choices) < 12 else "; --help lists all settings"
 
 
@@ -152,8 +156,12 @@ def _alike(name: str, choice: str) -> float:
     """How much two dotted names have in common, 0 to 1: part by part, or where sections are left out, at their ends."""
     ours, theirs = name.split("."), choice.split(".")
     if len(ours) == len(theirs):
-        ratio = 1.0
-        for a, b in zip(ours, theirs, strict=True):
-            ratio *= 1 if b == "NAME" else difflib.SequenceMatcher(None, a, b).ratio()
-        return ratio
-    return 0.9 * difflib.SequenceMatcher(None, ours[-1], theirs[-1]).ratio()
+        return math.prod(1 if b == "NAME" else _letters(a, b) for a, b in zip(ours, theirs, strict=True))
+    return 0.9 * _letters(ours[-1], theirs[-1])
+
+
+def _letters(written: str, meant: str) -> float:
+    """Share of letters in common; 0 where it is no slip of the finger: another first letter, or another length."""
+    if written[:1] != meant[:1] or abs(len(written) - len(meant)) > max(1, len(meant) // 5):
+        return 0.0
+    return difflib.SequenceMatcher(None, written, meant).ratio()

@@ -21,7 +21,7 @@ from wavenet.audio import levels
 from wavenet.audio.encodings import MULAW, Encoding
 from wavenet.audio.levels import SILENT_PEAK, Signal
 from wavenet.config import DataConfig
-from wavenet.errors import AudioError, counted, printable
+from wavenet.errors import AudioError, counted, printable, some
 from wavenet.files import atomic
 from wavenet.recordings import cache
 from wavenet.recordings.folder import Contents, Skipped, find_folder, look, of_other_kinds
@@ -73,9 +73,13 @@ class Prepared:
         lines = [f"{self.folder}: {used}, {minutes:.1f} minutes at {self.sample_rate} Hz"]
         if self.skipped:
             lines.append(f"left out {len(self.skipped)}:")
-            lines += [f"  {printable(skip.name)}: {skip.reason}" for skip in self.skipped[:limit]]
-            if len(self.skipped) > limit:
-                lines.append(f"  and {len(self.skipped) - limit} more")
+            alike: dict[str, list[str]] = {}
+            for skip in self.skipped:
+                alike.setdefault(skip.reason, []).append(skip.name)
+            shown = list(alike.items())[:limit]
+            lines += [f"  {printable(names[0]) if len(names) == 1 else some(names)}: {why}" for why, names in shown]
+            if more := len(self.skipped) - sum(len(names) for _, names in shown):
+                lines.append(f"  and {more} more")
         if self.ignored:
             lines.append(of_other_kinds(self.ignored))
         signals = [(recording.name, recording.signal) for recording in self.recordings]
