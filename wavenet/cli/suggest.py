@@ -114,17 +114,19 @@ ALIKE = 0.75
 def unknown(name: str, choices: list[str], prefix: str = "") -> str:
     """What to say after a name that is none of `choices`: which was meant, or where to find them."""
     word = name.split(".")[-1].lower().replace("-", "_")
-    if word in UNSUPPORTED:
-        return f"; {UNSUPPORTED[word]}"
     found = nearest(name, choices)
     if found:
         return f" (did you mean {' or '.join(prefix + choice for choice in found)}?)"
+    if word in UNSUPPORTED:
+        return f"; {UNSUPPORTED[word]}"
     return f"; choose from {', '.join(choices)}" if len(choices) < 12 else "; --help lists all settings"
 
 
 def nearest(name: str, choices: list[str]) -> list[str]:
     """Those of `choices` that a mistaken name may mean: one, rarely up to three that fit equally well, or none."""
     section, _, word = name.lower().replace("-", "_").rpartition(".")
+    if word in UNSUPPORTED:
+        return []
     known = not section or any(choice.startswith(section + ".") for choice in choices)
     if known:  # else the section is mistyped, and the letters tell more
         word = word if word in SYNONYMS else re.sub(r"^(num|n|number_of)_", "", word)
