@@ -1,11 +1,11 @@
-"""The pictures that need no training: of .github/convolutions.md, and of how fast sound is made.
+"""The pictures that need no training: of docs/convolutions.md, and of how fast sound is made.
 
-    python scripts/figures.py [output=.github]
+    python scripts/figures.py [output=docs/pictures]
 
 `receptive_field.png`: which inputs the last output of a stack depends on, without and with dilation, by gradient.
 `convolutions.png`: where the zeros go, in the kernel or in the input, and how often a transposed convolution's kernels
 overlap. Every number and connection in these two is what torch answers.
-`generation.png`: .github/generation.json, a report of `scripts/benchmark.py generation`, drawn.
+`generation.png`: docs/benchmarks/2026-11-24-epyc.json, a report of `scripts/benchmark.py generation`, drawn.
 """
 
 import io
@@ -27,6 +27,7 @@ from wavenet.audio import plots
 from wavenet.cli.terminal import steady_streams
 from wavenet.files import atomic
 
+ROOT = Path(__file__).parents[1]
 REACHED, KERNEL, ZERO, FAINT, INK = "#0072B2", "#E69F00", "#D55E00", "#c9ced3", "#222222"  # of wavenet.mplstyle
 LAYERS = 4
 INPUTS = 18
@@ -38,7 +39,7 @@ def main() -> None:
     given = {name: value for name, _, value in (setting.partition("=") for setting in sys.argv[1:])}
     if not set(given) <= {"output"}:
         sys.exit(__doc__)
-    output = Path(given.get("output") or Path(__file__).parents[1] / ".github")
+    output = Path(given.get("output") or ROOT / "docs" / "pictures")
     figures = {"receptive_field": receptive_field(), "convolutions": convolutions(), "generation": generation()}
     for name, figure in figures.items():
         save(figure, output / f"{name}.png")
@@ -55,7 +56,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def generation() -> Figure:
     """How fast one stream is made on one thread, by the peer and by each engine."""
-    report = json.loads((Path(__file__).parents[1] / ".github" / "generation.json").read_text())
+    report = json.loads((ROOT / "docs" / "benchmarks" / "2026-11-24-epyc.json").read_text())
     return plots.speeds(report["rows"], f"One stream on one thread: {report['machine']}")
 
 

@@ -1,10 +1,12 @@
-"""--help in our words: every setting with its default and its docstring, read from the schema's source."""
+"""The text of --help: every setting with its default and its docstring, which is read from the schema's source."""
 
 import ast
 import dataclasses
+import functools
 import inspect
 import textwrap
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from wavenet import config
 
@@ -51,9 +53,19 @@ EXAMPLES = {
 }
 
 
+class Setting(NamedTuple):
+    """A setting as a reader meets it."""
+
+    name: str
+    """With dots: model.features.hop, say."""
+    default: str
+    """As it is written on the command line, or `required`, or `none`."""
+    meaning: str
+    """Its docstring, in one line."""
+
+
 def describe(command: str, schema: type, groups: dict[str, list[str]]) -> str:
     """The whole help text of a command."""
-    docs = _docstrings()
     used = {name: options for name, options in groups.items() if name in ("experiment", *_sections(schema))}
     if command != "train":
         used.pop("experiment", None)
@@ -63,7 +75,7 @@ def describe(command: str, schema: type, groups: dict[str, list[str]]) -> str:
         lines += [f"  {name}={'|'.join(options)}" for name, options in used.items()]
         lines.append("")
     lines.append("Settings:")
-    lines += _settings(schema(), docs, "")
+    lines += map(_written, settings(schema()))
     lines.append(
         "\nFlags: --multirun (a sweep: a,b,c in a value), --cfg job (show the settings), --config-dir (your presets),\n"
         "--version."
@@ -75,20 +87,24 @@ def _sections(schema: type) -> list[str]:
     return [field.name for field in dataclasses.fields(schema) if isinstance(field.default_factory, type)]
 
 
-def _settings(values: Any, docs: dict[str, dict[str, str]], prefix: str) -> list[str]:
-    lines = []
+def settings(values: Any, prefix: str = "") -> Iterator[Setting]:
+    """Every setting of a schema's object, nested ones by their dotted names, in the order of the schema."""
+    docs = _docstrings()
     for field in dataclasses.fields(values):
         value = getattr(values, field.name)
         if dataclasses.is_dataclass(value):
-            lines += _settings(value, docs, f"{prefix}{field.name}.")
+            yield from settings(value, f"{prefix}{field.name}.")
             continue
         shown = "required" if value == "???" else "none" if value is None else str(value).lower()
-        doc = " ".join(docs[type(values).__name__][field.name].split())
-        lines.append(f"  {prefix}{field.name} ({shown})")
-        lines.append(textwrap.fill(doc, 100, initial_indent="      ", subsequent_indent="      "))
-    return lines
+        yield Setting(prefix + field.name, shown, " ".join(docs[type(values).__name__][field.name].split()))
 
 
+def _written(setting: Setting) -> str:
+    meaning = textwrap.fill(setting.meaning, 100, initial_indent="      ", subsequent_indent="      ")
+    return f"  {setting.name} ({setting.default})\n{meaning}"
+
+
+@functools.cache
 def _docstrings() -> dict[str, dict[str, str]]:
     """Class -> field -> the string below the field."""
     found: dict[str, dict[str, str]] = {}
