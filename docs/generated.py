@@ -34,7 +34,7 @@ ELSEWHERE = "data."
 
 def settings(command: str) -> str:
     """All settings of a command as Markdown, a heading for each group."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {"": []}
     shared = command not in ("train", "cache")
     for name, default, meaning in cli_help.settings(SCHEMAS[command]()):
         if not (shared and name.startswith(ELSEWHERE)):
