@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/python scripts/demo.py
 
 docs: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e '.[dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt 'wavenet[docs]' # the extra alone: wavenet is there
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
 test: lint
