@@ -13,6 +13,8 @@ from wavenet import config
 from wavenet.cli import help as cli_help
 
 ROOT = Path(__file__).parents[1]
+OWN_TEST = {"extending.md"}
+"""Pages whose snippets have a test file of their own."""
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LANGUAGES = {"", "text", "bash", "python", "{toctree}", "{eval-rst}", "{include}"}
@@ -86,7 +88,7 @@ def test_commands_and_snippets_work_as_written(call, recordings, monkeypatch):
     assert Path("more.flac").is_file()
     for page in PAGES:
         names = {}
-        for number, snippet in enumerate(blocks(page, "python")):
+        for number, snippet in enumerate([] if page.name in OWN_TEST else blocks(page, "python")):
             for long, short in SHORTER.items():
                 snippet = snippet.replace(long, short)
             exec(compile(snippet, f"{page.relative_to(ROOT)}, snippet {number + 1}", "exec"), names)

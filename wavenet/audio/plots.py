@@ -30,7 +30,7 @@ QUIET, FIRST, SECOND = "#999999", "#0072B2", "#D55E00"
 """Grey for what is compared with, and the first two colours of the style. They are written out because matplotlib looks
 up a name such as C0 only when it draws, outside the style."""
 SMOOTHED = 50
-"""A smoothed curve averages over a fiftieth of its points."""
+"""A curve of at least so many points is smoothed: each becomes the mean of a fifteenth of them."""
 LONG_LABEL = 40
 """Longer names of curves, in letters, move the legend above the curves."""
 
@@ -159,7 +159,7 @@ def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
     for (label, level), dashes in zip(levels.items(), ("--", ":", "-."), strict=False):
         axes.axhline(level, label=f"{label} ({level:.2f})", linestyle=dashes, color=QUIET)
     _zoom(axes, np.concatenate([*shown, list(levels.values())]) if shown else np.array([0.0, 8.0]))
-    axes.set(title="Lower is better", xlabel="step", ylabel="bits per sample")
+    axes.set(title="What a sample costs: lower is better", xlabel="step", ylabel="bits per sample")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any(len(label) > LONG_LABEL for label in series):
         legend = figure.legend(loc="outside upper left")  # within, it would hide the curves
@@ -177,10 +177,9 @@ def _zoom(axes: Axes, values: np.ndarray) -> None:
 
 def smoothed(points: np.ndarray) -> np.ndarray:
     """(n, 2) of step and bits, each point averaged with its neighbours. A short series is returned as it is."""
-    width = len(points) // SMOOTHED * 2 + 1
-    if width < 3:
+    if len(points) < SMOOTHED:
         return points
-    half = width // 2
+    half = len(points) // 30
     sums = np.cumsum(np.concatenate([[0.0], points[:, 1]]))
     first, last = np.arange(len(points)) - half, np.arange(len(points)) + half + 1
     first, last = first.clip(0), last.clip(max=len(points))
