@@ -37,6 +37,7 @@ SHORTER = {
     "seconds=10": "seconds=0.1",
     "seconds=5": "seconds=0.1",
     "resynthesise=20": "resynthesise=2",
+    'model="base"': 'model="tiny", sample_every=0',
 }
 INSTEAD = {
     "experiment=phones": ["crop=4000"],  # a frame is told by 3,840 samples around it
