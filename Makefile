@@ -1,11 +1,13 @@
 # make demo: train on data/ for about three minutes, generate, and show where everything is.
-# make test: linters, types and tests. Both make the environment first, once.
+# make test: linters, types and tests.
+# make docs: the documentation, as build/docs/index.html.
+# Each first creates the environment, if there is none.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: venv demo test test-slow lint benchmark clean
+.PHONY: venv demo docs test test-slow lint benchmark clean
 
 venv: $(READY)
 
@@ -17,6 +19,10 @@ $(READY): pyproject.toml scripts/constraints.txt $(wildcard wavenet/csrc/*)
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt 'wavenet[docs]' # the extra alone: wavenet is there
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
 test: lint
 	$(BIN)/python -m pytest -n 2

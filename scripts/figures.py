@@ -1,11 +1,11 @@
-"""The pictures that need no training: of .github/convolutions.md, and of how fast sound is made.
+"""Draw the pictures that need no training: those of docs/convolutions.md, and the chart of generation speed.
 
-    python scripts/figures.py [output=.github]
+    python scripts/figures.py [output=docs/pictures]
 
 `receptive_field.png`: which inputs the last output of a stack depends on, without and with dilation, by gradient.
 `convolutions.png`: where the zeros go, in the kernel or in the input, and how often a transposed convolution's kernels
-overlap. Every number and connection in these two is what torch answers.
-`generation.png`: .github/generation.json, a report of `scripts/benchmark.py generation`, drawn.
+overlap. Every number and connection in these two pictures is computed by torch.
+`generation.png`: docs/benchmarks/2026-11-24-epyc.json, a report of `scripts/benchmark.py generation`, drawn.
 """
 
 import io
@@ -27,6 +27,7 @@ from wavenet.audio import plots
 from wavenet.cli.terminal import steady_streams
 from wavenet.files import atomic
 
+ROOT = Path(__file__).parents[1]
 REACHED, KERNEL, ZERO, FAINT, INK = "#0072B2", "#E69F00", "#D55E00", "#c9ced3", "#222222"  # of wavenet.mplstyle
 LAYERS = 4
 INPUTS = 18
@@ -38,7 +39,7 @@ def main() -> None:
     given = {name: value for name, _, value in (setting.partition("=") for setting in sys.argv[1:])}
     if not set(given) <= {"output"}:
         sys.exit(__doc__)
-    output = Path(given.get("output") or Path(__file__).parents[1] / ".github")
+    output = Path(given.get("output") or ROOT / "docs" / "pictures")
     figures = {"receptive_field": receptive_field(), "convolutions": convolutions(), "generation": generation()}
     for name, figure in figures.items():
         save(figure, output / f"{name}.png")
@@ -55,8 +56,9 @@ def save(figure: Figure, path: Path) -> None:
 
 def generation() -> Figure:
     """How fast one stream is made on one thread, by the peer and by each engine."""
-    report = json.loads((Path(__file__).parents[1] / ".github" / "generation.json").read_text())
-    return plots.speeds(report["rows"], f"One stream on one thread: {report['machine']}")
+    report = json.loads((ROOT / "docs" / "benchmarks" / "2026-11-24-epyc.json").read_text())
+    machine = report["machine"].split(",")[0]
+    return plots.speeds(report["rows"], f"How fast one sound is made on one core ({machine})")
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ def receptive_field() -> Figure:
         heard = sum(1 for paths in stack.paths[0] if paths)
         _draw_stack(axes, stack, dilations)
         written = ", ".join(map(str, dilations))
-        title = f"{name}: dilations {written}, kernel size 2. The last output depends on {heard} inputs"
+        title = f"{name} (dilations {written}, kernel size 2): the last output sees {heard} inputs"
         axes.set_title(title, loc="left", color=INK)
-    figure.supxlabel("number in an input: along how many paths it reaches the last output", fontsize=10, color=INK)
+    figure.supxlabel("the number in an input: how many paths lead from it to the last output", fontsize=11, color=INK)
     return figure
 
 
@@ -212,7 +214,7 @@ def _draw_overlaps(axes: Axes, kernel_size: int, stride: int, inputs: int) -> No
         axes.text(step, count + 0.06, f"{count:.0f}", ha="center", va="bottom", color=INK)
     interior = counts[kernel_size - 1 : stride * inputs]
     uneven = interior.min() < interior.max()
-    what = "uneven, a checkerboard" if uneven else "even, but for the ends"
+    what = "uneven, a checkerboard" if uneven else "even, except at the ends"
     axes.set_title(f"kernel {kernel_size}, stride {stride}: {what}", color=ZERO if uneven else INK)
     axes.set(ylim=(0, 2.6), xlim=(-0.6, 13.6), xlabel="how many inputs reach each output")
     axes.set_xticks([])

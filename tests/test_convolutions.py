@@ -1,4 +1,4 @@
-"""What .github/convolutions.md says of dilated and transposed convolution, in numbers; the script of its figures."""
+"""What docs/convolutions.md says of dilated and transposed convolution, in numbers; the script of its figures."""
 
 import importlib.util
 import itertools
@@ -22,7 +22,7 @@ from wavenet.config import ModelConfig
 from wavenet.model.wavenet import WaveNet
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / ".github" / "convolutions.md").read_text()
+PAGE = (ROOT / "docs" / "convolutions.md").read_text()
 FORMULAS = dict(re.findall(r"^\| ([\w ]+) \| `(.+)` \|$", PAGE, re.MULTILINE))
 BASE = ModelConfig(**yaml.safe_load((ROOT / "configs" / "model" / "base.yaml").read_text()))
 sizes = {
@@ -360,15 +360,14 @@ def test_the_script_draws_all_pictures(figures, tmp_path, monkeypatch):
 
 def test_the_script_refuses_what_it_does_not_know(figures, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["figures.py", "outptu=x"])
-    with pytest.raises(SystemExit, match=r"output=\.github"):
+    with pytest.raises(SystemExit, match="output=docs/pictures"):
         figures.main()
 
 
-def test_the_page_shows_the_pictures_and_the_readme_leads_to_it():
+def test_the_page_shows_the_pictures():
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", PAGE)
-    assert sorted(pictures) == ["convolutions.png", "receptive_field.png"]
+    assert sorted(pictures) == ["pictures/convolutions.png", "pictures/receptive_field.png"]
     for picture in pictures:
-        assert (ROOT / ".github" / picture).stat().st_size < 80_000
-    assert "(.github/convolutions.md)" in (ROOT / "README.md").read_text()
+        assert (ROOT / "docs" / picture).stat().st_size < 80_000
     for script in re.findall(r"(?:scripts|tests)/\w+\.py", PAGE):
         assert (ROOT / script).is_file()

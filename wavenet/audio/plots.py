@@ -1,5 +1,7 @@
-"""Figures: spectrograms, learning curves, what was learned of labels and features, speeds. The only importer of
-matplotlib, and the only place for its settings: wavenet.mplstyle."""
+"""Figures: spectrograms, learning curves, what was learned of labels and features, speeds.
+
+This is the only module that imports matplotlib. All figures share one style, wavenet.mplstyle.
+"""
 
 import functools
 from collections.abc import Callable
@@ -25,11 +27,12 @@ STYLE = Path(__file__).with_name("wavenet.mplstyle")
 FLOOR_DB = -80
 """Decibels below the loudest point that are still drawn."""
 QUIET, FIRST, SECOND = "#999999", "#0072B2", "#D55E00"
-"""For what is there to compare with, and the style's first two, by value: a name is looked up only when it is drawn."""
+"""Grey for what is compared with, and the first two colours of the style. They are written out because matplotlib looks
+up a name such as C0 only when it draws, outside the style."""
 SMOOTHED = 50
-"""A smoothed curve averages over a fiftieth of its points."""
+"""A curve of at least so many points is smoothed: each becomes the mean of a fifteenth of them."""
 LONG_LABEL = 40
-"""Letters of a curve's name, from which a legend has its place above the curves."""
+"""Longer names of curves, in letters, move the legend above the curves."""
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
@@ -57,17 +60,18 @@ def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
         decibels = 10 * torch.log10(power / loudest)
         extent = (0, len(sound) / sample_rate, 0, sample_rate / 2000)
         image = axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0)
-        axes.set(title=title, ylabel="kHz")
-    rows[-1].set_xlabel("seconds")
-    figure.colorbar(image, ax=list(rows), label="dB (loudest: 0)", aspect=15 * len(sounds), pad=0.01)
+        axes.set(title=title, ylabel="frequency (kHz)")
+    rows[-1].set_xlabel("time (s)")
+    figure.colorbar(image, ax=list(rows), label="power (dB, loudest: 0)", aspect=15 * len(sounds), pad=0.01)
     return figure
 
 
 @styled
 def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
-    """What was learned of labels: each one's vectors (n, C) on the two axes along which they differ most (PCA).
+    """What was learned of labels: the vectors (n, C) of each, on the two axes along which they differ most (PCA).
 
-    Both axes have one scale, so that what lies close is alike; their titles say how much of all difference they show.
+    Both axes have the same scale, so values that lie close together are alike. The axes say how much of all differences
+    they show.
     """
     labels = list(dict.fromkeys(label for label, _ in names))
     figure, written = Figure(figsize=(5 * len(labels), 4.8)), {}
@@ -81,7 +85,8 @@ def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
         axes.margins(0.12)
         axes.set_aspect("equal", adjustable="datalim")
         first, second = (f"{float(share):.0%} of the differences" for share in shares[:2])
-        axes.set(title=label, xlabel=f"first axis: {first}", ylabel=f"second: {second}")
+        title = f"{label}: close means alike"
+        axes.set(title=title, xlabel=f"first axis: {first}", ylabel=f"second axis: {second}")
         written[axes] = [(names[i][1], place) for place, i in zip(places, chosen, strict=True)]
     figure.draw_without_rendering()  # now it is known where everything is
     for axes, points in written.items():
@@ -90,7 +95,7 @@ def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
 
 
 def _write_beside(axes: Axes, points: list[tuple[str, np.ndarray]]) -> None:
-    """Names beside points, each inside the frame and clear of the others where there is such a place."""
+    """Names beside points, each inside the frame and clear of the others if there is such a place."""
     frame, dots = axes.get_window_extent(), axes.transData.transform([place for _, place in points])
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots]
     ways = [(7, 0, "left", "center"), (-7, 0, "right", "center"), (0, 7, "center", "bottom"), (0, -7, "center", "top")]
@@ -115,9 +120,11 @@ def _write_beside(axes: Axes, points: list[tuple[str, np.ndarray]]) -> None:
 
 @styled
 def upsampled(sound: Tensor, rows: Tensor, sample_rate: int) -> Figure:
-    """What was learned of features: rows (n, C), one per sample, each channel from blue to red, below the spectrogram
-    of the recording (n,) that they describe."""
-    title = "its features, upsampled to one row per sample"
+    """What was learned of features, below the spectrogram of the recording (n,) that they describe.
+
+    rows: (n, C), one per sample. Each channel is scaled to its own mean and deviation, from blue to red.
+    """
+    title = "its features as the network sees them: one row per sample, blue is low, red is high"
     figure = spectrograms({"recording": sound, title: sound}, sample_rate)
     axes = figure.axes[1]
     axes.clear()
@@ -127,14 +134,17 @@ def upsampled(sound: Tensor, rows: Tensor, sample_rate: int) -> Figure:
     axes.imshow(
         scaled[::step].t().numpy(), origin="lower", aspect="auto", extent=extent, vmin=-3, vmax=3, cmap="RdBu_r"
     )
-    axes.set(title=title, xlabel="seconds", ylabel="channel")
+    axes.set(title=title, xlabel="time (s)", ylabel="channel")
     return figure
 
 
 @styled
 def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
-    """Bits per sample over steps: each series (n, 2) of step and bits, where it has many points smoothed over the faint
-    raw one, with horizontal levels to compare with. The scale leaves out the first steep fall."""
+    """Bits per sample over steps, beside horizontal levels to compare with.
+
+    Each series is (n, 2) of step and bits. One with many points is smoothed, over the faint raw one. The scale leaves
+    out the first steep fall.
+    """
     figure = Figure(figsize=(8, 4.5))
     axes = figure.subplots()
     shown = []
@@ -149,7 +159,7 @@ def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
     for (label, level), dashes in zip(levels.items(), ("--", ":", "-."), strict=False):
         axes.axhline(level, label=f"{label} ({level:.2f})", linestyle=dashes, color=QUIET)
     _zoom(axes, np.concatenate([*shown, list(levels.values())]) if shown else np.array([0.0, 8.0]))
-    axes.set(xlabel="step", ylabel="bits per sample")
+    axes.set(title="What a sample costs: lower is better", xlabel="step", ylabel="bits per sample")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any(len(label) > LONG_LABEL for label in series):
         legend = figure.legend(loc="outside upper left")  # within, it would hide the curves
@@ -166,11 +176,10 @@ def _zoom(axes: Axes, values: np.ndarray) -> None:
 
 
 def smoothed(points: np.ndarray) -> np.ndarray:
-    """(n, 2) of step and bits, each point averaged with its neighbours; a short series as it is."""
-    width = len(points) // SMOOTHED * 2 + 1
-    if width < 3:
+    """(n, 2) of step and bits, each point averaged with its neighbours. A short series is returned as it is."""
+    if len(points) < SMOOTHED:
         return points
-    half = width // 2
+    half = len(points) // 30
     sums = np.cumsum(np.concatenate([[0.0], points[:, 1]]))
     first, last = np.arange(len(points)) - half, np.arange(len(points)) + half + 1
     first, last = first.clip(0), last.clip(max=len(points))
@@ -179,10 +188,10 @@ def smoothed(points: np.ndarray) -> np.ndarray:
 
 @styled
 def speeds(rows: list[dict[str, Any]], title: str) -> Figure:
-    """Samples per second as bars, on a logarithmic scale: rows as scripts/benchmark.py reports them.
+    """Samples per second as bars on a logarithmic scale, from rows as scripts/benchmark.py reports them.
 
-    Drawn are `base` and one stream on one thread, by the peer and by each engine in each of its precisions with the
-    widest instructions: whatever else was measured is for tables.
+    The bars are of `base`, one stream on one thread: the peer, and each engine in each of its precisions with the
+    widest instructions. Tables have the rest.
     """
     chosen: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -199,7 +208,7 @@ def speeds(rows: list[dict[str, Any]], title: str) -> Figure:
     axes.annotate(
         "real time at 16 kHz", (16000, 1), xycoords=("data", "axes fraction"), color=SECOND, ha="center", va="bottom"
     )
-    axes.set(xscale="log", xlabel="samples per second", xlim=(min(values) / 1.5, max(values) * 3))
+    axes.set(xscale="log", xlabel="samples per second (longer is faster)", xlim=(min(values) / 1.5, max(values) * 3))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_yticks(range(len(chosen)), list(chosen))
     axes.tick_params(axis="y", length=0)

@@ -57,7 +57,7 @@ class Engine {
     /// Bytes of weights that one sample reads.
     virtual size_t weight_bytes() const = 0;
 
-    /// Where each float of a row of conditions lies in (layers, 2 gate): the kernel's own order; -1 where nothing does.
+    /// For each float of a row of conditions in the kernel's order, its index in (layers, 2 gate), or -1 for padding.
     virtual std::vector<int64_t> condition_order() const = 0;
 
     /// The state of a stream that has heard silence under these conditions, which may be null, for as long as the

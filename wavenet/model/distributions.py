@@ -41,7 +41,8 @@ class Sampling:
     top_p: float = 1.0
     """Keeps the fewest likeliest codes that hold this much probability; 1 keeps all."""
     guidance: float = 1.0
-    """Leads the logits away from those of twin streams that are told less; 1 does without twins."""
+    """How far labels are exaggerated: logits become without + guidance (with - without). Above 1 each stream needs a
+    second one, without labels, beside it."""
 
 
 class Distribution(ABC):
@@ -112,7 +113,7 @@ class Softmax(Distribution):
         return _invert(p.cumsum(dim=-1), uniforms)[0]
 
     def check(self, sampling: Sampling) -> None:
-        """It has every setting."""
+        """A softmax supports every setting."""
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -8,11 +8,11 @@ from typing import Any
 from wavenet.config import TrainConfig
 
 WARM_STEPS = 10
-"""Steps at least before `minutes` becomes a number of steps for good. That number follows the speed of the last thirty
-for four tenths of the time, since kernels are compiled at first, and then stays, so that the learning rate falls
-steadily to its end."""
+"""The fewest steps after which a run given in `minutes` may fix its number of steps. During the first 40 % of the time
+that number follows the speed of the last thirty steps, because the first steps are slow: kernels are still being
+compiled. Then it stays, so that the learning rate falls steadily to its end."""
 WARM_SECONDS = 10.0
-"""After so long the speed is told, be the steps ever so slow."""
+"""After this long the speed is reported, however few steps were taken."""
 FEW_STEPS = 300
 """A run of fewer has hardly begun to learn."""
 OCCASIONS = 10

@@ -23,5 +23,5 @@ def job(config: ExportConfig) -> None:
         if not streamed(output):
             display.offer("play it", f"wavenet-generate {setting('checkpoint', output)}")
             play = f"wavenet-play {shlex.quote(str(output))} sound.wav"
-            display.offer("without Python, once it is built (see the README)", play)
+            display.offer("without Python, once it is built, as docs/player.md says", play)
     write_report(config.report, {"file": str(output), "bytes": size, "precision": made.precision})
