@@ -77,10 +77,10 @@ class Engine {
     /// Reads all weights once and does nothing with them: the least that a sample can take.
     virtual uint64_t read_weights() const = 0;
 
-  protected:
-    /// Streams that share each pass over the weights.
+    /// The most streams that share each pass over the weights.
     static constexpr int BATCH = 12;
 
+  protected:
     virtual void run_batch(Stream* streams, int count, const Sampling& sampling) const = 0;
 
   private:
