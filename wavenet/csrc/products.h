@@ -18,7 +18,7 @@ constexpr int STREAMS = 3;
 constexpr int STREAMS = 1;
 #endif
 
-/// body(first vector, V) over blocks of V = 8 vectors and, of those left over, 4, 2 and 1: V is known to the compiler.
+/// Calls body(first vector, V) for blocks of V = 8 vectors, then of 4, 2 and 1 for the rest: V is a constant.
 template <class Body>
 [[gnu::always_inline]] inline void with_vectors(int64_t vectors, Body body) {
     int64_t block = 0;
@@ -28,7 +28,7 @@ template <class Body>
     if (vectors - block >= 1) body(block, std::integral_constant<int, 1>());
 }
 
-/// body(first stream, N) over tiles of N streams, and those left over one by one.
+/// Calls body(first stream, N) for tiles of N streams, then for the rest one by one.
 template <class Body>
 [[gnu::always_inline]] inline void with_streams(int count, Body body) {
     int s = 0;
@@ -45,8 +45,8 @@ template <class Sums, int V, int N>
         for (int v = 0; v < V; v++) sums[n][v] = Sums{};
 }
 
-/// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups. Where there are few sums,
-/// even and odd groups are summed apart, so that no addition waits for the one before.
+/// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups. With few sums, even and odd
+/// groups are added up separately, so that no addition waits for the one before.
 template <class Weight, int V, int N>
 [[gnu::always_inline]] inline void multiply(const uint32_t* weights, int64_t groups,
                                             const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {

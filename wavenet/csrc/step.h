@@ -23,7 +23,7 @@ class Step {
     using Sums = Sum<Weight>;
 
   public:
-    /// For so many streams. With `every_layer`, the sums over the past are kept for all layers, not for the next alone.
+    /// Room for so many streams. With `every_layer`, the sums over the past of all layers are kept at once.
     Step(const PackedNetwork<Weight>& net, const StateLayout<Weight>& layout, int streams, bool every_layer = false)
         : net(net), layout(layout), layer_stride(every_layer ? streams * net.h_length : 0), x(streams * net.x_length),
           x_input(streams * net.x_length), past_sums(streams * net.h_length * (every_layer ? net.layers.size() : 1)),
@@ -254,7 +254,7 @@ class Step {
         });
     }
 
-    /// take(s, i, outputs i..i+W of stream s) of a matrix, or of one share of its blocks.
+    /// Calls take(s, i, outputs i..i+W of stream s) for a matrix, or for one share of its blocks.
     template <class From, class Take>
     void product(const Dense<Weight>& dense, int count, From from, Take take, int share = 0, int shares = 1) const {
         const Packed<Weight>& m = dense.weights;
