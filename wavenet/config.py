@@ -399,6 +399,8 @@ class TrainConfig:
     """CPU threads of each process; 0 leaves torch's choice."""
     log_every: int = 10
     """Steps between two lines in metrics.jsonl and points in TensorBoard."""
+    wandb: bool = False
+    """Also show the run in Weights & Biases, offline: `wandb sync` uploads it. Needs the extra `wavenet[wandb]`."""
     validate_every: int | None = None
     """Steps between two validations. Left out: 1000; with `minutes`, about ten times a run, first within a minute, at
     most ten minutes apart, and so that they take a twentieth of the time at most."""
