@@ -196,44 +196,9 @@ def test_right_frames_are_counted_among_those_that_are_told():
     assert recognition.count_right(made, told) == (2, 4)
 
 
-@pytest.mark.parametrize(
-    ("made", "told", "expected"),
-    [
-        ("", "", 0),
-        ("abc", "", 3),
-        ("", "abc", 3),
-        ("kitten", "sitting", 3),
-        ("sunday", "saturday", 3),
-        ("intention", "execution", 5),
-        ("abc", "abc", 0),
-        ("ab", "ba", 2),
-    ],
-)
-def test_levenshtein(made, told, expected):
-    assert recognition.edits(list(made), list(told)) == expected
-
-
-WORDS = st.lists(st.sampled_from("abc"), max_size=12)
-
-
-@given(WORDS, WORDS, WORDS)
-def test_levenshtein_is_a_distance(a, b, c):
-    def recursive(x, y):
-        table = {(i, j): i + j for i in range(len(x) + 1) for j in range(len(y) + 1)}
-        for i, j in itertools.product(range(1, len(x) + 1), range(1, len(y) + 1)):
-            table[i, j] = min(table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (x[i - 1] != y[j - 1]))
-        return table[len(x), len(y)]
-
-    distance = recognition.edits(a, b)
-    assert distance == recursive(a, b) == recognition.edits(b, a)
-    assert (distance == 0) == (a == b)
-    assert recognition.edits(a, c) <= distance + recognition.edits(b, c)
-    assert abs(len(a) - len(b)) <= distance <= max(len(a), len(b))
-
-
 def test_the_error_rate_counts_all_edits_over_all_phones():
-    pairs = [(["a", "b"], ["a", "c"]), ([], ["a", "b", "c"]), (["a", "a", "a"], ["a"])]
-    assert recognition.phone_error_rate(pairs) == pytest.approx((1 + 3 + 2) / 6)
+    pairs = [(["a", "b"], ["a", "c"]), ([], ["a", "b", "c"]), (["a", "a", "a"], ["a"]), ("kitten", "sitting")]
+    assert recognition.phone_error_rate(pairs) == pytest.approx((1 + 3 + 2 + 3) / 13)
     assert recognition.phone_error_rate([([], [])]) is None
 
 

@@ -1,18 +1,24 @@
-"""What a run leaves to look at: TensorBoard, verdicts on its sounds, its curves beside those of others."""
+"""What a run leaves to look at: TensorBoard, Weights & Biases, verdicts on its sounds, curves of several runs."""
 
 import importlib.util
 import json
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from wavenet import audio
+from wavenet.audio import plots
 from wavenet.config import DataConfig, ModelConfig, TrainConfig
-from wavenet.training import Reporter, runs, train
+from wavenet.errors import ConfigError
+from wavenet.training import Reporter, boards, runs, train
+from wavenet.training.metrics import RunLog
 
 RATE = 4000
 
@@ -63,6 +69,76 @@ def test_tensorboard_has_baselines_and_settings(trained):
     plugins = {board.SummaryMetadata(tag).plugin_data.plugin_name for tag in board.Tags()["tensors"]}
     assert "custom_scalars" in plugins
     assert board.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+
+
+def test_without_tensorboard_a_line_says_so_and_the_rest_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    lines = []
+    shown = boards.open_boards(tmp_path, 0, wandb=False, say=lines.append)
+    assert len(lines) == 1
+    assert "pip install 'wavenet[tensorboard]'" in lines[0]
+    log = RunLog(tmp_path, RATE, boards=shown)
+    log.settings({"steps": 3})
+    log.scalars(1, {"train/bits": 7.5})
+    audio.write(tmp_path / "x.wav", torch.zeros(RATE), RATE)
+    log.sound(1, tmp_path / "x.wav", torch.zeros(RATE))
+    log.curves()
+    log.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "x.wav", "x.png", "curves.png"}
+
+
+class StandIn(types.ModuleType):
+    """What is used of the package wandb; it notes how it is called."""
+
+    def __init__(self):
+        super().__init__("wandb")
+        self.calls, self.config = [], {}
+        self.Settings, self.Audio, self.Image = dict, lambda sound, sample_rate: (len(sound), sample_rate), type
+
+    def init(self, **how):
+        self.calls.append(how)
+        return self
+
+    def log(self, values, step):
+        self.calls.append((step, values))
+
+    def finish(self):
+        self.calls.append("finish")
+
+
+@pytest.mark.parametrize("mode", [None, "online"])
+def test_weights_and_biases_shows_the_same_and_is_offline_unless_told(tmp_path, monkeypatch, mode):
+    wandb = StandIn()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if mode:
+        monkeypatch.setenv("WANDB_MODE", mode)
+    boards.check(wandb=True)
+    log = RunLog(tmp_path, RATE, boards=[boards.WeightsAndBiases(tmp_path)])
+    log.baselines = {"unigram": 6.5}
+    log.settings({"optim": {"lr": 0.02}})
+    log.scalars(1, {"train/bits": 7.5})
+    log.scalars(2, {"valid/bits": 7.25})
+    audio.write(tmp_path / "x.wav", torch.zeros(RATE), RATE)
+    log.sound(3, tmp_path / "x.wav", torch.zeros(RATE))
+    log.close()
+    began, *logged = wandb.calls
+    assert (began["mode"], began["name"], began["dir"]) == (mode or "offline", tmp_path.name, str(tmp_path))
+    assert wandb.config == {"optim": {"lr": 0.02}}
+    assert logged == [
+        (1, {"train/bits": 7.5}),
+        (2, {"valid/bits": 7.25, "baseline/unigram": 6.5}),
+        (3, {"sample": (RATE, RATE)}),
+        (3, {"sample/spectrogram": plots.Figure}),
+        "finish",
+    ]
+
+
+def test_weights_and_biases_that_are_missing_are_told_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    config = TrainConfig(data=DataConfig(dir=str(tmp_path / "gone")), device="cpu", wandb=True)
+    with pytest.raises(ConfigError, match=r"pip install 'wavenet\[wandb\]', or leave wandb out"):
+        train(config, tmp_path / "run")
 
 
 def test_the_sound_made_is_judged_and_bits_promise_none(trained):

@@ -90,6 +90,8 @@ class TrainConfig:
     """CPU threads of each process. 0: torch's choice."""
     log_every: int = 10
     """Steps between two lines of metrics.jsonl, and between two points in TensorBoard."""
+    wandb: bool = False
+    """Also show the run in Weights & Biases, offline: `wandb sync` uploads it. Needs the extra `wavenet[wandb]`."""
     validate_every: int | None = None
     """Steps between two validations. Left out: 1000; with `minutes`, about ten times a run: the first within a minute,
     the others at most ten minutes apart, as long as they take no more than a twentieth of the time."""

@@ -1,4 +1,4 @@
-// The Python module: names, and nothing else.
+// The Python module: it gives the kernels their names in Python, and does nothing else.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
@@ -25,7 +25,8 @@ T* at(uintptr_t address) {
     return reinterpret_cast<T*>(address);
 }
 
-/// Passes take shapes as tuples and arrays as addresses, 0 for none; stack.py, their caller, makes the arrays.
+/// Passes take shapes as tuples and arrays as addresses, 0 for none; their caller, wavenet/model/fused.py, makes the
+/// arrays.
 template <class T>
 void bind_passes(nb::module_& module, const char* name) {
     using P = Passes<T>;
@@ -56,13 +57,14 @@ void bind_passes(nb::module_& module, const char* name) {
         }, release());
 }
 
-/// Streams of one length that lie one after another: states (streams, state_bytes), logits (streams, outputs), codes and
-/// the rest (streams, samples); rows say which of the conditions goes with each sample. Addresses again, 0 for none;
-/// compiled.py makes the arrays. `guided` streams are each followed, as many places later, by a twin that hears their codes.
+/// Runs streams of one length, which lie one after another: states (streams, state_bytes), logits (streams, outputs),
+/// codes and the rest (streams, samples). `rows` says which row of the conditions goes with each sample. Arrays are
+/// addresses again, 0 for none; wavenet/generation/compiled.py makes them. The first `guided` streams are each guided
+/// by a twin that hears the same codes, `guided` places later.
 void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
          Address uniforms, Address bits, Address conditions, Address rows, int guided,
          std::tuple<double, int, double, double> sampling, int threads) {
-    // between looks at Ctrl-C: about 10 ms of one stream, by what a core reads
+    // Ctrl-C is looked for after each slice: about 10 ms of one stream, by how fast a core reads weights
     int64_t slice = 1'000'000'000 / int64_t(engine.weight_bytes()) / std::max(streams / threads, 1);
     slice = std::clamp<int64_t>(slice, 32, 1024);
     for (int64_t t = 0; t < samples; t += slice) {

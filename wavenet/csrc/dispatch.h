@@ -1,4 +1,4 @@
-// Which instruction set's copy of the code runs.
+// The choice of the instruction set whose copy of the code runs.
 
 #pragma once
 

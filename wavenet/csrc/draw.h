@@ -1,4 +1,4 @@
-// Drawing a code by inverting the cumulative distribution; sampling.h says what is kept of it.
+// Drawing a code by inverting the cumulative distribution; sampling.h holds the settings.
 
 #pragma once
 
@@ -37,7 +37,7 @@ struct Softmax {
         while (part < CODES / W - 1 && passed + parts[part] <= target) passed += parts[part++];
         int code = part * W, last = code + W - 1;
         while (code < last && (passed += double(p[code])) <= target) code++;
-        while (p[code] == 0 && code > 0) code--;  // rounding never lands on a code of no probability
+        while (p[code] == 0 && code > 0) code--;  // rounding never ends on a code of probability 0
         return code;
     }
 
@@ -46,11 +46,11 @@ struct Softmax {
     }
 };
 
-/// Sets all but what top_k and top_p keep to no probability. For the few who ask: it sorts.
+/// Gives every code that top_k and top_p leave out a probability of 0. It sorts, so it runs only where it is asked for.
 inline void keep_likeliest(Softmax& d, const Sampling& sampling) {
     int order[CODES];
     for (float& p : d.p)
-        if (!(p >= 0)) p = 0;  // sums of huge weights may be no number, by which nothing can be sorted
+        if (!(p >= 0)) p = 0;  // sums of huge weights may be NaN, which cannot be sorted
     for (int i = 0; i < CODES; i++) order[i] = i;
     std::sort(order, order + CODES, [&](int a, int b) { return d.p[a] != d.p[b] ? d.p[a] > d.p[b] : a < b; });
     int kept = sampling.top_k > 0 ? std::min(sampling.top_k, CODES) : CODES;
@@ -66,7 +66,7 @@ inline void keep_likeliest(Softmax& d, const Sampling& sampling) {
     for (int part = 0; part < CODES / W; part++) d.total += d.parts[part] = sum(load(d.p + part * W));
 }
 
-/// A code for this uniform number, and its bits under the model's own distribution where those are asked for.
+/// The code for this uniform number. Fills in its bits under the model's own distribution if `bits` is not null.
 inline int draw(const float* logits, double uniform, const Sampling& sampling, float* bits) {
     int code;
     if (sampling.temperature == 0) {
@@ -92,7 +92,7 @@ inline double compand(double x) { return std::copysign(std::log1p(255 * std::fab
 /// The companded amplitude of a 16-bit code; of its lower edge, for half a step less.
 inline double companded(double code) { return compand((code - STEPS) / STEPS); }
 
-/// Which 16-bit codes fall on each mu-law code: where they begin, as companded amplitudes.
+/// Where the 16-bit codes of each mu-law code begin, as companded amplitudes.
 struct MulawEdges {
     double edge[CODES + 1];
     static int of(int code) { return int(std::floor((companded(code) + 1) / 2 * (CODES - 1) + 0.5)); }
@@ -102,7 +102,7 @@ struct MulawEdges {
     }
 };
 
-/// What the outputs (3 count) mean: wavenet/distributions.py.
+/// A mixture of logistics as its outputs (3 count) describe it: see wavenet/model/distributions.py.
 struct Mixture {
     const float* logits;
     int64_t count;
@@ -122,7 +122,7 @@ struct Mixture {
         static const MulawEdges mulaw;
         int bin = MulawEdges::of(code);
         double low = mulaw.edge[bin], high = mulaw.edge[bin + 1], highest = top(), total = 0, most = -1e300, sum = 0;
-        auto log_share = [&](int64_t k) {  // ln (sigma(a) - sigma(b)), which neither cancels nor overflows so
+        auto log_share = [&](int64_t k) {  // ln (sigma(a) - sigma(b)), in a form that neither cancels nor overflows
             double s = scale(k), a = (high - mean(k)) / s, b = (low - mean(k)) / s;
             return double(logits[k]) - highest - softplus(-a) - softplus(b) + std::log(-std::expm1(b - a));
         };
@@ -134,7 +134,7 @@ struct Mixture {
     static double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
 };
 
-/// A component by the uniform's place among the weights, and a point of it by the place within that weight.
+/// The uniform's place among the weights chooses the component; its place within that weight chooses the point.
 inline int draw(const Mixture& mixture, double uniform, const Sampling& sampling, float* bits) {
     const int64_t count = mixture.count;
     const double top = mixture.top(), temperature = sampling.temperature;
@@ -152,7 +152,7 @@ inline int draw(const Mixture& mixture, double uniform, const Sampling& sampling
         double place = std::clamp((target - passed) / weight, 0x1p-53, 1 - 0x1p-53);
         point = mixture.mean(k) + temperature * mixture.scale(k) * (std::log(place) - std::log1p(-place));
     }
-    point = std::max(-2.0, std::min(2.0, point));  // damaged weights may make it no number: 2
+    point = std::max(-2.0, std::min(2.0, point));  // damaged weights may make it NaN, which becomes 2
     double x = std::copysign(std::expm1(std::fabs(point) * std::log(256.0)) / 255, point);
     int code = int(std::clamp(std::floor(x * STEPS + STEPS + 0.5), 0.0, 2.0 * STEPS - 1));
     if (bits) *bits = float(mixture.bits(code));

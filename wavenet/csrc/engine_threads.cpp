@@ -1,5 +1,5 @@
-// Streams over threads: each thread takes a batch of streams at a time and runs it to its end. A single stream has two
-// threads while they are faster than one.
+// Streams shared among threads: each thread takes a batch of streams at a time and runs it to its end. A single stream
+// runs on two threads while they are faster than one.
 
 #include <algorithm>
 #include <atomic>
@@ -29,7 +29,7 @@ void Engine::run(const std::vector<Stream>& streams, const Sampling& sampling, i
 
 namespace {
 
-constexpr int64_t PART = 64;           // samples between two looks at the clock on one thread
+constexpr int64_t PART = 64;           // samples that are measured together on one thread
 constexpr double MEASURE_AFTER = 0.25;  // seconds after which one thread is measured again: the machine's speed drifts
 constexpr double LONGEST_PAUSE = 2;     // seconds
 constexpr double PAUSE = 50;            // times what a try on two threads has lost, which bounds the loss at 2 %
@@ -55,7 +55,7 @@ void Engine::run_single(Stream stream, const Sampling& sampling) const {
             part.samples = std::min(stream.samples, PART);
             run_batch(&part, 1, sampling);
             stream = from(stream, part.samples);
-            // what came between may have made it slow, but nothing makes it fast
+            // an interruption makes a measurement longer, never shorter
             const double ended = seconds(), taken = (ended - began) / double(part.samples);
             pace.alone = alone > 0 ? std::min(taken, alone * 1.1) : taken;
             pace.measured = ended;

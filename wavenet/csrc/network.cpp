@@ -5,7 +5,7 @@
 #include <cstring>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "exported files are little-endian, and the kernels read them as they lie: there are none for this processor"
+#error "exported files are little-endian and the kernels do not convert them, so this processor is not supported"
 #endif
 
 namespace wavenet {
@@ -36,7 +36,7 @@ uint64_t bytes_of(Precision precision) {
     return precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
 }
 
-/// Walks over the bytes, and refuses to pass their end.
+/// Reads the bytes one after another, and never past their end.
 struct Reader {
     const uint8_t* at;
     size_t left;
@@ -76,7 +76,7 @@ struct Reader {
         return values;
     }
 
-    /// Refuses what is infinite or no number, which has all bits of its exponent set.
+    /// Refuses infinities and NaN, whose exponent has all bits set.
     template <class Bits>
     static void check_finite(const uint8_t* bytes, uint64_t count, Bits exponent) {
         bool finite = true;

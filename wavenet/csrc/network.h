@@ -1,4 +1,4 @@
-// A network as it is exported: its shape, and weights in the precision they are used in. FORMAT.md describes the bytes.
+// An exported network: its shape, and its weights in the precision of their use. FORMAT.md describes the bytes.
 
 #pragma once
 
@@ -49,7 +49,7 @@ struct Network {
     uint64_t state_bytes() const;  // of a stream's past inputs, each padded to the widest vectors
     int64_t outputs() const { return mixtures ? 3 * mixtures : CODES; }
 
-    /// Checks everything before it is used. Raises FormatError.
+    /// Checks everything before it is used. Throws FormatError.
     static Network parse(const uint8_t* bytes, size_t size);
 
     Network(Network&&) = default;
@@ -57,7 +57,7 @@ struct Network {
 
   private:
     Network() = default;
-    std::vector<float> storage;  // the file's bytes, where float32 may lie
+    std::vector<float> storage;  // the file's bytes, aligned for float32
 };
 
 }  // namespace wavenet

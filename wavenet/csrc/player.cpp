@@ -1,6 +1,6 @@
-// wavenet-play: an exported network in, a WAV file out, with no Python installed.
+// wavenet-play turns an exported network into a WAV file, without Python. USAGE below describes its settings.
 //
-// USAGE below says how it is called. On one processor the same seed gives the same samples as wavenet-generate.
+// On one processor the same seed gives the same samples as wavenet-generate.
 
 #include <algorithm>
 #include <array>
@@ -26,15 +26,15 @@ namespace {
 constexpr const char* USAGE =
     "wavenet-play model.wavenet sound.wav [name=value ...]\n"
     "\n"
-    "Make a sound with a network that wavenet-export wrote, as a WAV file; one that is there is overwritten.\n"
-    "A pipe gets WAV too, and - is the standard output, as bare samples: 16 bits, little-endian, one channel.\n"
+    "Make a sound with a network that wavenet-export wrote, as a WAV file. An existing file is overwritten.\n"
+    "A pipe receives WAV too; - writes bare samples (16 bits, little-endian, one channel) to the standard output.\n"
     "\n"
     "  seconds=5             length\n"
-    "  seed=0                on one processor the same seed is the same sound\n"
-    "  temperature=1         below 1 is tamer, above 1 wilder; 0 always takes the likeliest code\n"
-    "  top_k=0               draw from the k likeliest codes alone; 0 draws from all\n"
+    "  seed=0                on one processor the same seed gives the same sound\n"
+    "  temperature=1         below 1 is tamer, above 1 is wilder; 0 always takes the likeliest code\n"
+    "  top_k=0               draw only from the k likeliest codes; 0 draws from all\n"
     "  top_p=1               draw from the smallest set of codes that holds this probability; 1 draws from all\n"
-    "  instruction_set=auto  avx512, avx2, neon or portable; auto is the fastest here\n";
+    "  instruction_set=auto  avx512, avx2, neon or portable; auto is the fastest on this machine\n";
 
 using Settings = std::map<std::string, std::string>;
 
@@ -59,7 +59,7 @@ double uniform(uint64_t seed, uint64_t position) {
     return double(mix(mix(seed) + (position + 1) * 0x9E3779B97F4A7C15u) >> 11) * 0x1p-53;
 }
 
-/// Mu-law codes as 16-bit samples: wavenet/mulaw.py, and WAV's scale of 32768.
+/// Mu-law codes as 16-bit samples: wavenet/audio/mulaw.py, and WAV's scale of 32768.
 std::array<int16_t, CODES> decoded() {
     std::array<int16_t, CODES> table{};
     for (int code = 0; code < CODES; code++) {
@@ -71,18 +71,18 @@ std::array<int16_t, CODES> decoded() {
 }
 
 const std::string RAW = "-", STANDARD_OUTPUT = "/dev/stdout";
-constexpr uint32_t UNKNOWN_SIZE = 0xFFFFFFFF;  // as ffmpeg writes it; readers go on to the end
+constexpr uint32_t UNKNOWN_SIZE = 0xFFFFFFFF;  // as ffmpeg writes it; readers then read to the end
 
 bool is_stdout(const std::string& path) { return path == RAW || path == STANDARD_OUTPUT; }
 
-/// Whether what is written there goes straight through it: a pipe, a device, the standard output.
+/// Whether the path is a pipe, a device or the standard output, through which data goes at once.
 bool streamed(const std::string& path) {
     std::error_code ignored;
     return is_stdout(path) || std::filesystem::is_other(std::filesystem::status(path, ignored));
 }
 
-/// Mono, 16 bits. A file's header is written last, so that it is right whenever the program ends in good order; a
-/// stream's does not tell the length, and RAW has none.
+/// Mono, 16 bits. A file's header is written again at the end, with the length; a stream's header leaves the length
+/// open, and RAW has no header.
 class WavFile {
   public:
     WavFile(const std::string& path, int64_t rate)
@@ -125,7 +125,7 @@ class WavFile {
     FILE* file;
 };
 
-/// A setting as a number. Throws UsageError, which says what is allowed, for what is none or does not hold.
+/// A setting as a number. Throws UsageError, which says what is allowed, for anything else.
 double number(const Settings& settings, const char* name, bool (*holds)(double), const char* allowed) {
     const std::string& text = settings.at(name);
     char* end;
@@ -144,7 +144,7 @@ uint64_t whole_number(const Settings& settings, const char* name) {
     return value;
 }
 
-/// Throws before the long part where a sound cannot be written to `output`.
+/// Throws if a sound cannot be written to `output`, before the time is spent on making it.
 void check_output(const std::filesystem::path& output) {
     if (streamed(output.string())) return;
     std::string ending = output.extension().string();
@@ -217,7 +217,8 @@ void play(int count, char** arguments) {
         throw std::runtime_error(paths[0] + ": " + error.what());
     }
 
-    double longest = std::floor((0xFFFFFFFFu - 36) / 2.0 / double(engine->sample_rate)); // of 32-bit sizes
+    // sizes in a header have 32 bits
+    double longest = std::floor((0xFFFFFFFFu - 36) / 2.0 / double(engine->sample_rate));
     if (seconds > longest && !streamed(paths[1]))
         throw UsageError("seconds is " + settings["seconds"] + ", but a WAV file holds at most " +
                          std::to_string(int64_t(longest)) + " at " + std::to_string(engine->sample_rate) + " Hz");
@@ -242,7 +243,8 @@ void play(int count, char** arguments) {
         for (int64_t i = 0; i < stream.samples; i++) uniforms[i] = uniform(seed, uint64_t(made + i));
         engine->run({stream}, sampling, 1);
         samples.clear();
-        for (int64_t i = 0; i < stream.samples; i++) samples.push_back(engine->mixtures ? int16_t(codes[i] - STEPS) : table[codes[i]]);
+        for (int64_t i = 0; i < stream.samples; i++)
+            samples.push_back(engine->mixtures ? int16_t(codes[i] - STEPS) : table[codes[i]]);
         wav.write(samples);
         made += stream.samples;
     }

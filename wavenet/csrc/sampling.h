@@ -1,4 +1,4 @@
-// Drawing a code from logits: the same rule as wavenet/distributions.py, so that equal uniforms give equal codes.
+// Drawing a code from logits: the same rule as wavenet/model/distributions.py, so that equal uniforms give equal codes.
 
 #pragma once
 

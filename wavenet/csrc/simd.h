@@ -1,7 +1,7 @@
-// Vectors of W floats on any processor, in GNU vector extensions: what the algorithms above are written in.
+// Vectors of W floats on any processor, in GNU vector extensions: what the kernels are written in.
 //
 // A file that includes this is compiled once for each instruction set, with ISA defined to its name; everything lands in
-// namespace wavenet::ISA, so the copies never mix. Only dot products (dot.h) need an instruction by name.
+// namespace wavenet::ISA, so the copies never mix.
 
 #pragma once
 
@@ -93,7 +93,7 @@ inline F32 load(const bf16* p) {
 
 inline void store(float* p, F32 v) { std::memcpy(p, &v, sizeof v); }
 
-/// Rounds to the nearest, of two to the even one; NaN stays NaN.
+/// Rounds to the nearest, ties to even; NaN stays NaN.
 inline void store(bf16* p, F32 v) {
 #if defined(__AVX512BF16__)
     __m256bh half = _mm512_cvtneps_pbh((__m512)v);

@@ -1,4 +1,4 @@
-// What a training step does between its matrix products, each in one pass over memory, forward and backward.
+// What a training step does between its matrix products, each part in one pass over memory, forward and backward.
 //
 // Arrays are channels-last, rows of time steps. `T` is the type of what the matrix products read and write, float or
 // bf16; sums and the residual stream are float. Threads split the rows.
@@ -15,7 +15,7 @@ namespace wavenet::ISA {
 
 namespace {
 
-/// body(i, n) for each vector of a row of `channels`: n is W but for what is left over at the end.
+/// Calls body(i, n) for each vector of a row of `channels`: n is W, or less for the last.
 template <class Body>
 inline void over(int64_t channels, Body body) {
     int64_t i = 0;
@@ -32,7 +32,7 @@ inline void store(T* p, F32 v, std::integral_constant<int, W>) {
     ISA::store(p, v);
 }
 
-/// Adds up what every thread found, in the order of threads so that a sum is the same each time.
+/// Adds up the threads' sums in the order of the threads, so that the total is the same each time.
 template <class Body>
 void with_column_sums(int64_t rows, int64_t columns, float* sums, int threads, Body body) {
     std::vector<float> partial(size_t(threads) * columns);
@@ -46,7 +46,7 @@ void with_column_sums(int64_t rows, int64_t columns, float* sums, int threads, B
         for (int64_t i = 0; i < columns; i++) sums[i] += partial[thread * columns + i];
 }
 
-/// Rows between a prefetch and its use, where rows lie too far apart for the processor to foresee the next.
+/// Rows between a prefetch and its use, for rows that lie too far apart for the processor to foresee the next.
 constexpr int64_t ahead = 16;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Types that every instruction set's copy of the code shares.
+// Types that the code of all instruction sets shares.
 
 #pragma once
 

@@ -13,10 +13,10 @@ Frames become a sequence greedily: the likeliest class of each, repeats collapse
 import itertools
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchaudio.functional import edit_distance
 
 from wavenet.config import RecognitionConfig
 from wavenet.model.distributions import IGNORED
@@ -80,18 +80,11 @@ def spoken(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.lower() not in SILENCES]
 
 
-def edits(made: Sequence[str], told: Sequence[str]) -> int:
-    """Levenshtein distance: the fewest insertions, deletions and substitutions that make one sequence the other."""
-    row = columns = np.arange(len(told) + 1)
-    for number, phone in enumerate(made, start=1):
-        kept = np.minimum(row[1:] + 1, row[:-1] + [phone != other for other in told])
-        # an insertion costs one more than the column before, which is a running minimum once columns are taken off
-        row = np.minimum.accumulate(np.concatenate([[number], kept]) - columns) + columns
-    return int(row[-1])
-
-
 def phone_error_rate(pairs: Iterable[tuple[Sequence[str], Sequence[str]]]) -> float | None:
-    """Edits in all over reference phones in all, of (recognised, reference) sequences; None without any reference."""
-    counts = [(edits(made, told), len(told)) for made, told in pairs]
+    """Levenshtein distances over reference phones, summed over (recognised, reference) sequences.
+
+    None if no reference has any phones.
+    """
+    counts = [(edit_distance(made, told), len(told)) for made, told in pairs]
     phones = sum(count for _, count in counts)
     return sum(count for count, _ in counts) / phones if phones else None

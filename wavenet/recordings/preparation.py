@@ -27,7 +27,7 @@ from wavenet.recordings import cache
 from wavenet.recordings.folder import Contents, Skipped, find_folder, look, of_other_kinds
 from wavenet.recordings.parallel import in_order
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 BLOCK = 1 << 20
 """Bytes copied, or codes looked at, at once."""
 Progress = Callable[[int, int], None]

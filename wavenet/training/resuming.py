@@ -17,7 +17,7 @@ APPLIED = {
     *("model.recognition.weight", "model.fused", "steps", "minutes", "batch_size", "crop", "accumulate"),
     *("label_dropout", "seed"),
     *("precision", "device", "devices", "num_nodes", "threads", "run.dir", "resume", "report"),
-    *("log_every", "validate_every", "validate_seconds", "sample_every", "sample_seconds", "checkpoint_every"),
+    *("log_every", "wandb", "validate_every", "validate_seconds", "sample_every", "sample_seconds", "checkpoint_every"),
 }
 """Settings that a resumed run may be given: they hold from its first step on."""
 REFUSED = {

@@ -15,7 +15,7 @@ from wavenet.config import TrainConfig
 from wavenet.errors import CheckpointError, TrainingError
 from wavenet.evaluation.baselines import Baselines
 from wavenet.model import checkpoint
-from wavenet.training import announcements, resuming, state
+from wavenet.training import announcements, boards, resuming, state
 from wavenet.training.batches import Batches
 from wavenet.training.checkpoints import Checkpoints
 from wavenet.training.clock import Clock
@@ -63,6 +63,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> None:
         self.fabric, self.run_dir, self.reporter = fabric, run_dir, reporter
         with together(fabric):
+            boards.check(config.wandb)
             stored = resuming.load(config)
         self.data = read_in_all(fabric, config, reporter.preparing)
         self.config = config = dataclasses.replace(config, model=self.data.model)
@@ -137,7 +138,8 @@ class Trainer:
         say(announcements.baselines(self.baselines, config.data.valid_fraction))
         if self.fabric.is_global_zero:
             with writing(self.run_dir):
-                self.log = RunLog(self.run_dir, config.data.sample_rate, self.step)
+                shown = boards.open_boards(self.run_dir, self.step, config.wandb, say)
+                self.log = RunLog(self.run_dir, config.data.sample_rate, self.step, shown)
                 self.log.settings(dataclasses.asdict(config))
                 self.log.baselines = self.baselines.named() if self.baselines else {}
                 write_settings(self.run_dir, dataclasses.asdict(config))
