@@ -98,13 +98,11 @@ SYNONYMS = {
 }
 """Words that other programs have, and the settings that mean the same here; the first that a command has is meant."""
 
-UNSUPPORTED = dict.fromkeys(
-    ("text", "transcript", "sentence", "phonemes"),
-    "no command reads text: labels and features tell a model what to make (data.labels, model.features)",
-)
-UNSUPPORTED["speed"] = (
-    "device, threads and precision decide how fast a command is, and nothing changes how fast a sound is"
-)
+NO_TEXT = "no command reads text: labels and features tell a model what to make (data.labels, model.features)"
+UNSUPPORTED = {
+    **dict.fromkeys(("text", "transcript", "sentence", "phonemes"), NO_TEXT),
+    "speed": "device, threads and precision decide how fast a command is; nothing changes a sound's tempo",
+}
 """Words that mean no setting here, and what comes nearest to them."""
 
 ALIKE = 0.75
