@@ -273,7 +273,7 @@ def test_a_sound_is_heard_in_a_notebook(files, monkeypatch):
     one.play(one.generate(0.1))
     ((data, how),) = heard
     assert (data.shape, how) == ((800,), {"rate": RATE, "normalize": False})
-    with pytest.raises(AudioError, match=r"2 sounds are played one at a time: voice\.play\(sounds\[0\]\)"):
+    with pytest.raises(AudioError, match=r"only one of 2 sounds can be played at a time: voice\.play\(sounds\[0\]\)"):
         one.play(torch.zeros(2, 800))
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     with pytest.raises(wavenet.WaveNetError, match="pip install ipython"):

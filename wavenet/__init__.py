@@ -1,4 +1,8 @@
-"""WaveNet: learn the sounds of a folder of recordings, and make more of them."""
+"""WaveNet: learn the sounds of a folder of recordings, and generate more of them.
+
+It hands out `load`, `train`, `Voice` and the types that they use. It may import every room, but loads them only when a
+name is first used, so that `import wavenet` is quick.
+"""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -14,16 +18,16 @@ if TYPE_CHECKING:
     __version__: str
 
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-    # How often a thread of torch's looks for its next piece of work before it sleeps: about a quarter of a millisecond,
-    # longer than most of what lies between two. GNU OpenMP's own 300,000 keep a core busy for 20 ms, which training
-    # beside another program, where threads are late, spends most of its time in. Read once, when torch is imported.
+    # How often a torch thread polls for work before it sleeps. 4000 polls take about a quarter of a millisecond, longer
+    # than most gaps between two pieces of work. GNU OpenMP's default, 300,000, keeps a core busy for 20 ms, which slows
+    # training beside another program. GNU OpenMP reads the variable once, when torch is imported.
     os.environ["GOMP_SPINCOUNT"] = "4000"
 
 __all__ = ["Checkpoint", "ModelConfig", "Voice", "WaveNet", "WaveNetError", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """The names above, imported when they are first asked for, since torch comes with them."""
+    """The names above, imported when they are first used, because they import torch."""
     if name not in __all__:
         raise AttributeError(f"module 'wavenet' has no attribute {name!r}")
     found: dict[str, Any]

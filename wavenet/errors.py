@@ -1,10 +1,10 @@
-"""What is said to the user: mistakes that can be made and mended, one clear line each; names and numbers in words."""
+"""The errors that users see, each with a one-line message, and helpers that put names and numbers into words."""
 
 import math
 
 
 class WaveNetError(Exception):
-    """Base of every error whose message is written for the person at the keyboard."""
+    """Base of every error whose message is written for the user."""
 
 
 class ConfigError(WaveNetError):
@@ -20,11 +20,11 @@ class CheckpointError(WaveNetError):
 
 
 class TrainingError(WaveNetError):
-    """Training cannot go on: the loss is not finite, or the run folder cannot be written."""
+    """Training cannot continue: the loss is not finite, or the run folder cannot be written."""
 
 
 def printable(name: str) -> str:
-    """A file name that any terminal and text file can take: what is not valid text becomes question marks."""
+    """A file name that every terminal and text file can show: invalid text becomes question marks."""
     return name.encode("utf-8", "replace").decode()
 
 

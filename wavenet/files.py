@@ -1,7 +1,7 @@
 """Paths as people write them, files that are written whole or not at all, and locks that end with their process.
 
-A file is written under a temporary name, flushed to the disk, then renamed. What is no regular file, such as a pipe or
-a device, is never replaced: the bytes go through it. Links are followed.
+A file is written under a temporary name, flushed to the disk, then renamed. A pipe or a device is never replaced: the
+bytes are written to it. Links are followed.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ NOT_FULL = (
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.EPIPE, errno.ENXIO, errno.ELOOP),
 )
-"""What the system says where a place cannot be written to for another reason than its size."""
+"""Errors of a place that cannot be written to although the disk is not full."""
 
 MOST_LINKS = 40
-"""Links that are followed one after another, as on Linux."""
+"""How many links in a row are followed, as on Linux."""
 
 
 def expanded(path: str | Path) -> Path:
-    """`path` with the home folder for a leading ~ or ~name. Raises ConfigError where the system knows no such home."""
+    """`path` with a leading ~ or ~name replaced by that home folder. Raises ConfigError if the home is unknown."""
     found = os.path.expanduser(path)
     if os.fspath(found).startswith("~"):
         user = os.fspath(found).split("/")[0][1:]
@@ -45,9 +45,9 @@ def expanded(path: str | Path) -> Path:
 
 
 def followed(path: str | Path) -> Path:
-    """Where `path` leads by its links. One of this process's own open files stays what it is, /proc/self/fd/1 say.
+    """The path that `path` links to. An open file of this process, such as /proc/self/fd/1, is returned as it is.
 
-    Raises OSError where the links go round in a circle.
+    Raises OSError if the links form a circle.
     """
     path = Path(path)
     for _ in range(MOST_LINKS):
@@ -58,7 +58,7 @@ def followed(path: str | Path) -> Path:
 
 
 def streamed(path: str | Path) -> bool:
-    """Whether what is written to `path` goes straight through it: a pipe, a device, /dev/stdout."""
+    """Whether `path` is a pipe, a device or /dev/stdout, so that bytes pass straight through it."""
     try:
         path = followed(path)
     except OSError:
@@ -67,7 +67,7 @@ def streamed(path: str | Path) -> bool:
 
 
 def is_stdout(path: str | Path) -> bool:
-    """Whether this is a name of the standard output."""
+    """Whether `path` is a name of the standard output."""
     try:
         return _descriptor(followed(path)) == 1
     except OSError:
@@ -75,14 +75,14 @@ def is_stdout(path: str | Path) -> bool:
 
 
 def open_stream(path: str | Path) -> BinaryIO:
-    """Open what is `streamed` for writing; /dev/stdout and its likes go on where the process itself writes."""
+    """Open a `streamed` path for writing; /dev/stdout and the like continue where the process itself writes."""
     path = followed(path)
     number = _descriptor(path)
     return open(path if number is None else os.dup(number), "wb")
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of the open file of this process that a name like /dev/stdout stands for, None for any other."""
+    """The number of this process's open file that a name like /dev/stdout stands for; None for any other path."""
     if path == STANDARD_OUTPUT:
         return 1
     if path.name.isdecimal() and os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
@@ -91,12 +91,12 @@ def _descriptor(path: Path) -> int | None:
 
 
 def remedy(error: BaseException) -> str:
-    """What helps where writing failed, up to the name of the other place."""
+    """The advice after a failed write, for "another place" to follow: "choose" or "free space or choose"."""
     return "choose" if getattr(error, "errno", None) in NOT_FULL else "free space or choose"
 
 
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside `path` that nobody else takes, not even a process of the same number in another container.
+    """A hidden name beside `path` that no other process uses, not even one with the same number in another container.
 
     It keeps the extension, which tells libraries what to write, and is never too long for a file system.
     """
@@ -106,11 +106,11 @@ def temporary_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes `path`'s place, on any failure it is removed.
+    """Yield a temporary path beside `path`; on success it replaces `path`, on any failure it is removed.
 
-    Missing parent folders are created. Whatever stood at `path` stays whole until the rename. The file gets the mode
-    that the umask leaves, whoever writes it. A link is followed, and a pipe or a device is written to, not replaced.
-    Raises OSError where the folder cannot be written or the disk is full.
+    Missing parent folders are created. An older file at `path` stays whole until the rename. The new file gets the mode
+    that the umask allows. A link is followed, and a pipe or a device is written to, not replaced. Raises OSError if the
+    folder cannot be written or the disk is full.
     """
     if streamed(path):
         with tempfile.TemporaryDirectory() as folder:
@@ -138,10 +138,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, which names this process. The system releases it when the process ends in any way.
+    """Hold the lock file `path`, which names this process. The system releases it however the process ends.
 
-    The file is removed when the block is left. Where the system or the disk has no locks, nothing is held. Raises
-    BlockingIOError where another process holds it, OSError where it cannot be written.
+    The file is removed when the block is left. If the system or the disk has no locks, nothing is held. Raises
+    BlockingIOError if another process holds it, OSError if it cannot be written.
     """
     while True:
         file = open(path, "a+")  # noqa: SIM115 (it stays open)
@@ -164,9 +164,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool | None:
-    """Whether a process holds the lock file `path`; None where the system or the disk has no locks.
+    """Whether a process holds the lock file `path`; None if the system or the disk has no locks.
 
-    Raises OSError where there is no such file, or it cannot be opened.
+    Raises OSError if the file does not exist or cannot be opened.
     """
     with open(path) as file:
         taken = _lock(file, shared=True)
@@ -174,7 +174,7 @@ def is_locked(path: Path) -> bool | None:
 
 
 def lock_holder(path: Path) -> str | None:
-    """The process that holds the lock file `path`, in words; None where none is known to hold it."""
+    """The process that holds the lock file `path`, in words; None if no process is known to hold it."""
     try:
         return (path.read_text() or "another process") if is_locked(path) else None
     except OSError:
@@ -182,11 +182,11 @@ def lock_holder(path: Path) -> str | None:
 
 
 def _lock(file: IO[str], shared: bool = False) -> bool | None:
-    """Whether the file could be locked; None where the system or the disk has no locks."""
+    """Whether the file could be locked; None if the system or the disk has no locks."""
     if fcntl is None:
         return None
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError as error:  # some network disks say EACCES for a file that is locked
+    except OSError as error:  # some network disks report EACCES for a locked file
         return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
     return True

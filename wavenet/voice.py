@@ -1,10 +1,10 @@
-"""A trained network as one object: what `wavenet.load` gives.
+"""A trained network as one object, returned by `wavenet.load`.
 
     voice = wavenet.load("runs/mine")
     sound = voice.generate(seconds=5, seed=3)     # (1, samples) at voice.sample_rate
     voice.bits("recording.wav")                   # bits per sample
 
-The commands do the same with the same settings, and make the same samples.
+The commands take the same settings and make the same samples.
 """
 
 import copy
@@ -38,14 +38,14 @@ SETTINGS = (
     *("seed", "count", "temperature", "top_k", "top_p", "guidance"),
     *("engine", "precision", "instruction_set", "device", "threads"),
 )
-"""Those of GenerateConfig that `Voice.generate` takes as they are."""
+"""Settings of GenerateConfig that `Voice.generate` takes unchanged."""
 
 
 def load(path: str | Path) -> "Voice":
     """The best checkpoint of a run folder or of its checkpoints folder, a .safetensors file, or an exported file.
 
-    Raises CheckpointError where there is none or it is damaged, ConfigError for an exported file where the compiled
-    engine, which alone runs it, was not built.
+    Raises CheckpointError if the checkpoint is missing or damaged, and ConfigError for an exported file if the compiled
+    engine, the only one that runs it, was not built.
     """
     path = expanded(path)
     if not is_exported(path):
@@ -58,24 +58,24 @@ def load(path: str | Path) -> "Voice":
 
 
 class Voice:
-    """A network, its sample rate, and where both came from.
+    """A network, its sample rate, and the file that holds it.
 
-    An exported file's has neither weights nor labels: it generates and streams, and refuses the rest.
+    The voice of an exported file has neither weights nor labels: it can only `generate` and `stream`.
     """
 
     def __init__(self, source: Checkpoint | CompiledEngine, path: Path | None = None) -> None:
         self._loaded = source if isinstance(source, Checkpoint) else None
         self.exported = source if isinstance(source, CompiledEngine) else None
-        """An exported file's engine, None for a checkpoint."""
+        """The engine of an exported file; None for a checkpoint."""
         self.path: Path = source.path if isinstance(source, Checkpoint) else path or Path("model.wavenet")
         self.sample_rate: int = source.sample_rate
         """Hz"""
         self.step: int | None = self._loaded.step if self._loaded else None
-        """Step of training, None for an exported file."""
+        """Training step; None for an exported file."""
         self.valid_bits: float | None = self._loaded.valid_bits if self._loaded else None
-        """Bits per sample on the validation part; None where nobody measured them."""
+        """Bits per sample on the validation part; None if they were never measured."""
         self.data: dict[str, Any] = self._loaded.data if self._loaded else {}
-        """Settings of training that decide how recordings are read and divided."""
+        """Training settings that decide how recordings are read and divided."""
         self._kept = Kept()
 
     @property
@@ -87,7 +87,7 @@ class Voice:
 
     @property
     def labels(self) -> dict[str, list[str]]:
-        """The labels that it can be told, and the values of each; none for an exported file."""
+        """The labels that the model knows, and the values of each; empty for an exported file."""
         return self._loaded.model.config.labels if self._loaded else {}
 
     # ---- making sound
@@ -113,14 +113,14 @@ class Voice:
     ) -> Tensor:
         """Sound (count, samples) in [-1, 1], float32, at `sample_rate`.
 
-        The settings are those of `wavenet-generate`, and make its samples. Stream i is that of seed + i by itself.
-        seconds: left out, as long as the features, or 5.
+        The settings are those of `wavenet-generate`, and make the same samples. Sound i depends on seed + i alone.
+        seconds: by default the length of the features, or 5.
         prime: what the sound continues from: a file, or numbers (samples,) or (1, samples) in [-1, 1] at `sample_rate`,
             or a pair of such numbers and their own rate. It is not part of the sound.
         labels: {"speaker": "june"}, or several values, {"tags": ["slow", "loud"]}.
-        features: what to follow: a recording, or frames (n, channels), one a hop, as a .npy file or an array.
-        Raises ConfigError for a setting that is out of range or not for this model, AudioError for a recording that
-        cannot be read.
+        features: what to follow: a recording, or frames (n, channels), one per hop, as a .npy file or an array.
+        Raises ConfigError for a setting that is out of range or does not apply to this model, AudioError for a
+        recording that cannot be read.
         """
         settings = {"seed": seed, "count": count, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         settings |= {"prime": prime, "labels": labels, "guidance": guidance, "features": features, "engine": engine}
@@ -128,9 +128,9 @@ class Voice:
         return torch.cat(list(self._perform(seconds, settings).chunks()), dim=1)
 
     def stream(self, seconds: float | None = None, **settings: Any) -> Iterator[Tensor]:
-        """The sound of `generate`, which takes the same settings, in pieces (count, n) as they are made.
+        """The sound of `generate`, with the same settings, in pieces (count, n) as they are made.
 
-        seconds: left out, as long as the features, or without end. Raises what `generate` does, before the first piece.
+        seconds: by default the length of the features, or endless. Raises as `generate` does, before the first piece.
         """
         return self._perform(seconds, settings, endless=True).chunks()
 
@@ -147,13 +147,13 @@ class Voice:
         return made
 
     def perform(self, request: Request) -> Performance:
-        """Get ready to make what is asked for, whose settings are the command's. Raises as `generate` does."""
+        """Prepare to make what `request` asks for, with the command's settings. Raises as `generate` does."""
         if self.exported is not None:
             return performance.of_file(self.exported, str(self.path), request)
         return performance.of_model(self._on(request.config.device), str(self.path), request, self._kept)
 
     def _on(self, device: str) -> WaveNet:
-        """The network on this device, a copy where it lies on another."""
+        """The network on this device, copied if it is on another."""
         there = find_device(device)
         same = next(self.model.parameters()).device.type == there.type
         return self.model if same else copy.deepcopy(self.model).to(there)
@@ -190,11 +190,11 @@ class Voice:
         features: Recording | None = None,
         device: str = "auto",
     ) -> float | Tensor:
-        """Bits per sample of a recording's mu-law codes under the model, as `wavenet-evaluate` measures them: less is
-        better known, 8 is a code drawn blindly.
+        """Bits per sample of a recording's mu-law codes under the model, as `wavenet-evaluate` measures them: lower is
+        better, and random guessing costs 8.
 
-        recording: as `prime` of `generate`; nothing of it is cut. labels: as there; left out, the model is told none.
-        features: left out, those of the recording itself. per_sample: those of each sample, (samples,), instead.
+        recording: like `prime` of `generate`; all of it is scored. labels: as for `generate`; none by default.
+        features: by default those of the recording itself. per_sample: return the bits of each sample, (samples,).
         Raises CheckpointError for an exported file, AudioError and ConfigError as `generate` does.
         """
         model, reader = self._on(device), Reader(self.sample_rate, self.data)
@@ -210,12 +210,12 @@ class Voice:
         for line in reader.said:
             warnings.warn(line, stacklevel=2)
         found = evaluation.bits_of_samples(model, codes, told)
-        return found.clone() if per_sample else float(found.double().mean())  # a clone may be learned from
+        return found.clone() if per_sample else float(found.double().mean())  # the clone is no inference tensor
 
     # ---- files
 
     def save(self, output: str | Path) -> Path:
-        """Write a .safetensors file that `load` and the commands take. Raises CheckpointError where it cannot."""
+        """Write a .safetensors file for `load` and the commands. Raises CheckpointError if it cannot be written."""
         output = expanded(output)
         if output.suffix.lower() != ".safetensors":
             raise ConfigError(f"output is {output}, but a checkpoint's name must end in .safetensors")
@@ -224,10 +224,10 @@ class Voice:
         return output
 
     def export(self, output: str | Path, precision: str = "auto", labels: Mapping[str, Any] | None = None) -> "Voice":
-        """Write a file that plays without Python, as `wavenet-export` does, and return its voice.
+        """Write a file that runs without Python, as `wavenet-export` does, and return its voice.
 
-        labels: what it is to make for good. Raises ConfigError for a model with features or context stacks, which the
-        file cannot hold, and for a place that holds something else.
+        labels: the labels that the file keeps. Raises ConfigError for a model with features or context stacks, which
+        the file cannot hold, and if `output` names another kind of file.
         """
         output = expanded(output)
         check_place(output)
@@ -240,7 +240,7 @@ class Voice:
                 raise ConfigError(f"{self.path} has {what}, which an exported file cannot hold: use wavenet-generate")
             model = fixed(model, model.conditioning(Companion(chosen), 0, 1)[0])
         packed = exported(model, self.sample_rate, precision)
-        engine = CompiledEngine(packed)  # what cannot be loaded is not written
+        engine = CompiledEngine(packed)  # raises before a file is written that could not be loaded
         try:
             with atomic(output) as temporary:
                 temporary.write_bytes(packed)
@@ -251,18 +251,18 @@ class Voice:
     # ---- in a notebook
 
     def play(self, sound: Tensor) -> Any:
-        """A player of one sound, (samples,) or (1, samples), as a notebook shows it: an IPython.display.Audio."""
+        """A player for one sound, (samples,) or (1, samples), in a notebook: an IPython.display.Audio."""
         try:
             from IPython.display import Audio  # type: ignore[import-not-found]
         except ImportError as error:
-            raise WaveNetError("a player is shown in a notebook, by IPython: pip install ipython") from error
+            raise WaveNetError("playing in a notebook needs IPython: pip install ipython") from error
         sound = torch.as_tensor(sound).detach().cpu()
         if sound.numel() != sound.shape[-1]:
-            raise AudioError(f"{len(sound)} sounds are played one at a time: voice.play(sounds[0])")
+            raise AudioError(f"only one of {len(sound)} sounds can be played at a time: voice.play(sounds[0])")
         return Audio(sound.flatten().clamp(-1, 1).numpy(), rate=self.sample_rate, normalize=False)
 
     def _facts(self) -> dict[str, str]:
-        """What it is, in words."""
+        """What the voice is, in words."""
         if self.exported is not None:
             return {"exported": self.exported.precision, "sample rate": f"{self.sample_rate} Hz"}
         config, parameters = self.model.config, sum(p.numel() for p in self.model.parameters())

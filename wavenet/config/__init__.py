@@ -1,14 +1,14 @@
-"""Every setting of every command: plain dataclasses, one docstring per field, their ranges checked as they are made.
+"""Every setting of every command: plain dataclasses, one docstring per field, ranges checked on construction.
 
-    model       the shape of a network, and what it is told besides its own past
+    model       the shape of a network, and the conditioning that it gets
     data        which recordings are used, and how they become codes
     training    the recipe, the run folder, all of wavenet-train
     commands    all of the other commands
-    checks      what a setting may be, and the words of the error where it is something else
+    checks      the allowed values of a setting, and the error for any other
     describe    settings by dotted name: their types, defaults and docstrings
 
-The library takes these objects as they are. Only `wavenet.cli` knows how they come out of YAML and a command line. This
-room imports `wavenet.errors` alone.
+The library takes these objects as they are. Only `wavenet.cli` makes them from YAML and a command line. This room may
+import only `wavenet.errors`.
 """
 
 from wavenet.config.checks import DEVICES, LARGEST_SEED

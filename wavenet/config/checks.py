@@ -1,7 +1,7 @@
-"""What a setting may be: every kind of range check, and the words of the error where one fails.
+"""Range checks for settings, and the message of the error when one fails.
 
-A check takes an object of settings, the section that it is in ("optim", or "" at the top), and what its fields may be:
-`at_least(self, "optim", warmup_steps=0)`. A field that is None was left out, and passes. Of a list, every value is
+A check takes an object of settings, its section ("optim", or "" at the top), and the allowed values of its fields:
+`at_least(self, "optim", warmup_steps=0)`. None means that a field was left out, and passes. Every value of a list is
 checked. All raise ConfigError.
 """
 
@@ -16,7 +16,7 @@ LARGEST_SEED = 2**62
 
 
 def check(settings: Any, section: str, name: str, holds: bool, allowed: str) -> None:
-    """What the other checks cannot say: unless it `holds`, the error tells that the field must be `allowed`."""
+    """Any other check: unless it `holds`, the error says that the field must be `allowed`."""
     value = getattr(settings, name)
     if value is not None and not holds:
         raise _refusal(section, name, value, allowed)

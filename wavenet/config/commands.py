@@ -1,4 +1,4 @@
-"""Settings of the commands that use a trained network, and of the one that looks after the cache."""
+"""Settings of the commands that use a trained network, and of the one that manages the cache."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,45 +21,44 @@ class GenerateConfig:
     seconds: float | None = None
     """Length of each recording made, in seconds, not counting the prime. Left out: 5, or as long as the features."""
     count: int = 1
-    """How many recordings."""
+    """How many recordings to make."""
     seed: int = 0
-    """Seed of the first recording. The others count up from it."""
+    """Seed of the first recording. Each further one adds 1."""
     temperature: float = 1.0
-    """Divides the logits: below 1 is tamer, above 1 wilder. 0 always takes the likeliest code; of a mixture, the mean
-    of its likeliest component."""
+    """Divides the logits: below 1 is tamer, above 1 wilder. 0 always takes the likeliest code or, with mixtures, the
+    mean of the likeliest component."""
     top_k: int = 0
-    """Draw from the k likeliest codes alone. 0, the only value for mixtures: draw from all."""
+    """Draw only from the k likeliest codes. 0, the only value for mixtures: draw from all."""
     top_p: float = 1.0
     """Draw from the smallest set of codes that holds this probability. 1, the only value for mixtures: draw from
     all."""
     prime: str | None = None
     """Audio file to continue from. Left out: silence."""
     keep_prime: bool = False
-    """Whether the sound begins with the prime itself; `seconds` comes on top of it."""
+    """Whether the sound begins with the prime itself. `seconds` does not include it."""
     label: dict[str, Any] = field(default_factory=dict)
     """What to make, for a model that was trained with labels: `label.speaker=june`, or several values,
     `label.tags=[a,b]`."""
     guidance: float = 1.0
-    """How strongly the chosen labels are followed: the difference that they make to the logits is multiplied by this
-    factor."""
+    """How strongly the chosen labels are followed: a factor for the difference that they make to the logits."""
     features: str | None = None
     """What to follow, for a model that was trained with features: a recording, or a .npy array of frames, one per hop
-    (model.features.frame_rate per second where all its features come from files)."""
+    (model.features.frame_rate per second if all its features come from files)."""
     engine: str = "auto"
     """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, for comparison), or `auto`: the fastest,
-    which is measured where there is a GPU."""
+    by measurement if there is a GPU."""
     precision: str = "auto"
-    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: for `compiled` int8, or bfloat16 with mixtures, else
+    """`float32`, `bfloat16`, `int8` (only `compiled`), or `auto`: int8 for `compiled`, or bfloat16 with mixtures; else
     float32."""
     instruction_set: str = "auto"
     """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
-    """CPU threads. 0: chosen for you. 2 can make even a single recording faster, while a second core is free."""
+    """CPU threads. 0: automatic. 2 can speed up even a single recording if a second core is free."""
     output: str = "generated"
-    """Folder, or one .wav or .flac file, to write. `-` is the standard output, as bare samples: 16 bits, little-endian,
-    one channel. A pipe gets WAV."""
+    """Folder, or one .wav or .flac file, to write. `-` writes bare samples to the standard output: 16 bits,
+    little-endian, one channel. A pipe gets WAV."""
     report: str | None = None
     """JSON file to write the figures to."""
 
@@ -80,16 +79,16 @@ class EvaluateConfig:
     """Run folder, or checkpoint file."""
     data: DataConfig = field(default_factory=DataConfig)
     split: str = "all"
-    """Which part of the folder is scored: `all`, `train`, `valid` or `test`. Its metadata.csv says which recordings are
-    `test`, or a folder test/ beside train/."""
+    """Which part of the folder is scored: `all`, `train`, `valid` or `test`. `test` recordings are named in its
+    metadata.csv, or lie in a folder test/ beside train/."""
     use_labels: bool = True
-    """Whether a model that was trained with labels is told them."""
+    """Whether a model that was trained with labels is given them."""
     resynthesise: int = 0
-    """How many recordings a model with features also makes again from their features, to compare with them."""
+    """How many recordings a model with features makes again from their features, for comparison."""
     engine: str = "auto"
     """`auto` scores whole windows in parallel; `compiled`, `cached` and `naive` go sample by sample."""
     precision: str = "auto"
-    """`float32`, `bfloat16`, `int8` (`compiled` alone), or `auto`: for `compiled` int8, or bfloat16 with mixtures, else
+    """`float32`, `bfloat16`, `int8` (only `compiled`), or `auto`: int8 for `compiled`, or bfloat16 with mixtures; else
     float32."""
     instruction_set: str = "auto"
     """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
@@ -113,10 +112,10 @@ class RecogniseConfig:
     """Run folder, or checkpoint file, of a model that was trained with `data.frames`."""
     data: DataConfig = field(default_factory=DataConfig)
     split: str = "all"
-    """Which part of the folder is recognised: `all`, `train`, `valid` or `test`. Its metadata.csv says which recordings
-    are `test`, or a folder test/ beside train/."""
+    """Which part of the folder is recognised: `all`, `train`, `valid` or `test`. `test` recordings are named in its
+    metadata.csv, or lie in a folder test/ beside train/."""
     use_labels: bool = True
-    """Whether a model that was trained with labels is told them."""
+    """Whether a model that was trained with labels is given them."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
@@ -138,12 +137,12 @@ class CacheConfig:
     """Settings of `wavenet-cache`."""
 
     cache_dir: str | None = None
-    """Where prepared codes are kept, the `data.cache_dir` of training. Left out: $XDG_CACHE_HOME/wavenet or
+    """Where prepared codes are kept: `data.cache_dir` in training. Left out: $XDG_CACHE_HOME/wavenet or
     ~/.cache/wavenet."""
     remove: str | None = None
-    """What to remove: `all`, or a folder that is listed, of recordings or of prepared audio."""
+    """What to remove: `all`, or a listed folder, of recordings or of prepared audio."""
     unused_days: float | None = None
-    """Remove what has not been used for this many days; with `remove`, only as far as that names it."""
+    """Remove only what has not been used for this many days: of everything, or of what `remove` names."""
     report: str | None = None
     """JSON file to write the figures to."""
 
@@ -161,7 +160,7 @@ class ExportConfig:
     """Of the weights: `int8` (smallest and fastest), `bfloat16`, `float32` (exact), or `auto`: int8, or bfloat16 with
     mixtures."""
     label: dict[str, Any] = field(default_factory=dict)
-    """The labels that the file keeps for good, for a model that was trained with labels: `label.speaker=june`."""
+    """The labels fixed in the file, for a model that was trained with labels: `label.speaker=june`."""
     output: str = "model.wavenet"
     """File to write."""
     report: str | None = None

@@ -1,4 +1,4 @@
-"""Settings by dotted name: what there is, in words, and an object made of it.
+"""Settings by dotted name: their descriptions, and objects built from their values.
 
 `--help` and the settings page of the documentation are made from `settings`, so that nothing is written twice.
 """
@@ -22,11 +22,11 @@ class Setting:
     name: str
     """Dotted, as it is written on a command line: `optim.lr`."""
     type: Any
-    """What it may hold, as the schema has it: `int`, `float | None`, `list[str]`."""
+    """Its type in the schema: `int`, `float | None`, `list[str]`."""
     default: Any
-    """What it is where nothing is given; "???" for a setting that has to be given."""
+    """Its value when none is given; "???" for a required setting."""
     docstring: str
-    """In one line, with `code` between backquotes."""
+    """One line, with `code` in backquotes."""
 
     @property
     def shown(self) -> str:
@@ -35,12 +35,12 @@ class Setting:
 
     @property
     def container(self) -> Any:
-        """`list` or `dict` where it holds several values, else None."""
+        """`list` or `dict` if the setting holds several values, else None."""
         return get_origin(self.type) if get_origin(self.type) in (list, dict) else None
 
 
 def settings(schema: type, prefix: str = "") -> Iterator[Setting]:
-    """Every setting of a command, by its schema (TrainConfig, say), in the order of the source."""
+    """Every setting of a command, from its schema, such as TrainConfig, in the order of the source."""
     docstrings = _docstrings(sys.modules[schema.__module__])[schema.__name__]
     for field in dataclasses.fields(schema):
         name = prefix + field.name
@@ -58,9 +58,9 @@ def section_of(field: dataclasses.Field) -> type | None:
 
 
 def build(schema: type, values: dict[str, Any]) -> Any:
-    """An object of a schema from values by dotted name, {"optim.lr": 0.01}; the others have their defaults.
+    """An object of a schema from values by dotted name, {"optim.lr": 0.01}; other settings keep their defaults.
 
-    Raises ConfigError for a name that is no setting, and for a value out of range.
+    Raises ConfigError for an unknown name and for a value out of range.
     """
     unknown = values.keys() - {setting.name for setting in settings(schema)}
     if unknown:
@@ -81,7 +81,7 @@ def _build(schema: type, values: dict[str, Any], prefix: str) -> Any:
 
 @functools.cache
 def _docstrings(module: Any) -> dict[str, dict[str, str]]:
-    """Class -> field -> the string below the field, which Python itself does not keep."""
+    """Class -> field -> the string below the field, which Python does not keep at run time."""
     found: dict[str, dict[str, str]] = {}
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.ClassDef):

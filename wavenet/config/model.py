@@ -1,4 +1,4 @@
-"""The shape of a network, and what it is told besides its own past."""
+"""The shape of a network, and the conditioning that it gets."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -20,13 +20,13 @@ class FeatureConfig:
     hop: int = 128
     """Samples per frame."""
     window: int = 512
-    """Samples that a `mel` frame is computed from, centred on the frame."""
+    """Samples from which a `mel` frame is computed, centred on the frame."""
     mels: int = 80
     """Bands of a `mel` frame."""
     frame_rate: float | None = None
-    """Frames per second of the `file` arrays, where they do not hold one frame per hop."""
+    """Frames per second of the `file` arrays, if they do not hold one frame per hop."""
     look_ahead: int = 1
-    """Neighbouring frames, on either side, that each frame is combined with."""
+    """How many neighbouring frames on either side each frame is combined with."""
     upsampling: str = "transposed"
     """How frames become one row per sample: `transposed` (learned transposed convolutions), `linear` or `repeat`."""
     hold: int = 1
@@ -96,9 +96,9 @@ class RecognitionConfig:
     kernel_size: int = 5
     """Frames that each convolution sees: an odd number, with the present frame in the middle."""
     weight: float = 1.0
-    """Weight of the frame loss (nats per frame) where it is added to the sample loss (nats per sample)."""
+    """Weight of the frame loss (nats per frame) when it is added to the sample loss (nats per sample)."""
     classes: list[str] = field(default_factory=list)
-    """What a frame can be. Training fills it in from `data.frames`. Empty: no recognition."""
+    """The classes of a frame. Training fills it in from `data.frames`. Empty: no recognition."""
 
     def __post_init__(self) -> None:
         section = "model.recognition"
@@ -109,20 +109,20 @@ class RecognitionConfig:
 
     @property
     def reach(self) -> int:
-        """Frames on either side of a frame that its class depends on."""
+        """How many frames on either side the class of a frame depends on."""
         return self.layers * (self.kernel_size // 2)
 
 
 @dataclass
 class ModelConfig:
-    """Shape of a WaveNet. The names are the field's: see the paper's figure 4."""
+    """Shape of a WaveNet. The names are standard terms: see figure 4 of the paper."""
 
     stacks: int = 2
     """How many times the dilation pattern repeats."""
     layers_per_stack: int = 10
     """Layers in one pattern. Their dilations are 1, 2, 4, ... 2**(layers_per_stack - 1)."""
     dilations: list[int] | None = None
-    """One stack's dilations written out, in place of the powers of two that `layers_per_stack` implies."""
+    """The dilations of one stack, in place of the powers of two that `layers_per_stack` implies."""
     kernel_size: int = 2
     """Taps of each dilated convolution."""
     residual_channels: int = 64
@@ -144,27 +144,27 @@ class ModelConfig:
     bias: bool = True
     """Whether convolutions and 1x1 layers have biases."""
     condition_channels: int = 64
-    """Width of the row per sample in which labels, features and context stacks are added up. Unused without them."""
+    """Width of the per-sample row that sums labels, features and context stacks. Unused without them."""
     labels: dict[str, list[str]] = field(default_factory=dict)
     """Global conditioning (paper section 2.5): the values of each label. Training fills it in from `data.labels`."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
     recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
     sources: list[str] = field(default_factory=list)
-    """Conditioning sources of your own, by the names that Python code has given them: docs/extending.md."""
+    """Your own conditioning sources, by the names given to them in Python: see docs/extending.md."""
     fused: bool = True
-    """Whether training on a CPU uses the compiled passes through the layers, as long as the layers compute the same.
+    """Whether training on a CPU uses the compiled passes through the layers, if they compute what the layers do.
     `false` always runs the code of wavenet/model/layers.py. It decides how a model runs, not what it is, so no
     checkpoint keeps it."""
 
     def shape(self) -> dict[str, Any]:
-        """What decides the network, as plain values: all settings but how it runs. `sources` is left out where there
-        are none, so that older versions read it."""
+        """The settings that define the network, as plain values: all but `fused`, which is how it runs. An empty
+        `sources` is left out, so that older versions can read the result."""
         return {name: value for name, value in asdict(self).items() if name != "fused" and (name != "sources" or value)}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "ModelConfig":
-        """The settings that `shape` returned. Raises TypeError for an unknown name, ConfigError for a value."""
+        """The inverse of `shape`. Raises TypeError for an unknown name, ConfigError for a value out of range."""
         kinds = {"features": FeatureConfig, "context": ContextConfig, "recognition": RecognitionConfig}
         nested = {name: kind(**stored[name]) for name, kind in kinds.items() if name in stored}
         return cls(**{**stored, **nested})
@@ -181,7 +181,7 @@ class ModelConfig:
 
     @property
     def conditioned(self) -> bool:
-        """Whether anything but its own past tells the network what to make."""
+        """Whether the network depends on anything besides its own past."""
         return bool(self.labels or self.features.kinds or self.context.pools or self.sources)
 
     @property
@@ -192,5 +192,5 @@ class ModelConfig:
 
     @property
     def receptive_field(self) -> int:
-        """Samples of the past that one prediction depends on: 1 + (k - 1) * sum(dilations) + initial_filter - 1."""
+        """How many past samples one prediction depends on: 1 + (k - 1) * sum(dilations) + initial_filter - 1."""
         return (self.kernel_size - 1) * sum(self.layer_dilations) + self.initial_filter

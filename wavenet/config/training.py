@@ -18,9 +18,9 @@ class OptimConfig:
     lr: float = 0.02
     """Peak learning rate of the main optimizer: Muon, or AdamW with `optim.name=adamw`."""
     adamw_lr: float = 0.004
-    """Peak learning rate of AdamW on the weights that Muon does not take. Unused with `optim.name=adamw`."""
+    """Peak learning rate of AdamW on the weights that Muon does not train. Unused with `optim.name=adamw`."""
     weight_decay: float = 0.1
-    """Decoupled weight decay on the matrices, times the learning rate."""
+    """Decoupled weight decay of the matrices; it is multiplied by the learning rate."""
     momentum: float = 0.95
     """Momentum of Muon."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
@@ -48,7 +48,7 @@ class OptimConfig:
 
 @dataclass
 class RunConfig:
-    """Where a training run leaves its files."""
+    """Where a training run writes its files."""
 
     dir: str | None = None
     """Run folder. Left out: runs/<date>_<time>."""
@@ -65,36 +65,36 @@ class TrainConfig:
     steps: int = 20000
     """Optimizer steps."""
     minutes: float | None = None
-    """Train for about this long instead. The number of steps is estimated from the speed at the start of the run, and
-    then kept. Time in which the process is stopped, or the machine asleep, does not count."""
+    """Train for about this long instead of for `steps`. The number of steps is estimated from the speed at the start of
+    the run, then fixed. Time while the process is stopped or the machine asleep does not count."""
     batch_size: int = 1
     """Windows per forward pass."""
     crop: int = 8192
-    """Scored samples per window. Its context, one receptive field, comes on top."""
+    """Scored samples per window, not counting its context of one receptive field."""
     accumulate: int = 1
     """Forward passes per optimizer step."""
     label_dropout: float = 0.1
-    """Share of windows that are learned without their labels, so that the model can also run without them."""
+    """Share of windows trained without their labels, so that the model can also run without them."""
     seed: int = 0
     """Seed of the initial weights, the data order and the samples drawn during training."""
     precision: str = "auto"
-    """`float32`, `bfloat16` (mixed), or `auto`: whichever is measured to be faster on this machine. A resumed run keeps
+    """`float32`, `bfloat16` (mixed), or `auto`: the faster of the two, measured on this machine. A resumed run keeps
     its precision."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     devices: int = 1
-    """Devices per machine. Each has a process of its own."""
+    """Devices per machine. Each has its own process."""
     num_nodes: int = 1
-    """Machines."""
+    """Number of machines."""
     threads: int = 0
     """CPU threads of each process. 0: torch's choice."""
     log_every: int = 10
     """Steps between two lines of metrics.jsonl, and between two points in TensorBoard."""
     wandb: bool = False
-    """Also show the run in Weights & Biases, offline: `wandb sync` uploads it. Needs the extra `wavenet[wandb]`."""
+    """Also log the run to Weights & Biases, offline: `wandb sync` uploads it. Needs the extra `wavenet[wandb]`."""
     validate_every: int | None = None
     """Steps between two validations. Left out: 1000; with `minutes`, about ten times a run: the first within a minute,
-    the others at most ten minutes apart, as long as they take no more than a twentieth of the time."""
+    the others at most ten minutes apart, unless that takes more than a twentieth of the time."""
     validate_seconds: float = 60.0
     """Seconds of validation audio scored each time. The last validation scores all of it."""
     sample_every: int | None = None
