@@ -111,7 +111,7 @@ def test_an_array_beside_the_file_is_brought_to_the_hop(rate, tmp_path):
         (np.zeros((140, 2)), "has 140 frames"),
         (np.zeros((120, 2)), "has 120 frames"),
         (np.zeros((130, 2)), "has 130 frames"),
-        (np.zeros((125, 3)), "3 numbers in a row, but 2 are needed"),
+        (np.zeros((125, 3)), "3 numbers per row, but 2 are needed"),
         (np.zeros(125), "must be an array of numbers"),
         (np.zeros((0, 2)), "must be an array of numbers"),
         (np.full((125, 2), np.nan), "not finite"),

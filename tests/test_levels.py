@@ -121,7 +121,7 @@ def test_channels_in_opposite_phase_are_told(folder, rest):
     else:
         assert found.skipped[0].reason == "its channels cancel each other out: data.channel=left or right takes one"
     one = prepared(folder, channel="right")
-    assert one.report()[1:] == ["of several channels, only the right used: 2 of 2 recordings"]
+    assert one.report()[1:] == ["only the right of several channels used: 2 of 2 recordings"]
     right, _ = decoded(folder / "a.wav", channel="right")
     np.testing.assert_allclose(right, (2 * rest - 1) * left, atol=1e-6)
 
@@ -221,4 +221,4 @@ def test_what_generation_hears_is_read_as_in_training(folder):
     (folder / "a.wav").write_bytes(content[: len(content) // 2])
     list(reader.blocks("prime", folder / "a.wav"))
     (line,) = reader.said
-    assert line.startswith(f"prime: {folder / 'a.wav'} is damaged or cut short, the rest is used: 0.25 of its 0.50 s")
+    assert line.startswith(f"prime: {folder / 'a.wav'} is damaged or cut short; the rest is used: 0.25 of its 0.50 s")

@@ -155,7 +155,7 @@ def test_a_pipe_whose_reader_has_gone_is_named(tmp_path):
     reader = os.open(tmp_path / "x.wav", os.O_RDONLY | os.O_NONBLOCK)
     writer = audio.Writer(tmp_path / "x.wav", RATE)
     os.close(reader)
-    with pytest.raises(AudioError, match=r"cannot write .*x\.wav: what was reading it has closed it"):
+    with pytest.raises(AudioError, match=r"cannot write .*x\.wav: the program reading it has closed it"):
         writer.write(np.zeros(10))
 
 

@@ -90,7 +90,7 @@ def test_the_report_is_true_line_by_line(folder, tmp_path):
         "recordings to fit",
         "very quiet: 1 (quiet.wav: peak -52.0 dB); data.normalise=peak raises recordings",
         "off centre: 1 (offset.wav: by 0.100, peak 0.600)",
-        f"damaged or cut short, the rest is used: 5 (cut.mp3: {missing:.2f} of its 4.00 s are missing; damaged.flac: "
+        f"damaged or cut short; the rest is used: 5 (cut.mp3: {missing:.2f} of its 4.00 s are missing; damaged.flac: "
         f"{block:.2f} of its 4.00 s are missing; cut.wav: 0.25 of its 0.50 s are missing; ...)",
         "several recordings in one file, all used: 4 (joined.flac: 3; joined.mp3: 2; joined.ogg: 2; ...)",
     ]
@@ -118,7 +118,7 @@ def test_normalised_and_of_one_channel_it_is_true_too(folder, tmp_path):
     found = prepare(DataConfig(dir=str(folder), cache_dir=str(tmp_path), channel="left", normalise="peak"))
     lines = found.report()
     assert {"cancelled.wav", "far.wav"} <= {recording.name for recording in found.recordings}
-    assert "of several channels, only the left used: 3 of 21 recordings" in lines
+    assert "only the left of several channels used: 3 of 21 recordings" in lines
     gains = [20 * np.log10(recording.signal.gain) for recording in found.recordings]
     assert f"scaled by data.normalise=peak: {min(gains):.1f} dB to {max(gains):.1f} dB" in lines
     assert not [line for line in lines if line.startswith(("clipped", "very quiet", "whole", "channels that"))]

@@ -283,5 +283,5 @@ def test_a_sound_is_heard_in_a_notebook(files, monkeypatch):
 def test_a_damaged_prime_is_warned_of(files, tmp_path):
     content = (files / "tone.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
-    with pytest.warns(UserWarning, match="cut.wav is damaged or cut short, the rest is used"):
+    with pytest.warns(UserWarning, match="cut.wav is damaged or cut short; the rest is used"):
         voice(files).generate(0.1, prime=tmp_path / "cut.wav")

@@ -1,6 +1,7 @@
-"""What sound is: files of it, samples as codes, what is heard in it, and pictures of it.
+"""Sound: audio files, samples as codes, features, levels, and pictures.
 
-It knows settings, and nothing of folders, networks or training.
+It hands out reading, writing and resampling; its modules have encodings, features and plots. It may import
+`wavenet.config`, `wavenet.files` and `wavenet.errors`.
 """
 
 from wavenet.audio.decoding import UnusableAudioError

@@ -1,6 +1,6 @@
 """Recordings, decoded piece by piece: every stream of a file, as far as it can be read, and what is missing.
 
-The account of a file is kept beside its samples, so that whoever reads can say what was not there.
+An `Account` of the file is kept beside its samples, so that the reader can report what is missing.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ RATES = range(1000, 768001)
 BLOCK_VALUES = 1 << 18
 """Samples decoded at once, all channels together: 1 MiB of float32."""
 UNKNOWN_FRAMES = 1 << 60
-"""libsndfile's word for "it is not known" is larger still."""
+"""From here on a number of frames means "unknown"; libsndfile's own value for that is larger."""
 STRIDE = 4096
-"""Where decoding is taken up again after damage: at a multiple of this many samples, a block of FLAC mostly."""
+"""After damage, decoding resumes at a multiple of this many samples, the usual block of FLAC."""
 ATTEMPTS = 100
-"""How often it is, in one stream."""
+"""How often decoding resumes in one stream."""
 LEAST_MISSING = 0.005
-"""Seconds below which nothing is missing: headers are not more exact than that."""
+"""Seconds below which nothing counts as missing: headers are not more exact than that."""
 FAILURES = (soundfile.SoundFileError, ValueError, TypeError, AssertionError)
 """What soundfile raises for a file that cannot be decoded."""
 
@@ -38,7 +38,7 @@ FAILURES = (soundfile.SoundFileError, ValueError, TypeError, AssertionError)
 class UnusableAudioError(AudioError):
     """One recording cannot be used; `reason` says why without naming it.
 
-    `lasting` tells whether that lies in the file, or in what the system allows at the moment.
+    `lasting` is true if the file itself is at fault, false if the system could not read it this time.
     """
 
     def __init__(self, path: str | Path, reason: str, lasting: bool = True) -> None:
@@ -51,37 +51,37 @@ class Account:
     """What was found in a file besides its samples."""
 
     streams: int = 0
-    """How many were joined in it and could be read."""
+    """Number of joined streams that could be read."""
     channels: int = 0
-    """The most that a stream has."""
+    """The largest number of channels in a stream."""
     seconds: float = 0.0
-    """What was read."""
+    """Length of the sound that was read."""
     missing: float = 0.0
-    """Seconds that headers promise and that are not there."""
+    """Seconds that headers promise but the file lacks."""
     flaws: list[str] = field(default_factory=list)
     """Other damage, in words."""
 
 
 class Decoder(soundfile.SoundFile):
-    """A sound file that is read on and on. soundfile's own seeks after every read, to where it counts itself to be:
-    that fails in a stream of unknown length, and steps over what a damaged one lacks."""
+    """A sound file that is read without seeking. soundfile seeks after every read to the position that it expects,
+    which fails in a stream of unknown length and skips samples in a damaged one."""
 
     def seekable(self) -> bool:
         return False
 
     def more(self, count: int) -> tuple[np.ndarray, bool]:
-        """Up to `count` samples per channel, (samples, channels) of float32, and whether damage ended them."""
+        """Up to `count` samples per channel, (samples, channels) float32, and whether damage cut them short."""
         values = np.full((count, self.channels), np.nan, dtype=np.float32)
         try:
             with hushed():
                 return self.read(out=values), False
-        except FAILURES:  # how far it came is not told
+        except FAILURES:  # libsndfile does not say how much it read
             unread = np.isnan(values[:, -1])
             return values[: int(unread.argmax()) if unread.any() else count], True
 
 
 class Recording:
-    """An open file; use it in a `with` block. Raises UnusableAudioError where it is missing, closed or not audio."""
+    """An open file; use it in a `with` block. Raises UnusableAudioError if it is missing, unreadable or not audio."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -113,13 +113,13 @@ class Recording:
 
     @property
     def exact(self) -> bool:
-        """Whether samples cannot lie beyond full scale by much: they are not floating-point numbers."""
+        """Whether samples are whole numbers, which cannot exceed full scale by much."""
         return self.subtype not in ("FLOAT", "DOUBLE")
 
     def streams(self, account: Account) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
         """Each stream that can be opened: its sample rate, and its samples in pieces (samples, channels) of float32.
 
-        `account` is filled in meanwhile. The pieces raise UnusableAudioError where the system fails, not the file.
+        `account` is filled in along the way. The pieces raise UnusableAudioError if the system fails, not the file.
         """
         for number, part in enumerate(self.parts):
             try:
@@ -182,7 +182,7 @@ class Recording:
         return decoder, view
 
     def _first(self) -> Decoder:
-        """The first stream that can be opened, which is kept for whoever reads it."""
+        """The first stream that can be opened, kept open for `streams`."""
         errors: list[UnusableAudioError] = []
         for number, part in enumerate(self.parts):
             try:
@@ -222,17 +222,17 @@ class Recording:
             raise UnusableAudioError(self.path, f"it cannot be opened ({error.strerror})", lasting=False) from error
 
 
-# ---- decoding libraries print notes of their own
+# ---- decoding libraries print messages of their own
 
 _users, _lock = 0, threading.Lock()
 
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """Within, what C libraries print to standard error is dropped; Python's own output is not.
+    """Drop what C libraries print to standard error within the block, but not Python's own output.
 
-    The C library's stream is exchanged, not file descriptor 2, so other threads of Python lose nothing. mpg123, inside
-    libsndfile, can be told in no other way. Elsewhere than with glibc and on macOS nothing is done.
+    The C library's stream is exchanged, not file descriptor 2, so other Python threads lose nothing. There is no other
+    way to silence mpg123, inside libsndfile. Without glibc or macOS, this does nothing.
     """
     global _users
     streams = _streams()
@@ -254,11 +254,11 @@ def hushed() -> Iterator[None]:
 
 @cache
 def _streams() -> tuple[Any, int | None, int] | None:
-    """The variable that holds the C library's standard error, what it holds, and a stream that leads nowhere."""
+    """The variable of the C library's standard error, its value, and a stream to the null device."""
     try:
         library = ctypes.CDLL(None)
         if sys.platform != "darwin" and not hasattr(library, "gnu_get_libc_version"):
-            return None  # elsewhere the variable may be a constant
+            return None  # in other C libraries the variable may be constant
         variable = ctypes.c_void_p.in_dll(library, "__stderrp" if sys.platform == "darwin" else "stderr")
         library.fopen.restype = ctypes.c_void_p
         null = library.fopen(b"/dev/null", b"w")

@@ -1,6 +1,6 @@
 """Whole numbers that stand for amplitudes: 256 mu-law codes, and the 65,536 values of 16-bit sound.
 
-Both are steps on one axis, the companded amplitude, on which steps of equal width sound equally large:
+Both are steps on one axis, the companded amplitude, where equal steps sound equally large:
 
     g(x) = sign(x) ln(1 + 255 |x|) / ln 256        x = sign(y) (256^|y| - 1) / 255
 """
@@ -21,7 +21,7 @@ FULL_SCALE = 32768
 
 
 def compand(amplitudes: Tensor) -> Tensor:
-    """g of any shape of floating-point amplitudes; [-1, 1] goes to [-1, 1]."""
+    """g of floating-point amplitudes of any shape; maps [-1, 1] to [-1, 1]."""
     return amplitudes.sign() * torch.log1p(255 * amplitudes.abs()) / math.log(256)
 
 
@@ -32,14 +32,14 @@ def expand(companded: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """A rule that makes codes 0 .. levels - 1 of amplitudes."""
+    """A rule that turns amplitudes into codes 0 .. levels - 1."""
 
     stored: type[np.unsignedinteger]
     """Type of codes on disk."""
     dtype: torch.dtype
-    """Type of codes that are handed on."""
+    """Type of the codes that `encode` returns."""
     encode: Callable[[Tensor], Tensor]
-    """Floating-point audio of any shape -> codes of `dtype`; what lies beyond [-1, 1] is clamped."""
+    """Floating-point audio of any shape -> codes of `dtype`; values outside [-1, 1] are clamped."""
     amplitudes: Tensor
     """(levels,), float64, rising."""
 
@@ -62,10 +62,10 @@ class Encoding:
         return self._table("companded", torch.float64, codes.device)[codes.long()]
 
     def mulaw(self, codes: Tensor) -> Tensor:
-        """Codes of any shape and whole-number type -> int64 mu-law codes that the amplitudes fall on."""
+        """Codes of any shape and whole-number type -> int64 mu-law codes of their amplitudes."""
         return self._table("mulaw", torch.int64, codes.device)[codes.long()]
 
-    @cache  # noqa: B019 (there are two encodings, which live as long as the program)
+    @cache  # noqa: B019 (the two encodings live as long as the program)
     def _table(self, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
         """(levels,) entries, one per code."""
         made = {"amplitudes": lambda x: x, "companded": compand, "mulaw": mulaw.encode}[name](self.amplitudes)
@@ -87,8 +87,8 @@ SIXTEEN_BIT = Encoding(
 
 
 def encoding_of(codes: np.ndarray) -> Encoding:
-    """Which encoding stored codes are in: their type tells. Raises ValueError for any other."""
+    """The encoding of stored codes, by their type. Raises ValueError for any other type."""
     for encoding in (MULAW, SIXTEEN_BIT):
         if codes.dtype == encoding.stored:
             return encoding
-    raise ValueError(f"codes are of type {codes.dtype}, but stored ones are uint8 or uint16")
+    raise ValueError(f"codes are of type {codes.dtype}, but stored codes are uint8 or uint16")

@@ -1,6 +1,6 @@
-"""Frames that describe a sound as it goes on: log-mel spectrum, pitch and energy, or an array kept beside the file.
+"""Frames that describe a sound over time: log-mel spectrum, pitch and energy, or an array kept beside the file.
 
-Everything is computed from the codes that the network learns, so that frames and samples cannot drift apart: frame f
+All but the array is computed from the codes that the network learns, so that frames and samples stay aligned: frame f
 describes samples f hop .. (f + 1) hop, and a recording of n samples has ceil(n / hop) frames.
 """
 
@@ -23,21 +23,21 @@ from wavenet.errors import AudioError
 LEAST_MAGNITUDE = 1e-4
 """Magnitude, for a sound of full scale 1, below which a mel band counts as silent."""
 CHUNK = 4096
-"""Frames computed at once, so that memory does not grow with a recording."""
+"""Frames computed at once, so that memory does not grow with a recording's length."""
 LOWEST_HERTZ, HIGHEST_HERTZ = 60.0, 500.0
-"""Range in which a pitch is looked for: voices, and the middle of most instruments."""
+"""Range in which a pitch is searched for: voices, and the middle of most instruments."""
 VOICED = 0.5
 """Normalised autocorrelation from which a frame counts as voiced."""
 
 
 SLACK = 4
-"""Frames by which an array may be longer or shorter than its recording: so much do ways of framing differ."""
+"""Frames by which an array may be longer or shorter than its recording, since ways of framing differ."""
 
 
 def frames(codes: np.ndarray, config: FeatureConfig, sample_rate: int, path: Path) -> np.ndarray:
-    """(ceil(n / hop), channels) float32 of a recording's codes (n,); `path` is its file, beside which arrays lie.
+    """(ceil(n / hop), channels) float32 of a recording's codes (n,); `path` is its file, with arrays beside it.
 
-    Raises AudioError, naming the file, for an array that is missing, unreadable, not finite, or too short or long.
+    Raises AudioError, naming the file, for an array that is missing, unreadable, not finite, too short or too long.
     """
     count = -(-len(codes) // config.hop)
     parts = []
@@ -56,7 +56,7 @@ def frames(codes: np.ndarray, config: FeatureConfig, sample_rate: int, path: Pat
 
 
 def _around(codes: np.ndarray, begin: int, count: int, hop: int, window: int) -> Tensor:
-    """The sound under `count` windows from sample `begin` on, zero beyond the recording's ends."""
+    """The sound under `count` windows from sample `begin` on, zero outside the recording."""
     end = begin + (count - 1) * hop + window
     inside = codes[max(begin, 0) : max(min(end, len(codes)), 0)]
     sound = encoding_of(codes).decode(torch.from_numpy(inside.astype(np.int64)))
@@ -76,27 +76,27 @@ _LOCK = threading.Lock()
 
 def mel_bank(bins: int, mels: int, sample_rate: int) -> Tensor:
     """(bins, mels), triangles on Slaney's mel scale up to half the rate, made once."""
-    with _LOCK:  # recordings are read by several threads, and filters for warnings are the whole process's
+    with _LOCK:  # several threads read recordings, and warning filters belong to the whole process
         return _mel_bank(bins, mels, sample_rate)
 
 
 @functools.cache
 def _mel_bank(bins: int, mels: int, sample_rate: int) -> Tensor:
-    with warnings.catch_warnings():  # short windows leave bands without a bin, which are silent and do no harm
+    with warnings.catch_warnings():  # short windows leave bands without a bin, which are harmlessly silent
         warnings.simplefilter("ignore", UserWarning)
         return melscale_fbanks(bins, 0.0, sample_rate / 2, mels, sample_rate, norm=None, mel_scale="slaney")
 
 
 def pitch_window(sample_rate: int) -> int:
-    """Samples that a pitch is found from: three periods of the lowest."""
+    """Samples from which a pitch is found: three periods of the lowest."""
     return 3 * math.ceil(sample_rate / LOWEST_HERTZ)
 
 
 def pitch(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
     """(frames, 3): log2 of F0 over 100 Hz, 0 where unvoiced; 1 where voiced; log energy.
 
-    The lag of the highest peak of the autocorrelation, normalised by the energy of the two stretches that it compares
-    (McLeod and Wyvill 2005), the first that comes within 10 % of the best, refined by a parabola.
+    The period is the lag of the first peak within 10 % of the highest one in the autocorrelation, which is normalised
+    by the energy of the two stretches that it compares (McLeod and Wyvill 2005), refined by a parabola.
     """
     size = pitch_window(sample_rate)
     windows = sound.unfold(0, size, config.hop)
@@ -121,7 +121,7 @@ def pitch(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
 
 
 def pitch_of(sound: Tensor, config: FeatureConfig, sample_rate: int) -> Tensor:
-    """`pitch` of windows around a sound's samples (n,), some at a time: a window is a hundred times its hop."""
+    """`pitch` of windows around a sound's samples (n,), CHUNK windows at a time, because windows overlap heavily."""
     window = pitch_window(sample_rate)
     padded = F.pad(sound, (window // 2, window // 2))
     count = (len(padded) - window) // config.hop + 1
@@ -142,15 +142,15 @@ def from_file(path: Path, config: FeatureConfig, sample_rate: int, samples: int)
     if abs(len(frames) - expected) > SLACK:
         raise AudioError(
             f"{array} has {len(frames)} frames, but {path.name} lasts {samples / sample_rate:.3f} s, which is "
-            f"{expected:.1f} frames at {rate:g} a second: set model.features.frame_rate, or make the array anew"
+            f"{expected:.1f} frames at {rate:g} per second: set model.features.frame_rate, or make a new array"
         )
     if config.columns and frames.shape[1] != config.columns:
-        raise AudioError(f"{array} has {frames.shape[1]} numbers in a row, but {config.columns} are needed")
+        raise AudioError(f"{array} has {frames.shape[1]} numbers per row, but {config.columns} are needed")
     return at_hops(frames, -(-samples // config.hop), rate * config.hop / sample_rate)
 
 
 def at_hops(frames: np.ndarray, count: int, frames_per_hop: float) -> np.ndarray:
-    """Frames (n, columns) at a rate of their own, interpolated at the middles of `count` hops: (count, columns)."""
+    """Frames (n, columns) at their own rate, interpolated at the middles of `count` hops: (count, columns)."""
     middles = (np.arange(count) + 0.5) * frames_per_hop - 0.5
     below = np.clip(np.floor(middles).astype(int), 0, len(frames) - 1)
     above, share = np.minimum(below + 1, len(frames) - 1), np.clip(middles - below, 0, 1)[:, None]

@@ -1,4 +1,4 @@
-"""Audio files: probe, read (mono, at the rate asked for, block by block), and write as it is made."""
+"""Audio files: probe, read (mono, at the requested rate, block by block), and write as the sound is made."""
 
 import contextlib
 import os
@@ -22,19 +22,19 @@ from wavenet.files import followed, remedy, streamed, temporary_name
 OPUS = (".opus",) if "OPUS" in soundfile.available_subtypes("OGG") else ()
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", *OPUS, ".mp3", ".aiff", ".aif")
 EXTENSIONS += (".aifc", ".au", ".caf", ".mp2", ".rf64", ".snd", ".w64")
-"""What counts as a recording, in any case; what is in the file is told from its contents."""
+"""Extensions, in any case, of what counts as a recording. The format itself is recognised from the contents."""
 UNREAD = {
     *(".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp4", ".mpc"),
     *(".opus", ".ra", ".weba", ".webm", ".wma", ".wv"),
 } - set(EXTENSIONS)
-"""What holds sound too, but has to be converted."""
+"""Extensions of other sound files, which must be converted first."""
 
 CHANNELS = ("left", "right", "mix")
-"""What `data.channel` can be: the first, the second, or their mean."""
+"""Values of `data.channel`: the first channel, the second, or the mean of all."""
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}
 WAV_SAMPLES = (2**32 - 1 - 36) // 2
-"""The most that a WAV file's 32-bit sizes allow, in mono at 16 bits."""
+"""The most samples that a WAV file's 32-bit sizes allow, in mono at 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class AudioInfo:
     """Per channel."""
     seconds: float
     format: str
-    """Container and encoding, `WAV PCM_16` say."""
+    """Container and encoding, such as `WAV PCM_16`."""
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Read a file's header, the first of those that were joined in it. Raises AudioError where it is no audio."""
+    """Read a file's header, the first one if recordings were joined. Raises AudioError if it is not audio."""
     with Recording(path) as file:
         rate = file.sample_rate
         return AudioInfo(
@@ -66,9 +66,9 @@ def blocks(
 ) -> Iterator[Tensor]:
     """Decode a file piece by piece: float32 mono (samples,) at `sample_rate` Hz, a few MiB of memory at any length.
 
-    `channel` and `normalise` are those of DataConfig. Where the file is damaged, what can be read is; recordings that
-    were joined in one file follow one another. `signal`, if given, is filled in at the end and tells. Raises AudioError
-    where nothing can be read, or what is read is NaN, infinite, or in a range of which nothing is known.
+    `channel` and `normalise` are those of DataConfig. Of a damaged file, all that can be read is; recordings joined in
+    one file follow one another. `signal`, if given, is filled in at the end, with any damage. Raises AudioError if
+    nothing can be read, or samples are NaN, infinite, or in an unknown range.
     """
     with Recording(path) as file:
         gain = 1.0
@@ -89,7 +89,7 @@ def blocks(
         for rate, pieces in file.streams(account):
             yield from resample_blocks(_mono(path, pieces, rate, channel, gain, meter), rate, sample_rate)
         if not meter.samples and (account.missing or account.flaws):
-            raise UnusableAudioError(path, "nothing of it can be read: it is damaged")
+            raise UnusableAudioError(path, "it is damaged, and none of it can be read")
         if signal is not None:
             signal.gain, signal.channels, signal.streams = gain, account.channels, account.streams
             signal.seconds, signal.missing, signal.flaws = account.seconds, account.missing, account.flaws
@@ -112,8 +112,8 @@ def resample_blocks(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> I
     """Resample a signal that comes in pieces (samples,), float32, from one rate in Hz to another.
 
     The result does not depend on where the pieces are cut. It is not delayed, and n samples become n * to_rate /
-    from_rate, rounded up. Everything from the lower rate's Nyquist frequency on is 120 dB down, below the noise of
-    16 bits; everything up to 0.9 of it keeps its level to 0.01 dB.
+    from_rate, rounded up. From the lower rate's Nyquist frequency on, everything is 120 dB down, below 16-bit noise; up
+    to 0.9 of that frequency, levels are kept to 0.01 dB.
     """
     if from_rate == to_rate:
         yield from pieces
@@ -124,7 +124,7 @@ def resample_blocks(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> I
         done = stream.resample_chunk(piece.contiguous().numpy())
         heard, made = heard + len(piece), made + len(done)
         yield torch.from_numpy(done)
-    # soxr rounds the length to the nearest, so a little silence is appended and what is too much is cut off
+    # soxr rounds the length to the nearest sample, so a little silence is appended and the excess is cut off
     silence = np.zeros(from_rate // to_rate + 2, dtype=np.float32)
     yield torch.from_numpy(stream.resample_chunk(silence, last=True)[: -(-heard * to_rate // from_rate) - made])
 
@@ -132,10 +132,10 @@ def resample_blocks(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> I
 class Writer:
     """Writes audio as it is made, 16 bits a sample, to a .wav or .flac file; use it in a `with` block.
 
-    The file appears under its name when the block is left, and then holds what was written so far, by an exception or
-    Ctrl-C too, unless that is nothing; an older file of that name stays whole until then. Missing folders are created,
-    links are followed. What is no file, a pipe or /dev/stdout say, is sent WAV at once, and "-", the standard output,
-    bare samples. Raises AudioError for another extension, a folder that cannot be written and a full disk.
+    The file appears under its name when the block is left, even by an exception or Ctrl-C, with all that was written
+    until then, unless that is nothing; an older file of that name stays whole until then. Missing folders are created,
+    and links are followed. A pipe or device, such as /dev/stdout, is sent WAV at once; "-", the standard output, is
+    sent bare samples. Raises AudioError for another extension, a folder that cannot be written and a full disk.
     """
 
     def __init__(self, path: str | Path, sample_rate: int) -> None:
@@ -161,8 +161,8 @@ class Writer:
             self._fail(error)
 
     def write(self, audio: Tensor | np.ndarray) -> None:
-        """Append (samples,) of audio in [-1, 1]; what lies beyond is clipped."""
-        # rounded here: libsndfile scales floats for WAV and for FLAC by different numbers
+        """Append audio (samples,) in [-1, 1]; values outside are clipped."""
+        # rounded here, because libsndfile scales floats differently for WAV and FLAC
         values = np.clip(np.round(np.asarray(audio, dtype=np.float32) * 32768), -32768, 32767).astype(np.int16)
         try:
             self._file.write(values)
@@ -174,7 +174,7 @@ class Writer:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._file.closed:  # it failed, and said so
+        if self._file.closed:  # a write failed and raised
             return
         try:
             self._file.close()
@@ -184,7 +184,7 @@ class Writer:
             if not self.samples and (nothing or exception[0] is not None):
                 self._temporary.unlink()
                 return
-            if soundfile.info(_name(self._temporary)).frames != self.samples:  # closing does not tell of a full disk
+            if soundfile.info(_name(self._temporary)).frames != self.samples:  # closing does not report a full disk
                 raise OSError("the file came out short; is the disk full?")
             os.replace(self._temporary, self._target)
         except (OSError, soundfile.SoundFileError) as error:
@@ -197,26 +197,26 @@ class Writer:
             with contextlib.suppress(OSError):
                 self._temporary.unlink()
         if isinstance(error, BrokenPipeError):
-            raise AudioError(f"cannot write {title(self.path)}: what was reading it has closed it") from error
+            raise AudioError(f"cannot write {title(self.path)}: the program reading it has closed it") from error
         reason = getattr(error, "strerror", None) or str(error) or "the disk may be full"
         raise AudioError(f"cannot write {title(self.path)}: {reason}; {remedy(error)} another place") from error
 
 
 def write(path: str | Path, audio: Tensor | np.ndarray, sample_rate: int) -> None:
-    """Write (samples,) of audio in [-1, 1] where Writer can; a file whole or not at all. Raises as Writer does."""
+    """Write audio (samples,) in [-1, 1] as Writer does; a file is written whole or not at all. Raises as Writer."""
     with Writer(path, sample_rate) as writer:
         writer.write(audio)
 
 
 def _name(path: Path) -> Any:
-    """A file's name as libsndfile takes it; it need not be valid text."""
+    """A file's name in the form that libsndfile takes; it need not be valid text."""
     return os.fsencode(path) if os.name == "posix" else os.fspath(path)
 
 
 def _mono(
     path: str | Path, pieces: Iterable[np.ndarray], sample_rate: int, channel: str, gain: float, meter: Meter
 ) -> Iterator[Tensor]:
-    """(samples, channels) -> (samples,), scaled and measured."""
+    """Pieces (samples, channels) -> (samples,), scaled and measured."""
     for values in pieces:
         piece = torch.from_numpy(values)
         if gain != 1:

@@ -1,7 +1,7 @@
-"""How a recording fills the range from -1 to 1: what is measured while it is decoded, and the words for it.
+"""How a recording fills the range from -1 to 1: measured while it is decoded, and reported in words.
 
-Mu-law codes are spread over that range, finest around zero. What lies beyond it is clipped, what is far below its ends
-gets few codes, and an offset takes a recording away from where they are fine.
+Mu-law codes cover that range, finest around zero. Samples beyond it are clipped, quiet recordings use few codes, and an
+offset moves a recording to where codes are coarse.
 """
 
 import math
@@ -14,66 +14,66 @@ from torch import Tensor
 from wavenet.errors import counted, decibels, printable
 
 FULL_SCALE = 32767 / 32768
-"""From here on a sample is clipped, or was when it was recorded."""
+"""A sample that reaches this amplitude is clipped, or was when it was recorded."""
 CLIPPED_SHARE = 1e-4
-"""Of a recording's samples: up to here it is not worth a word."""
+"""Share of clipped samples up to which a recording is not reported."""
 SILENT_PEAK = 0.001
 """A recording whose swing stays below this (-60 dB) is silent: a handful of codes around zero."""
 QUIET_PEAK = 0.01
 """A peak below this (-40 dB) leaves fewer than 60 of 256 codes."""
 OFFSET_SHARE = 0.05
-"""Of the peak: from here on a recording's mean is worth a word."""
+"""Mean of a recording, as a share of its peak, above which it is reported."""
 CANCELLED = 0.2
-"""Power of the mean of channels, as a share of what it would be if they had nothing to do with each other."""
+"""Channels cancel if the power of their mean is below this share of what it would be for unrelated channels."""
 OTHER_RANGE = 16.0
-"""A peak of floating-point samples from here on (24 dB beyond full scale) was never meant for a range of -1 to 1."""
+"""Floating-point samples with a peak of this (24 dB above full scale) or more are not in a range of -1 to 1."""
 TARGET_PEAK = 10 ** (-1 / 20)
-"""What `peak` scales to, and what `loudness` keeps below: -1 dB."""
+"""The peak that `peak` scales to and `loudness` does not exceed: -1 dB."""
 TARGET_RMS = 10 ** (-23 / 20)
-"""What `loudness` scales to: -23 dB."""
+"""The level that `loudness` scales to: -23 dB."""
 SHOWN = 3
-"""Recordings that are named for each kind of thing."""
+"""How many recordings a line of the report names."""
 BLOCK_SECONDS = 0.4
 ABSOLUTE_GATE, RELATIVE_GATE = 1e-7, 0.1
-"""Blocks of a recording count for its loudness from -70 dB on, and from 10 dB below the mean of those, as in ITU-R
-BS.1770, whose weighting of frequencies is left out."""
+"""Loudness counts blocks of at least -70 dB, and of these the ones above 10 dB below their mean, as in ITU-R BS.1770,
+but without its frequency weighting."""
 
 
 @dataclass
 class Signal:
-    """What is known of one recording besides its codes. Levels are those that it was encoded with."""
+    """What is known of one recording besides its codes. Levels are those after scaling."""
 
     channels: int = 1
     peak: float = 0.0
-    """Of the channel that is learned, or of their mean, as are all the following."""
+    """Of the channel that is used, or of the channels' mean; likewise below."""
     swing: float = 0.0
-    """Half the way from the lowest to the highest sample."""
+    """Half the distance from the lowest to the highest sample."""
     clipped: float = 0.0
     """Share of samples at full scale or beyond."""
     offset: float = 0.0
     """Mean of the samples."""
     cancelled: float = 0.0
-    """dB by which the mean of the channels is quieter than they are, where they cancel each other; 0 elsewhere."""
+    """dB by which the mean of the channels is quieter than the channels, if they cancel each other; else 0."""
     gain: float = 1.0
-    """What its samples were multiplied by."""
+    """The factor that its samples were multiplied by."""
     streams: int = 1
-    """How many recordings were joined in the file."""
+    """How many recordings are joined in the file."""
     seconds: float = 0.0
-    """Of sound that was read."""
+    """Seconds of sound that were read."""
     missing: float = 0.0
-    """Seconds that the file promises and does not hold."""
+    """Seconds that the file promises but does not hold."""
     flaws: list[str] = field(default_factory=list)
     """Other damage, in words."""
 
     @property
     def damage(self) -> str:
-        """What is missing, in words; empty where nothing is."""
+        """What is missing or damaged, in words; empty if nothing is."""
         told = [f"{self.missing:.2f} of its {self.seconds + self.missing:.2f} s are missing"] if self.missing else []
         return ", ".join(told + self.flaws)
 
     @property
     def silence(self) -> str:
-        """Why there is nothing to hear."""
+        """Why the recording is silent, in words."""
         if self.cancelled:
             return "its channels cancel each other out: data.channel=left or right takes one"
         if abs(self.offset) >= SILENT_PEAK:
@@ -81,7 +81,7 @@ class Signal:
         return "it is silent"
 
     def stored(self) -> dict[str, Any]:
-        """What is not as usual, to be kept as JSON."""
+        """The fields that differ from their defaults, for JSON."""
         usual = Signal()
         return {name: value for name, value in vars(self).items() if value != getattr(usual, name)}
 
@@ -93,12 +93,12 @@ class Meter:
         self.samples, self.clipped = 0, 0
         self.low, self.high = math.inf, -math.inf
         self.whole = whole
-        """Whether all samples of all channels are whole numbers, where that is looked at."""
+        """Whether all samples of all channels are whole numbers so far, if that is checked."""
         self._sum, self._power, self._parts_power, self._channels = 0.0, 0.0, 0.0, 1
         self._loudness, self._rest, self._blocks = loudness, torch.empty(0), []
 
     def add(self, piece: Tensor, mono: Tensor, sample_rate: int) -> bool:
-        """Take in (samples, channels) and the (samples,) made of them. Returns whether all of the latter are finite."""
+        """Add samples (samples, channels) and their mono mix (samples,). Returns whether all of the mix is finite."""
         total = float(mono.sum(dtype=torch.float64))
         if not math.isfinite(total):
             return False
@@ -127,7 +127,7 @@ class Meter:
 
     @property
     def swing(self) -> float:
-        """Half the way from the lowest to the highest sample: a peak, whatever the offset."""
+        """Half the distance from the lowest to the highest sample: the peak without the offset."""
         return max(self.high - self.low, 0.0) / 2
 
     @property
@@ -136,7 +136,7 @@ class Meter:
 
     @property
     def cancelled(self) -> float:
-        """dB by which the mean of several channels is quieter than they are, where that is far more than by chance."""
+        """dB by which the mean of several channels is quieter than the channels, if they cancel each other; else 0."""
         if self._parts_power <= 0 or self._power * self._channels >= CANCELLED * self._parts_power:
             return 0.0
         return 10 * math.log10(self._parts_power / max(self._power, 1e-12 * self._parts_power))
@@ -151,8 +151,8 @@ class Meter:
         return math.sqrt(sum(blocks) / len(blocks))
 
     def gain(self, normalise: str) -> float | None:
-        """What to multiply by, under DataConfig.normalise; None where the samples are in another range than -1 to 1
-        and it is not known which."""
+        """The factor to multiply by, under DataConfig.normalise; None if the samples are in an unknown range other than
+        -1 to 1."""
         if self.swing < SILENT_PEAK:
             return 1.0
         if normalise == "peak":
@@ -165,11 +165,11 @@ class Meter:
 
 
 def report(signals: list[tuple[str, Signal]], channel: str, normalise: str) -> list[str]:
-    """What is not as usual about recordings and how they were read: a line for each kind of thing, worst ones first."""
+    """What is unusual about recordings and how they were read: a line for each kind of finding, the worst first."""
     several = sum(signal.channels > 1 for _, signal in signals)
     lines = []
     if several:
-        how = "averaged over their channels" if channel == "mix" else f"of several channels, only the {channel} used"
+        how = "averaged over their channels" if channel == "mix" else f"only the {channel} of several channels used"
         hint = "; data.channel=left or right takes one of them" if channel == "mix" else ""
         lines.append(f"{how}: {several} of {counted(len(signals), 'recording')}{hint}")
     gains = [signal.gain for _, signal in signals]
@@ -218,7 +218,7 @@ def report(signals: list[tuple[str, Signal]], channel: str, normalise: str) -> l
         ],
     )
     tell(
-        "damaged or cut short, the rest is used",
+        "damaged or cut short; the rest is used",
         [(s.missing, name, s.damage) for name, s in signals if s.damage],
     )
     tell(

@@ -2,7 +2,7 @@
 
     code = floor((sign(x) ln(1 + 255 |x|) / ln(256) + 1) / 2 * 255 + 1/2)
 
-Rounding half up keeps it free of bias and makes every code survive decoding and encoding again.
+Rounding half up avoids bias, and every code survives decoding and encoding again.
 """
 
 import torch
@@ -18,5 +18,5 @@ AMPLITUDES = mu_law_decoding(torch.arange(LEVELS, dtype=torch.float64), LEVELS)
 
 
 def encode(audio: Tensor) -> Tensor:
-    """Floating-point audio of any shape -> uint8 codes; what lies beyond [-1, 1], as resampling leaves, is clamped."""
+    """Floating-point audio of any shape -> uint8 codes. Values outside [-1, 1], as resampling makes, are clamped."""
     return mu_law_encoding(audio.clamp(-1, 1), LEVELS).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""16-bit mono sound into what cannot be gone back in: pipes, devices, the standard output."""
+"""16-bit mono sound for outputs that cannot seek: pipes, devices, the standard output."""
 
 import struct
 from pathlib import Path
@@ -10,16 +10,16 @@ from wavenet.files import STANDARD_OUTPUT, open_stream
 RAW = Path("-")
 """The standard output, which then gets bare samples: 16 bits, little-endian, one channel."""
 UNKNOWN_SIZE = 0xFFFFFFFF
-"""What a WAV header says where the length is not known yet, as ffmpeg writes it; readers go on to the end."""
+"""Size in a WAV header while the length is unknown, as ffmpeg writes it; readers then read to the end."""
 
 
 def title(path: Path) -> str:
-    """What a place that sound is written to is called."""
+    """The name of an output, for messages."""
     return "standard output" if path == RAW else str(path)
 
 
 class PcmStream:
-    """Sends samples (n,) int16 on as they come, after a WAV header unless `path` is RAW. Raises OSError."""
+    """Sends int16 samples (n,) at once, after a WAV header unless `path` is RAW. Raises OSError."""
 
     def __init__(self, path: Path, sample_rate: int) -> None:
         self._file = open_stream(STANDARD_OUTPUT if path == RAW else path)

@@ -1,4 +1,4 @@
-"""Figures: spectrograms, learning curves, what was learned of labels and features, speeds.
+"""Figures: spectrograms, learning curves, learned labels and features, speeds.
 
 This is the only module that imports matplotlib. All figures share one style, wavenet.mplstyle.
 """
@@ -27,16 +27,16 @@ STYLE = Path(__file__).with_name("wavenet.mplstyle")
 FLOOR_DB = -80
 """Decibels below the loudest point that are still drawn."""
 QUIET, FIRST, SECOND = "#999999", "#0072B2", "#D55E00"
-"""Grey for what is compared with, and the first two colours of the style. They are written out because matplotlib looks
-up a name such as C0 only when it draws, outside the style."""
+"""Grey for what others are compared with, and the first two colours of the style. They are written out because
+matplotlib looks up a name such as C0 only when it draws, outside the style."""
 SMOOTHED = 50
-"""A curve of at least so many points is smoothed: each becomes the mean of a fifteenth of them."""
+"""A curve of at least this many points is smoothed: each point becomes the mean of a fifteenth of them."""
 LONG_LABEL = 40
-"""Longer names of curves, in letters, move the legend above the curves."""
+"""The name of a curve with more letters than this moves the legend above the curves."""
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """The same function, drawing in the package's style."""
+    """`draw`, in the package's style."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -48,7 +48,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 
 @styled
 def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
-    """Spectrograms, (samples,) each, one below the other: 32 ms windows every 4 ms, dB below the loudest of all."""
+    """Spectrograms of sounds (samples,), one below the other: 32 ms windows every 4 ms, dB below the loudest point."""
     size = max(2 ** round(np.log2(0.032 * sample_rate)), 16)
     spectrogram = Spectrogram(n_fft=size, hop_length=size // 8)
     padded = [torch.nn.functional.pad(sound, (0, max(size - len(sound), 0))) for sound in sounds.values()]
@@ -68,7 +68,7 @@ def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
 
 @styled
 def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
-    """What was learned of labels: the vectors (n, C) of each, on the two axes along which they differ most (PCA).
+    """The learned vectors (n, C) of each label's values, on the two axes along which they differ most (PCA).
 
     Both axes have the same scale, so values that lie close together are alike. The axes say how much of all differences
     they show.
@@ -88,14 +88,14 @@ def embeddings(names: list[tuple[str, str]], vectors: Tensor) -> Figure:
         title = f"{label}: close means alike"
         axes.set(title=title, xlabel=f"first axis: {first}", ylabel=f"second axis: {second}")
         written[axes] = [(names[i][1], place) for place, i in zip(places, chosen, strict=True)]
-    figure.draw_without_rendering()  # now it is known where everything is
+    figure.draw_without_rendering()  # lays the figure out, so that positions are known
     for axes, points in written.items():
         _write_beside(axes, points)
     return figure
 
 
 def _write_beside(axes: Axes, points: list[tuple[str, np.ndarray]]) -> None:
-    """Names beside points, each inside the frame and clear of the others if there is such a place."""
+    """Write names beside points, inside the frame and clear of each other where possible."""
     frame, dots = axes.get_window_extent(), axes.transData.transform([place for _, place in points])
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots]
     ways = [(7, 0, "left", "center"), (-7, 0, "right", "center"), (0, 7, "center", "bottom"), (0, -7, "center", "top")]
@@ -120,9 +120,9 @@ def _write_beside(axes: Axes, points: list[tuple[str, np.ndarray]]) -> None:
 
 @styled
 def upsampled(sound: Tensor, rows: Tensor, sample_rate: int) -> Figure:
-    """What was learned of features, below the spectrogram of the recording (n,) that they describe.
+    """The rows made from features, below the spectrogram of the recording (n,) that they describe.
 
-    rows: (n, C), one per sample. Each channel is scaled to its own mean and deviation, from blue to red.
+    rows: (n, C), one per sample. Each channel is scaled by its own mean and deviation, and drawn from blue to red.
     """
     title = "its features as the network sees them: one row per sample, blue is low, red is high"
     figure = spectrograms({"recording": sound, title: sound}, sample_rate)
@@ -162,11 +162,11 @@ def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
     axes.set(title="What a sample costs: lower is better", xlabel="step", ylabel="bits per sample")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any(len(label) > LONG_LABEL for label in series):
-        legend = figure.legend(loc="outside upper left")  # within, it would hide the curves
+        legend = figure.legend(loc="outside upper left")  # inside, it would hide the curves
     else:
         legend = axes.legend()
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a folder may have dollars in its name
+        text.set_parse_math(False)  # a folder's name may hold dollar signs
     return figure
 
 
@@ -188,10 +188,10 @@ def smoothed(points: np.ndarray) -> np.ndarray:
 
 @styled
 def speeds(rows: list[dict[str, Any]], title: str) -> Figure:
-    """Samples per second as bars on a logarithmic scale, from rows as scripts/benchmark.py reports them.
+    """Samples per second as bars on a logarithmic scale, from the rows that scripts/benchmark.py reports.
 
-    The bars are of `base`, one stream on one thread: the peer, and each engine in each of its precisions with the
-    widest instructions. Tables have the rest.
+    The bars show `base`, one stream on one thread: the peer, and each engine in each precision with the widest
+    instructions. Tables hold the rest.
     """
     chosen: dict[str, dict[str, Any]] = {}
     for row in rows:

@@ -44,7 +44,7 @@ class Reader:
         except AudioError as error:
             raise AudioError(f"{setting}: {error}") from error
         if signal.damage:
-            self.said.append(f"{setting}: {path} is damaged or cut short, the rest is used: {signal.damage}")
+            self.said.append(f"{setting}: {path} is damaged or cut short; the rest is used: {signal.damage}")
 
     def codes(self, setting: str, recording: Recording, encoding: Encoding) -> np.ndarray:
         """(samples,), of the encoding's stored type. Raises AudioError for a recording without samples."""

@@ -1,8 +1,8 @@
-"""What of a file's bytes is sound: the streams that were joined in it, and what damage can be told from outside.
+"""The streams of sound in a file's bytes, and the damage that shows without decoding.
 
-libsndfile reads the first stream of a file, as far as the header promises and no damage is met. Here files are cut
-where one stream ends and the next begins, headers that were never finished are completed, and junk is left out, so that
-what it is handed can be read to its end.
+libsndfile reads only the first stream of a file, up to the length in its header or the first damage. Here files are cut
+where one stream ends and the next begins, unfinished headers are completed, and junk is left out, so that libsndfile
+can read every stream to its end. This room imports no other room.
 """
 
 from wavenet.audio.containers import chunks, flac, long, mpeg, ogg
@@ -16,11 +16,11 @@ READERS = {
     b"fLaC": flac.parts,
     b"OggS": ogg.parts,
 }
-"""How a file that begins so is taken apart."""
+"""First four bytes of a file -> the function that finds its streams."""
 
 
 def parts(source: Source) -> list[Part]:
-    """The streams of a file, in order; one of all its bytes where the kind of file is not known. Raises OSError."""
+    """The streams of a file, in order; one of all its bytes if the kind of file is unknown. Raises OSError."""
     start = mpeg.after_tags(source, 0)
     reader = READERS.get(source.at(start, 4), mpeg.parts)
     return reader(source, start) or [Part(((0, source.size),))]

@@ -1,4 +1,4 @@
-"""Files of chunks (WAV, AIFF), one or several joined, with sizes that may never have been written."""
+"""Files of chunks (WAV, AIFF), single or joined, whose sizes may never have been written."""
 
 import struct
 
@@ -6,17 +6,17 @@ from wavenet.audio.containers.source import Part, Source
 
 FORMS = (b"RIFF", b"RIFX", b"FORM")
 UNKNOWN = 0x7FFF0000
-"""Sizes from here on are what programs write that do not know yet, into a pipe say."""
+"""Programs that do not know the size yet, because they write to a pipe, say, write a size from here on."""
 LARGEST = 2**32 - 16
-"""The largest size that a form's 32 bits can tell."""
+"""The largest size that fits the 32 bits of a form."""
 COMPANIONS = (b"LIST", b"PEAK", b"bext", b"cue ", b"fact", b"fmt ", b"id3 ", b"ID3 ", b"junk", b"JUNK", b"smpl")
 COMPANIONS += (b"COMM", b"COMT", b"MARK", b"INST", b"NAME", b"AUTH", b"ANNO", b"(c) ", b"iXML", b"_PMX", b"LGWV")
-"""What may follow sound of size 0 that is none."""
+"""Chunks that may follow a sound chunk that is really empty."""
 UNFINISHED = "its header was never finished: it was read to the end of the file"
 
 
 def parts(source: Source, start: int) -> list[Part]:
-    """Each form, with the size of its sound made true."""
+    """Each form, with the size of its sound corrected."""
     found = []
     while source.at(start, 4) in FORMS:
         part, start = _form(source, start)
@@ -44,7 +44,7 @@ def _form(source: Source, start: int) -> tuple[Part, int]:
             if length > there:
                 return Part(((start, size),), share=there / length), size
         position += 8 + length
-        if length % 2 and not _is_name(source.at(position, 4)):  # unpadded by some
+        if length % 2 and not _is_name(source.at(position, 4)):  # some programs do not pad
             position += 1
     return Part(((start, min(position, size)),)), min(position, size)
 
@@ -54,7 +54,7 @@ def _is_name(name: bytes) -> bool:
 
 
 def _is_empty(source: Source, position: int, order: str) -> bool:
-    """Whether no sound begins here, but the file's end or another chunk."""
+    """Whether the end of the file or another chunk is here, not sound."""
     if position >= source.size:
         return True
     following = source.at(position, 8)
@@ -64,7 +64,7 @@ def _is_empty(source: Source, position: int, order: str) -> bool:
 
 
 def _completed(source: Source, start: int, position: int, common: int | None, order: str) -> Part:
-    """A form whose sound, in the chunk at `position`, was never given its size."""
+    """A form with the missing size of its sound, the chunk at `position`, filled in."""
     there = min(source.size - position - 8, LARGEST - position + start)
     told = {start + 4: position + there - start, position + 4: there}
     description = source.at(common + 8, 8) if common is not None else b""

@@ -1,10 +1,10 @@
-"""FLAC files, one or several joined."""
+"""FLAC files, single or joined."""
 
 from wavenet.audio.containers.source import Part, Source
 
 MARK = b"fLaC"
 FIRST_BLOCK = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
-"""What always follows the mark: the header of the description of the stream, with its length."""
+"""What always follows the mark: the header of the STREAMINFO block, with its length."""
 
 
 def parts(source: Source, start: int) -> list[Part]:

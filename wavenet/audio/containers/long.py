@@ -1,4 +1,4 @@
-"""Files with sizes of 64 bits (W64, RF64), and AU: only how much of their sound is there."""
+"""Files with 64-bit sizes (W64, RF64), and AU: how much of their sound is in the file."""
 
 import struct
 
@@ -7,24 +7,24 @@ from wavenet.audio.containers.source import Part, Source
 RIFF64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 """How W64 files begin."""
 MOST_CHUNKS = 1000
-"""That are looked at for the one that holds sound."""
+"""How many chunks are searched for the one that holds sound."""
 UNKNOWN = 0xFFFFFFFF
-"""A size of 32 bits that says that it is not known."""
+"""The 32-bit value for an unknown size."""
 
 
 def parts(source: Source, start: int) -> list[Part]:
-    """The file as it is."""
+    """The whole file as one part."""
     kind = source.at(start, 4)
     try:
         promised, begin = {b"riff": _w64, b"RF64": _rf64, b".snd": _au}[kind](source, start)
-    except struct.error:  # the file ends before it is told
+    except struct.error:  # the file ends within its header
         return []
     there = source.size - begin
     return [Part(((start, source.size),), share=max(there, 0) / promised if promised > there else 1.0)]
 
 
 def _w64(source: Source, start: int) -> tuple[int, int]:
-    """Bytes of sound that the header promises, 0 where it does not, and where they begin. So do those below."""
+    """Bytes of sound that the header promises, 0 if it does not say, and where they begin; likewise below."""
     if source.at(start, 16) != RIFF64:
         return 0, start
     position = start + 40

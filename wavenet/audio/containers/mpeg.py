@@ -1,7 +1,7 @@
-"""MPEG audio (MP3), one file or several joined, frame by frame.
+"""MPEG audio (MP3), single files or joined ones, frame by frame.
 
-Frames follow one another without marks; each begins with eleven set bits and tells its length. A stream may begin with
-a frame that holds no sound but the number of those that follow ("Xing", "Info", "VBRI"), and tags may lie anywhere.
+Frames follow one another without marks; each begins with eleven set bits and gives its length. The first frame of a
+stream may hold the number of frames instead of sound ("Xing", "Info", "VBRI"). Tags may lie anywhere.
 """
 
 import math
@@ -22,17 +22,17 @@ KBITS = {
 RATES = {MPEG1: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 """Sample rates by version."""
 SURE = 3
-"""Frames in a row that show where another kind of stream begins; of the same kind, two are enough."""
+"""Frames in a row that prove the start of a stream of another kind; two are enough for the same kind."""
 
 JUNK = 1 << 14
-"""Bytes that may lie before the first frame; else the file is none of this kind."""
+"""Bytes that may lie before the first frame; with more, the file is not MPEG audio."""
 
 Kind = tuple[int, int, bool]
-"""What all frames of a stream share: version and layer, sample rate, whether there is one channel."""
+"""What all frames of a stream share: version and layer, sample rate, whether it is mono."""
 
 
 def _lengths() -> list[int]:
-    """Bytes of a frame by the bits of its header that tell: version, layer, bit rate, sample rate, padding."""
+    """Bytes of a frame, by the bits of its header for version, layer, bit rate, sample rate and padding."""
     table = [0] * 4096
     for version, rates in RATES.items():
         for layer in (1, 2, 3):
@@ -51,7 +51,7 @@ LENGTHS = _lengths()
 
 
 def parts(source: Source, start: int) -> list[Part]:
-    """The streams, without tags and junk; none where there are no two frames in a row."""
+    """The streams, without tags and junk; none if there are not enough frames in a row."""
     found = []
     position = _resynchronised(source, start, None, start + JUNK)
     while position is not None:
@@ -62,7 +62,7 @@ def parts(source: Source, start: int) -> list[Part]:
 
 
 def after_tags(source: Source, position: int) -> int:
-    """Where tags (ID3, APE) that begin at `position` end."""
+    """The end of the tags (ID3, APE) that begin at `position`."""
     while True:
         head = source.at(position, 32)
         if head[:3] == b"ID3" and len(head) == 32 and max(head[6:10]) < 128:
@@ -109,28 +109,28 @@ class _Stream:
             if _frame(source, following)[1] != kind or _info(source, following, kind) is not None:
                 self.following = following
                 return
-            if following < position:  # the last frame lied about its length
+            if following < position:  # the last frame gave a wrong length
                 self._ranges[-1] = (begin, last)
             self._damaged += tagged == position
             begin = position = following
 
     def part(self) -> Part:
-        """The stream, led by a count of its frames where it has none of its own."""
+        """The stream, with a count of its frames put before it if it has none of its own."""
         flaws = []
         if self._damaged:
             flaws.append("it is damaged in " + ("one place" if self._damaged == 1 else f"{self._damaged} places"))
         if self._cut:
             flaws.append("it ends within a frame")
         pieces = [(start, stop) for start, stop in self._ranges if stop > start]
-        counted = self._count is None and self._kind[0] & 6 == 2  # the layer that can be told how long it is
+        counted = self._count is None and self._kind[0] & 6 == 2  # layer 3, the only one that can have a count
         told = [_information(self._kind, self._frames)] * counted
         return Part((*told, *pieces), self._count is not None, flaw=" and ".join(flaws))
 
 
 def _information(kind: Kind, count: int) -> bytes:
-    """A frame without sound that tells how many follow. Without it, libsndfile guesses, by the first one's bit rate."""
+    """A frame without sound that holds the number of frames. Without it, libsndfile guesses from the first bit rate."""
     version, rate, mono = kind
-    least = 4 + _side(kind) + 120  # what mpg123 looks at
+    least = 4 + _side(kind) + 120  # bytes that mpg123 reads
     coded = next(number << 4 for number in range(1, 15) if LENGTHS[version << 7 | number << 4 | rate] >= least)
     frame = bytes([0xFF, 0xE1 | version, coded | rate, 0xC0 if mono else 0]) + bytes(_side(kind))
     frame += b"Xing" + (1).to_bytes(4, "big") + count.to_bytes(4, "big")
@@ -138,7 +138,7 @@ def _information(kind: Kind, count: int) -> bytes:
 
 
 def _frame(source: Source, position: int) -> tuple[int, Kind]:
-    """Length in bytes, 0 where no frame begins, and kind."""
+    """Length in bytes, 0 if no frame begins here, and kind."""
     head = source.at(position, 4)
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return 0, (0, 0, False)
@@ -146,12 +146,12 @@ def _frame(source: Source, position: int) -> tuple[int, Kind]:
 
 
 def _side(kind: Kind) -> int:
-    """Bytes between the header and what a frame without sound tells."""
+    """Bytes between the header and the mark of a frame without sound."""
     return (9 if kind[2] else 17) if kind[0] >> 3 != MPEG1 else (17 if kind[2] else 32)
 
 
 def _info(source: Source, position: int, kind: Kind) -> bytes | None:
-    """What follows the mark of a frame that holds no sound; None for any other frame."""
+    """The bytes after the mark of a frame that holds no sound; None for any other frame."""
     side, head = _side(kind), source.at(position, 60)
     if head[4 + side : 8 + side] in (b"Xing", b"Info"):
         return head[8 + side :]
@@ -159,7 +159,7 @@ def _info(source: Source, position: int, kind: Kind) -> bytes | None:
 
 
 def _announced(source: Source, position: int, kind: Kind) -> int | None:
-    """How many frames of sound the first frame says will follow; None where it does not."""
+    """The number of frames of sound that the first frame announces; None if it announces none."""
     told = _info(source, position, kind)
     if told is None or len(told) < 8 or source.at(position + 36, 4) == b"VBRI" or not told[3] & 1:
         return None
@@ -167,7 +167,7 @@ def _announced(source: Source, position: int, kind: Kind) -> int | None:
 
 
 def _resynchronised(source: Source, position: int, kind: Kind | None, limit: float = math.inf) -> int | None:
-    """Where frames go on: two in a row of this kind, or more of another; None where they do not, before `limit`."""
+    """Where frames continue, before `limit`: two in a row of this kind, or SURE of another. None if nowhere."""
     for candidate in _marks(source, position):
         if candidate >= limit:
             break

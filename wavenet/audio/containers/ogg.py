@@ -1,11 +1,11 @@
-"""Ogg files (Vorbis, Opus, FLAC in Ogg), one or several joined, page by page."""
+"""Ogg files (Vorbis, Opus, FLAC in Ogg), single or joined, page by page."""
 
 from wavenet.audio.containers.source import Part, Source
 
 BEGINS, ENDS = 2, 4
-"""Flags of a page: the first, or the last, of its stream."""
+"""Flags of the first and the last page of a stream."""
 CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ", b"fishead\0", b"\x80theora")
-"""How a stream's first packet begins: a page that says it is one and begins otherwise is damaged."""
+"""How the first packet of a stream begins. A page that is flagged as first but begins otherwise is damaged."""
 CUT = "it ends before its end mark"
 
 
@@ -18,7 +18,7 @@ def parts(source: Source, start: int) -> list[Part]:
         lacing = source.at(page + 27, head[26]) if len(head) == 27 else b""
         stop = page + 27 + len(lacing) + sum(lacing)
         if len(head) < 27 or len(lacing) < head[26] or stop > source.size:
-            position, ended = page + 4, False  # cut within a page, or it lies about its length
+            position, ended = page + 4, False  # the page is cut off, or its length is wrong
             continue
         begins = bool(head[5] & BEGINS) and source.at(page + 27 + len(lacing), 8).startswith(CODECS)
         if begins and not opening:

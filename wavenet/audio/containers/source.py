@@ -1,4 +1,4 @@
-"""A file as bytes that can be looked at anywhere, and parts of it as files of their own."""
+"""A file as bytes that can be read at any position, and parts of it as files of their own."""
 
 import errno
 import os
@@ -14,17 +14,17 @@ class Part:
     """One stream of sound in a file."""
 
     pieces: tuple[tuple[int, int] | bytes, ...]
-    """What it is made of, in order: bytes start..stop of the file, or others in their place."""
+    """Its bytes, in order: start..stop of the file, or other bytes in their place."""
     length_told: bool = True
-    """Whether its header tells how much there should be."""
+    """Whether its header gives its length."""
     share: float = 1.0
-    """How much of the sound that the header promises is there."""
+    """Share of the sound promised by the header that the file holds."""
     flaw: str = ""
-    """Damage that is seen from outside, in words."""
+    """Damage that shows without decoding, in words."""
 
 
 class Source:
-    """A file's bytes, at random; a window of them is kept. Raises OSError as the file does."""
+    """Random access to a file's bytes; a window of them is kept in memory. Raises OSError as the file does."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -32,12 +32,12 @@ class Source:
         self._start, self._window = 0, b""
 
     def at(self, position: int, count: int) -> bytes:
-        """Up to `count` bytes from `position` on; fewer where the file ends."""
+        """Up to `count` bytes from `position` on; fewer at the end of the file."""
         self._load(position, count)
         return self._window[position - self._start : position - self._start + count]
 
     def find(self, pattern: bytes, position: int) -> int | None:
-        """Where `pattern` next is from `position` on; None where it is not."""
+        """The first place of `pattern` from `position` on; None if it does not occur."""
         while position + len(pattern) <= self.size:
             self._load(position, len(pattern))
             found = self._window.find(pattern, position - self._start)
@@ -47,7 +47,7 @@ class Source:
         return None
 
     def _load(self, position: int, count: int) -> None:
-        """Have these bytes in the window, as far as the file has them."""
+        """Move the window so that it holds these bytes, as far as the file has them."""
         if position < self._start or min(position + count, self.size) > self._start + len(self._window):
             self.file.seek(position)
             self._start, self._window = position, self.file.read(max(count, WINDOW))
@@ -56,7 +56,7 @@ class Source:
 
 
 class View:
-    """A part as a file that libsndfile can read. What goes wrong is kept in `failure`: it cannot pass through C."""
+    """A part as a file that libsndfile can read. Exceptions cannot pass through C, so they are kept in `failure`."""
 
     def __init__(self, file: BinaryIO, part: Part) -> None:
         self._file, self._pieces = file, part.pieces
@@ -74,7 +74,7 @@ class View:
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill `buffer`, less at the end, and return how many bytes were read."""
+        """Fill `buffer`, or less at the end, and return how many bytes were read."""
         done = 0
         try:
             while done < len(buffer) and (read := self._read(len(buffer) - done)):
