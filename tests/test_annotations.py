@@ -106,19 +106,21 @@ def test_what_a_table_does_not_fit_is_told(folder):
     prepared = prepare(folder)
     rows = [
         "metadata.csv: 4 rows for 3 of 4 recordings",
-        "not used, as no recording is called so in metadata.csv: 1 (x/e.wav)",
+        "rows of metadata.csv not used, because no recording has that name: 1 (x/e.wav)",
     ]
     assert misfits(prepared, {}) == rows
     known = {"speaker": ["june"], "tags": ["happy", "sad", "loud"]}
     told = misfits(prepared, known)[2:]
     assert "without a value for speaker: 1 (d.wav)" in told
     assert "without a value for tags: 2 (d.wav, x/b.wav)" in told
-    assert any(line.startswith("values of speaker that the model does not know, and is not told: 1 (") for line in told)
+    assert any(
+        line.startswith("values of speaker that the model does not know, so they are ignored: 1 (") for line in told
+    )
 
 
 def test_a_table_of_something_else_is_told(folder):
     Path(folder.dir, "metadata.csv").write_text("id|text\n1|hello\n")
-    assert misfits(prepare(folder), {}) == ["metadata.csv has no file_name column: nothing of it is used"]
+    assert misfits(prepare(folder), {}) == ["metadata.csv has no file_name column, so it is not used"]
 
 
 def test_a_label_that_nothing_has(folder):

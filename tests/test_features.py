@@ -107,7 +107,7 @@ def test_an_array_beside_the_file_is_brought_to_the_hop(rate, tmp_path):
         (np.full((100, 2), 1e300), "not finite in float32"),
         (np.full((100, 2), 1j), "must be an array of numbers"),
         (None, "does not exist"),
-        (np.zeros((110, 2)), "a.npy has 110 frames, but a.wav lasts 1.000 s, which is 125.0 frames at 125 a second"),
+        (np.zeros((110, 2)), "a.npy has 110 frames, but a.wav lasts 1.000 s, which is 125.0 frames at 125 per second"),
         (np.zeros((140, 2)), "has 140 frames"),
         (np.zeros((120, 2)), "has 120 frames"),
         (np.zeros((130, 2)), "has 130 frames"),

@@ -275,8 +275,11 @@ def test_a_phone_that_the_model_does_not_know_is_always_wrong(tmp_path):
         (HEADER + "a.wav,-3,4,low,\n", r"line 2: start_sample is '-3'"),
         (HEADER + "a.wav,3\n", r"line 2: end_sample is ''"),
         (HEADER + "a.wav,8,4,low,\n", r"line 2: a phone from 8 to 4 has no samples"),
-        (HEADER + "z.wav,0,4,low,\n", r"tells no phone of any recording in .*; the first that it names is 'z\.wav'"),
-        (HEADER, r"tells no phone of any recording in .*; it is empty"),
+        (
+            HEADER + "z.wav,0,4,low,\n",
+            r"holds no phone of any recording in .*; the first file that it names is 'z\.wav'",
+        ),
+        (HEADER, r"holds no phone of any recording in .*; it is empty"),
         (b"\xff\xfe", r"phones\.csv cannot be read as UTF-8"),
     ],
 )

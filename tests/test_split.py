@@ -50,7 +50,7 @@ def test_metadata_decides(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("file_name,split\na.wav,maybe\n", "split of a.wav is 'maybe'; it can be train, valid or test"),
+        ("file_name,split\na.wav,maybe\n", "split of a.wav is 'maybe'; it must be train, valid or test"),
         ("name,split\na.wav,train\n", "no file_name column"),
     ],
 )
@@ -107,7 +107,7 @@ def test_metadata_without_a_split_changes_nothing(tmp_path):
 def test_a_column_of_another_name_that_looks_like_a_split_is_pointed_at(tmp_path):
     data = prepared({"a.wav": 10, "b.wav": 10, "c.wav": 10}, tmp_path)
     for column, rows, said in (
-        ("set", ("train", "", "Test"), "if set is meant to, call that column split"),
+        ("set", ("train", "", "Test"), "if set should, rename that column to split"),
         ("set", ("train", "train", "train"), None),
         ("set", ("train", "test", "other"), None),
     ):
@@ -166,12 +166,12 @@ def test_a_folder_in_three_spellings_is_divided_as_its_table_means(call, tmp_pat
     assert status == 0, err
     assert [line for line in out.splitlines() if "metadata.csv" in line or "without" in line or "measured" in line] == [
         "metadata.csv: 5 rows for 4 of 5 recordings",
-        "not used, as no recording is called so in metadata.csv: 1 (e.mp3: there is e.wav)",
-        "spelled otherwise in metadata.csv: 4 (june\\a.wav for june/a.wav, ./June/B.WAV for june/b.wav, "
+        "rows of metadata.csv not used, because no recording has that name: 1 (e.mp3: there is e.wav)",
+        "spelled differently in metadata.csv: 4 (june\\a.wav for june/a.wav, ./June/B.WAV for june/b.wav, "
         "carlo/c for carlo/c.wav, ...)",
         "without a value for who: 1 (e.wav)",
         "split by metadata.csv and name: 2 train, 1 valid, 2 test",
-        "not measured, as none is held out: 1 (who=june)",
+        "not measured, because none is held out: 1 (who=june)",
     ]
     status, out, err = call("evaluate", "checkpoint=run", sounds, "split=test", "report=r.json")
     assert status == 0, err
@@ -240,7 +240,7 @@ def test_train_without_valid_is_divided_by_name(tmp_path):
 def test_one_of_these_folders_alone_is_a_folder_like_any_other(tmp_path, lone):
     names = [f"{folder}/{i}.wav" for folder in (lone, "songs") for i in range(20)]
     assert by_side(names, tmp_path) == by_side(names, tmp_path, split_by="name")
-    said = f"no split, as train/ is not beside it, and used like any other folder: 1 ({lone}/)"
+    said = f"used like any other folder, because there is no train/ beside it: 1 ({lone}/)"
     assert (said in report(names, tmp_path)) == (lone != "train")
 
 
@@ -286,8 +286,8 @@ def test_what_is_not_measured_and_not_learned_is_said(tmp_path):
     said = report(names, tmp_path, labels=["mood"])
     assert said == [
         "split by metadata.csv: 22 train, 3 valid",
-        "not measured, as none is held out: 1 (mood=sad)",
-        "not learned, as all are held out: 1 (mood=calm)",
+        "not measured, because none is held out: 1 (mood=sad)",
+        "not learned, because all are held out: 1 (mood=calm)",
     ]
 
 

@@ -273,7 +273,7 @@ def test_what_a_model_does_not_know(call, models, settings, said):
         ([], "features/checkpoints/best.safetensors follows mel: give features=recording.wav"),
         (["features=gone.wav"], "features: gone.wav cannot be used"),
         (["features=none.wav"], "features: none.wav holds no samples"),
-        (["features=wrong.npy"], "wrong.npy has 3 numbers in a row, the model 10"),
+        (["features=wrong.npy"], "wrong.npy has 3 numbers per row, the model 10"),
         (["features=some.wav", "prime=some.wav"], "prime and features cannot be combined"),
         (["features=some.wav", "label.speaker=x"], "it was trained without labels"),
         (["features=some.wav", "guidance=2"], "guidance follows labels"),

@@ -69,7 +69,7 @@ def test_phones_are_read_by_the_same_reader(tmp_path, separator):
 def test_phones_of_what_is_not_there_are_told(tmp_path):
     written(tmp_path / "phones.csv", "file_name,start_sample,end_sample,phone\na.wav,0,4,low\ngone.wav,0,4,low\n")
     told = alignments._parse(prepared({"a.wav": 10}, tmp_path), "phones.csv")
-    assert told.report() == ["phones are told of what is not there or not used: 1 (gone.wav)"]
+    assert told.report() == ["phones not used, because their recording is missing, left out or ambiguous: 1 (gone.wav)"]
 
 
 def test_a_column_as_it_is_spelled_wins(tmp_path):
@@ -83,11 +83,11 @@ def test_a_column_as_it_is_spelled_wins(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("file_name,split\na.wav,maybe\n", r"split of a\.wav is 'maybe'; it can be train, valid or test"),
+        ("file_name,split\na.wav,maybe\n", r"split of a\.wav is 'maybe'; it must be train, valid or test"),
         ("name,split\na.wav,test\n", r"has a split column but no file_name column; it has name, split"),
         (
             "a.wav,test\nb.wav,train\n",
-            r"does not begin with the names of its columns, file_name and split say",
+            r"does not begin with the names of its columns, such as file_name",
         ),
         (
             "file_name,Split,SPLIT\na.wav,test,\n",
@@ -118,10 +118,10 @@ def test_a_table_that_nobody_needs_refuses_nothing(tmp_path):
     found = table(tmp_path, 'file_name,text\na.wav,"well\n')
     assert found.split() == {}
     [said] = found.report()
-    assert said.endswith("written twice; nothing of it is used")
+    assert said.endswith("cell twice; the table is not used")
     found = table(tmp_path, "id|text\n1|hello\n")
     assert found.split() == {}
-    assert found.report() == ["metadata.csv has no file_name column: nothing of it is used"]
+    assert found.report() == ["metadata.csv has no file_name column, so it is not used"]
 
 
 def test_rows_that_say_the_same_twice_or_more_are_taken_together(tmp_path):
@@ -191,10 +191,10 @@ def test_what_became_of_the_rows_is_told(tmp_path):
     assert found.split() == {"a.wav": "test", "x/b.wav": "valid", "c.wav": "train"}
     assert found.report() == [
         "metadata.csv: 8 rows for 3 of 6 recordings",
-        "not used, as no recording is called so in metadata.csv: 2 (gone.wav, b.mp3: there is x/b.wav)",
-        "not used, as metadata.csv could mean several recordings: 1 (E: e.flac or e.wav)",
+        "rows of metadata.csv not used, because no recording has that name: 2 (gone.wav, b.mp3: there is x/b.wav)",
+        "rows of metadata.csv not used, because they could mean several recordings: 1 (E: e.flac or e.wav)",
         "in metadata.csv, but left out: 1 (d.wav)",
-        "spelled otherwise in metadata.csv: 2 (./a.wav for a.wav, X\\B for x/b.wav)",
+        "spelled differently in metadata.csv: 2 (./a.wav for a.wav, X\\B for x/b.wav)",
     ]
 
 
@@ -203,7 +203,7 @@ def test_tables_that_are_not_read_are_told(tmp_path):
     written(tmp_path / "x" / "metadata.csv", "file_name,split\na.wav,test\n")
     written(tmp_path / "metadata.tsv", "file_name\tsplit\n")
     said = metadata.others(prepared({"x/a.wav": 10, "b.wav": 10}, tmp_path))
-    assert said == ["not read, as the folder's own metadata.csv alone is: 2 (x/metadata.csv, metadata.tsv)"]
+    assert said == ["not read, because only the folder's own metadata.csv is: 2 (x/metadata.csv, metadata.tsv)"]
 
 
 def test_names_of_columns_by_their_letters():
@@ -218,5 +218,5 @@ def test_a_quote_that_does_not_close_is_told_by_the_line_it_is_in(tmp_path):
 
 def test_a_table_of_names_that_could_all_mean_several_says_so(tmp_path):
     found = table(tmp_path, "file_name,split\na.WAV,test\n", names=("a.wav", "A.wav", "b.wav"))
-    with pytest.raises(AudioError, match=r"decides nothing: 'a\.WAV' could mean several; write"):
+    with pytest.raises(AudioError, match=r"has no effect: 'a\.WAV' is ambiguous; write"):
         found.split()

@@ -147,7 +147,7 @@ def test_features_may_be_frames_or_a_sound(files, tmp_path):
     from_file = one.generate(features=files / "tone.wav")
     assert torch.equal(one.generate(features=sound), from_file)
     assert torch.equal(one.generate(features=sound[None]), from_file)
-    with pytest.raises(ConfigError, match="the array has 7 numbers in a row, the model 6"):
+    with pytest.raises(ConfigError, match="the array has 7 numbers per row, the model 6"):
         one.generate(features=np.zeros((20, 7)))
     with pytest.raises(AudioError, match="not finite"):
         one.generate(features=np.full((20, 6), np.inf))

@@ -1,4 +1,5 @@
-"""A folder of recordings becomes windows: read once and kept, divided, told by tables, cut.
+"""A folder of recordings becomes training windows: decoded once and cached, split, labelled from tables, cut.
 
-It knows sound, and how a model wants to be told about it (`wavenet.model`); nothing of engines or training.
+Its modules hand out prepared codes (`preparation`), the split (`split`), labels and frames (`annotations`), windows
+(`windows`) and single recordings (`reader`). It may import `wavenet.model`, `wavenet.audio` and the rooms below them.
 """

@@ -1,9 +1,9 @@
-"""What is said when: a CSV beside the recordings, one row per phone, and the class of each frame that follows from it.
+"""When each phone is spoken: a CSV beside the recordings, one row per phone, from which each frame gets its class.
 
     file_name,start_sample,end_sample,phone
 
-Times are in samples of the recording's own rate, which its header tells, and are scaled where data.sample_rate is
-another. Further columns are ignored. Such files are mostly made by machine, by forced alignment of a text.
+Times are in samples at the rate in the recording's header, and are scaled to data.sample_rate. Other columns are
+ignored. Such files are mostly made by forced alignment of a text.
 """
 
 from array import array
@@ -27,11 +27,11 @@ from wavenet.recordings.preparation import Prepared
 NAME = "phones.csv"
 COLUMNS = ("file_name", "start_sample", "end_sample", "phone")
 UNKNOWN = -1
-"""Class of a phone that the model was never told of: whatever it says is wrong."""
+"""Class of a phone that the model does not know, so that any answer counts as wrong."""
 
 
 class Segment(NamedTuple):
-    """One phone, start..stop in samples of the prepared rate from its recording's beginning."""
+    """One phone, start..stop in samples from the beginning of its recording, at the prepared rate."""
 
     start: float
     stop: float
@@ -45,14 +45,14 @@ class Segments(Sequence[list[Segment]]):
         self, times: np.ndarray, phones: np.ndarray, first: np.ndarray, names: list[str], unused: list[str]
     ) -> None:
         self.times = times
-        """(phones, 2): from where to where, of all recordings one after another."""
+        """(phones, 2): start and stop of the phones of all recordings, one after another."""
         self.phones = phones
-        """(phones,): the numbers of their names."""
+        """(phones,): places of the phones in `names`."""
         self.first = first
         """(recordings + 1,): where the phones of each recording begin."""
         self.names = names
         self.unused = unused
-        """What the file calls recordings that are not there, or not used, or cannot be told apart."""
+        """Names in the file of recordings that do not exist, are not used, or are ambiguous."""
 
     def __len__(self) -> int:
         return len(self.first) - 1
@@ -63,20 +63,20 @@ class Segments(Sequence[list[Segment]]):
         return [Segment(start, stop, self.names[number]) for (start, stop), number in pairs]
 
     def of(self, recording: int) -> slice:
-        """Where a recording's phones are."""
+        """The range of a recording's phones in the arrays."""
         return slice(int(self.first[recording]), int(self.first[recording + 1]))
 
     def report(self) -> list[str]:
-        """What of the file is not used, in lines of words."""
-        words = "phones are told of what is not there or not used"
+        """The names in the file that are not used, as lines of text."""
+        words = "phones not used, because their recording is missing, left out or ambiguous"
         return [f"{words}: {some(self.unused)}"] if self.unused else []
 
 
 def read(prepared: Prepared, name: str) -> Segments:
     """Each recording's phones; none for a recording that the file does not name.
 
-    Raises AudioError, naming the file, where it is missing, lacks a column, holds times that are none, or speaks of
-    none of the recordings.
+    Raises AudioError, naming the file, if it is missing, lacks a column, holds an invalid time, or names none of the
+    recordings.
     """
     told = _parse(prepared, name)
     scales = np.ones(len(told))
@@ -88,12 +88,12 @@ def read(prepared: Prepared, name: str) -> Segments:
 
 
 def classes(prepared: Prepared, name: str) -> list[str]:
-    """What is said in any of the recordings, in alphabetical order. Raises what `read` does."""
+    """All phones of the recordings, in alphabetical order. Raises as `read` does."""
     return sorted(_parse(prepared, name).names)
 
 
 def _parse(prepared: Prepared, name: str) -> Segments:
-    """The same, in samples of the recordings' own rates."""
+    """The phones of `read`, in samples at each recording's own rate."""
     path = prepared.folder / expanded(name)
     if not path.exists():
         others = ", ".join(sorted(other.name for other in prepared.folder.glob("*.csv"))) or "none"
@@ -122,10 +122,10 @@ def _parse(prepared: Prepared, name: str) -> Segments:
                 starts.append(start)
                 stops.append(stop)
     if not owners:
-        found = f"the first that it names is {next(iter(meant))!r}" if meant else "it is empty"
-        raise AudioError(f"{path} tells no phone of any recording in {prepared.folder}; {found}")
+        found = f"the first file that it names is {next(iter(meant))!r}" if meant else "it is empty"
+        raise AudioError(f"{path} holds no phone of any recording in {prepared.folder}; {found}")
     names = list(known)
-    alphabetical = np.argsort(np.argsort(names))  # ties go by the phone's name, whatever the order of the rows
+    alphabetical = np.argsort(np.argsort(names))  # breaks ties by phone name, whatever the order of the rows
     own, said, times = np.array(owners), np.array(phones), np.stack([np.array(starts), np.array(stops)], axis=1)
     order = np.lexsort((alphabetical[said], times[:, 1], times[:, 0], own))
     first = np.cumsum([0, *np.bincount(own, minlength=len(numbers))])
@@ -152,9 +152,9 @@ class Alignments:
         self._numbers = np.array([number.get(name, UNKNOWN) for name in segments.names], dtype=np.int64)
 
     def frame_classes(self, recording: int, start: int, stop: int) -> Tensor:
-        """Classes (ceil((stop - start) / hop),) of the frames of samples start..stop: each one's at its centre.
+        """Classes (ceil((stop - start) / hop),) of the frames of samples start..stop, each at the frame's centre.
 
-        Where no phone is, as in a gap, or the centre lies beyond `stop`, a frame is ignored.
+        A frame whose centre has no phone, as in a gap, or lies beyond `stop`, is ignored.
         """
         own = self.segments.of(recording)
         starts, stops = self.segments.times[own].T

@@ -24,16 +24,16 @@ from wavenet.recordings.preparation import Prepared, Progress, Recording
 
 
 def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelConfig:
-    """The model's settings with what only the recordings tell: the labels' values, the columns of feature arrays, the
+    """The model's settings, completed from the recordings: the values of labels, the columns of feature arrays, the
     classes of frames.
 
-    Raises ConfigError for a label that is no column, AudioError for an array or alignments that cannot be used.
+    Raises ConfigError for a label without a column, AudioError for an array or alignments that cannot be used.
     """
     for label in data.labels:
         if not re.fullmatch(r"[A-Za-z_][\w-]*", label, re.ASCII):
             raise ConfigError(
-                f"data.labels: {label!r} could not be chosen by label.{label}=...: rename the column, with letters, "
-                "digits, _ and - alone"
+                f"data.labels: {label!r} could not be chosen by label.{label}=...: rename the column, with only "
+                "letters, digits, _ and -"
             )
     table = metadata.read(prepared, data.labels)
     values: dict[str, list[str]] = {}
@@ -52,8 +52,8 @@ def describe(prepared: Prepared, data: DataConfig, model: ModelConfig) -> ModelC
 
 
 def misfits(prepared: Prepared, known: dict[str, list[str]], split_by: str = "auto") -> list[str]:
-    """What became of the rows of metadata.csv, and where a model's labels and their values do not go with the
-    recordings, in lines of words."""
+    """How the rows of metadata.csv were used, and where a model's labels do not fit the recordings, as lines of
+    text."""
     table = metadata.read(prepared, known)
     lines = table.report() + metadata.others(prepared)
     for label, told in labels.read(prepared, table, list(known), split_by).items():
@@ -62,13 +62,13 @@ def misfits(prepared: Prepared, known: dict[str, list[str]], split_by: str = "au
         lines += [f"without a value for {label}: {some(without)}"] if without else []
         unknown = sorted(set().union(*told) - set(known[label]))
         lines += (
-            [f"values of {label} that the model does not know, and is not told: {some(unknown)}"] if unknown else []
+            [f"values of {label} that the model does not know, so they are ignored: {some(unknown)}"] if unknown else []
         )
     return lines
 
 
 class Annotations:
-    """Labels and frames of every recording of a prepared folder, as a model wants them."""
+    """Labels and frames of every recording of a prepared folder, in the form that a model takes."""
 
     def __init__(
         self,
@@ -109,12 +109,12 @@ class Annotations:
         return self._numbers[self._first_number[recording] : self._first_number[recording + 1]]
 
     def some_frames(self, most: int = 100_000) -> Tensor:
-        """(n, channels): frames from everywhere, to measure their mean and spread on."""
+        """(n, channels): frames spread over all recordings, to measure their mean and deviation."""
         assert self.frames is not None
         return torch.from_numpy(np.array(self.frames[:: max(1, len(self.frames) // most)]))
 
     def _read_labels(self, names: list[str], split_by: str) -> None:
-        """Keeps the numbers of each recording's labels, one recording after another."""
+        """Store the numbers of each recording's labels, one recording after another."""
         told = labels.read(self.prepared, metadata.read(self.prepared, names), names, split_by)
         counts, numbers, before = np.zeros(len(self.prepared.recordings) + 1, dtype=np.int64), array("i"), 0
         place: dict[str, dict[str, int]] = {}
@@ -170,7 +170,7 @@ def untold(prepared: Prepared, recording: int, from_sample: int = 0) -> Companio
 
 
 def clamped(frames: np.ndarray) -> Range:
-    """Reads frames (n, channels); beyond the ends, the first and the last."""
+    """A reader of frames (n, channels); outside it repeats the first or the last."""
 
     def read(start: int, stop: int) -> Tensor:
         return torch.from_numpy(np.array(frames[np.arange(start, stop).clip(0, len(frames) - 1)]))
@@ -179,7 +179,7 @@ def clamped(frames: np.ndarray) -> Range:
 
 
 def after_silence(codes: np.ndarray) -> Range:
-    """Reads codes, int64; before the start and after the end, silence."""
+    """A reader of codes, int64; before the start and after the end it gives silence."""
     zero = encoding_of(codes).zero
 
     def read(start: int, stop: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Folders of prepared audio: where they are kept, how one is built, and when one is removed.
 
-A folder is built under a hidden name, with a lock that dies with its process, and renamed when it is whole: runs that
-start at once cannot see each other's halves, and halves that a killed one left are known as such.
+A folder is built under a hidden name, with a lock that ends with its process, and renamed when it is complete. So runs
+that start together never see each other's unfinished folders, and those of killed runs can be recognised.
 """
 
 import contextlib
@@ -24,26 +24,26 @@ WHOLE = re.compile(r"[0-9a-f]{24}")
 UNFINISHED = re.compile(r"\.[0-9a-f]{24}\.[0-9a-f]{8}")
 DAY = 24 * 3600
 UNUSED_DAYS = 90
-"""After so many days without use a folder of prepared audio is removed."""
+"""A folder of prepared audio is removed after this many days without use."""
 HOUR = 3600
-"""A folder without a lock that is younger may still be about to get one."""
+"""A folder younger than this may not have its lock yet."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is kept of one folder of recordings."""
+    """The prepared audio of one folder of recordings."""
 
     path: Path
     recordings: str | None
-    """The folder they are in; None where that is not known."""
+    """The folder of recordings; None if unknown."""
     size: int
     """Bytes."""
     used: float
-    """When it was last used, in seconds of the epoch."""
+    """Time of last use, in seconds since the epoch."""
 
 
 def root(given: str | None, setting: str = "data.cache_dir") -> Path:
-    """The folder of all of them: what the setting names, or the user's. Raises ConfigError where there is none."""
+    """The folder of all entries: the one given, or the user's. Raises ConfigError if there is no home folder."""
     named = given or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
         place = expanded(named)
@@ -53,7 +53,7 @@ def root(given: str | None, setting: str = "data.cache_dir") -> Path:
 
 
 def entries(root: Path) -> list[Entry]:
-    """What is kept, last used first."""
+    """All entries, the last used first."""
     found = []
     for path in _within(root, WHOLE):
         with contextlib.suppress(OSError):
@@ -64,13 +64,13 @@ def entries(root: Path) -> list[Entry]:
 
 
 def touch(path: Path) -> None:
-    """Note that a folder was used now."""
-    with contextlib.suppress(OSError):  # it may belong to somebody else
+    """Record that a folder was used now."""
+    with contextlib.suppress(OSError):  # the folder may belong to another user
         os.utime(path / INDEX)
 
 
 def discard(path: Path) -> bool:
-    """Remove a folder of prepared audio, at once for whoever looks. Runs that read it keep what they have open."""
+    """Remove a folder of prepared audio; no run sees a part of it. Runs that read it keep their open files."""
     hidden = path.with_name(f".{path.name[:24]}.{secrets.token_hex(4)}")
     try:
         os.rename(path, hidden)
@@ -81,7 +81,7 @@ def discard(path: Path) -> bool:
 
 
 def sweep(root: Path, unused_days: float = UNUSED_DAYS) -> list[Entry]:
-    """Remove what killed runs left, and what was not used for so many days, which is returned."""
+    """Remove what killed runs left, and the entries unused for `unused_days`, which are returned."""
     for path in _within(root, UNFINISHED):
         if not _is_held(path):
             shutil.rmtree(path, ignore_errors=True)
@@ -90,9 +90,9 @@ def sweep(root: Path, unused_days: float = UNUSED_DAYS) -> list[Entry]:
 
 @contextlib.contextmanager
 def building(path: Path) -> Iterator[Path]:
-    """Yield a folder that becomes `path` when the block is left, and that vanishes where it is left by an exception.
+    """Yield a folder that becomes `path` when the block is left, or is removed if an exception leaves it.
 
-    Raises OSError where folders cannot be made.
+    Raises OSError if folders cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -100,7 +100,7 @@ def building(path: Path) -> Iterator[Path]:
         folder.mkdir()
         with locked(folder / LOCK):
             yield folder
-        with contextlib.suppress(OSError):  # another run was first: its folder is as good
+        with contextlib.suppress(OSError):  # another run was first, and its folder is the same
             os.rename(folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -121,7 +121,7 @@ def _recordings(path: Path) -> str | None:
 
 
 def _is_held(folder: Path) -> bool:
-    """Whether the process that builds in a folder is alive; judged by the folder's age where no lock tells."""
+    """Whether the process that builds in a folder is alive; without locks, the folder's age decides."""
     try:
         held = is_locked(folder / LOCK)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What lies in a folder of recordings, before any of it is decoded."""
+"""The contents of a folder of recordings, before any of it is decoded."""
 
 import os
 import stat
@@ -21,24 +21,24 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Contents:
-    """The recordings below a folder, and what there is besides."""
+    """The recordings below a folder, and its other files."""
 
     files: dict[Path, os.stat_result]
     """Sorted by path."""
     lost: list[Skipped]
-    """What cannot be looked at at the moment."""
+    """Recordings and folders that cannot be opened or are passed over."""
     ignored: dict[str, int]
-    """How many files of each kind that cannot be read, {".m4a": 2} say."""
+    """Number of files of each kind that cannot be read, such as {".m4a": 2}."""
 
 
 def find_folder(config: DataConfig) -> Path:
-    """The folder that `data.dir` means. Raises ConfigError where it is not set, AudioError where it cannot be read."""
+    """The folder that `data.dir` means. Raises ConfigError if it is not set, AudioError if it cannot be read."""
     if config.dir is None:
         raise ConfigError("data.dir is not set: give your folder of recordings, as in data.dir=~/recordings")
     if config.dir == BUNDLED:
         bundled = Path(__file__).parents[2] / "data"
         if not bundled.is_dir():
-            raise ConfigError(f"data.dir={BUNDLED} is in a source checkout alone: give your folder of recordings")
+            raise ConfigError(f"data.dir={BUNDLED} needs a source checkout: give your folder of recordings")
         return bundled
     folder = expanded(config.dir)
     try:
@@ -52,8 +52,8 @@ def find_folder(config: DataConfig) -> Path:
 
 
 def look(folder: Path) -> Contents:
-    """Find the recordings. Links are followed, into each folder once. Hidden files are none, and neither are the sounds
-    that a training run has left in its own folder."""
+    """Find the recordings. Links are followed, into each folder once. Hidden files, and sounds in the folder of a
+    training run, are passed over."""
     files, lost, kinds, entered = {}, [], [], set()
 
     def skip(path: str | Path, reason: str) -> None:
@@ -103,7 +103,7 @@ def look(folder: Path) -> Contents:
 
 
 def of_other_kinds(ignored: dict[str, int]) -> str:
-    """What was ignored, in words."""
+    """The files that were ignored, in words."""
     kinds = ", ".join(f"{kind} ({number})" for kind, number in ignored.items())
     files = counted(sum(ignored.values()), "file")
     return f"ignored {files} of other kinds: {kinds}; convert them to WAV or FLAC"

@@ -1,4 +1,4 @@
-"""What recordings are labelled with: cells of metadata.csv, and the sub-folder that a recording is in."""
+"""The labels of recordings, from cells of metadata.csv or from the name of the sub-folder."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from wavenet.recordings.preparation import Prepared
 from wavenet.recordings.sides import by_folders
 
 SEPARATOR = "|"
-"""Between several values of one label in one cell."""
+"""Separates several values of one label in one cell."""
 FOLDER = "folder"
 """The label that needs no column."""
 
@@ -18,17 +18,17 @@ Values = dict[str, list[list[str]]]
 
 
 def read(prepared: Prepared, table: Metadata, names: list[str], split_by: str) -> Values:
-    """Each recording's values of the labels `names`, which `table` was read with.
+    """Each recording's values of the labels `names`, for which `table` was read.
 
-    `folder`, where it is no column, is the first of the folders that a recording is in; those that make a split, train/
-    and test/ say, do not count. Raises ConfigError for a label that is no column, AudioError for a table that cannot be
-    used.
+    `folder`, unless a column has that name, is the outermost sub-folder that a recording is in, apart from those that
+    make a split, such as train/ and test/. Raises ConfigError for a label without a column, AudioError for a table that
+    cannot be used.
     """
     values: Values = {}
     for name in names:
         if name in table.cells or name in table.faults or tables.FILE_NAME in table.faults:
             cells = table.column(name)
-            known: dict[str, list[str]] = {}  # most cells say the same
+            known: dict[str, list[str]] = {}  # shares lists, since most cells repeat
             told = (cells.get(recording.name, "") for recording in prepared.recordings)
             values[name] = [known[cell] if cell in known else known.setdefault(cell, parts(cell)) for cell in told]
         elif name == FOLDER:
@@ -39,7 +39,7 @@ def read(prepared: Prepared, table: Metadata, names: list[str], split_by: str) -
 
 
 def there(table: Metadata, names: list[str]) -> list[str]:
-    """Those of the labels that the folder has."""
+    """Those of `names` that the folder has."""
     return [name for name in names if name in table.cells or name == FOLDER]
 
 
@@ -64,8 +64,8 @@ def _folders(prepared: Prepared, split_by: str) -> list[list[str]]:
 def _no_column(folder: Path, table: Metadata, name: str) -> str:
     if table.path is None:
         return (
-            f"{name!r} would be a column of {folder / metadata.NAME}, which does not exist; without it there is "
-            f"{FOLDER}, the sub-folder's name"
+            f"{name!r} would be a column of {folder / metadata.NAME}, which does not exist; without it, the only label "
+            f"is {FOLDER}, the sub-folder's name"
         )
     others = [column for column in table.columns if tables.plain(column) not in ("", "filename", metadata.SPLIT)]
     return f"{name!r} is not a column of {table.path}; there are {', '.join([*others, FOLDER])}"

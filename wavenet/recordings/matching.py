@@ -1,4 +1,4 @@
-"""Which recording a table means: paths as other systems and other programs write them."""
+"""Finds the recording that a table names, also by paths as other systems and programs write them."""
 
 import posixpath
 import unicodedata
@@ -10,17 +10,17 @@ from wavenet.recordings.preparation import Prepared
 
 
 def composed(name: str) -> str:
-    """Letters with their accents as one character (NFC), as all systems but one write them."""
+    """Letters with their accents as one character (NFC), as all systems but macOS write them."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def folded(name: str) -> str:
-    """The same for names that differ in case alone."""
+    """`composed`, and the same for names that differ only in case."""
     return composed(composed(name).casefold())
 
 
 def stem(name: str) -> str:
-    """The path without the extension of a recording."""
+    """The path without the extension, if that is one of a recording."""
     before, _, extension = name.rpartition(".")
     return before if f".{extension.lower()}" in EXTENSIONS else name
 
@@ -31,11 +31,11 @@ SPELLINGS: dict[str, tuple[Callable[[str], str], Callable[[str], str]]] = {
     "extension": (composed, lambda name: composed(stem(name))),
     "case and extension": (folded, lambda name: folded(stem(name))),
 }
-"""What may differ -> how to spell what is written, and the names of files, so that it does not."""
+"""What may differ -> how to normalise the written path and the names of files, so that they match."""
 
 
 class Files:
-    """The files of a prepared folder, recordings and those left out, by what they may be called."""
+    """The files of a prepared folder, used and left out, by the names that they may be given."""
 
     def __init__(self, prepared: Prepared) -> None:
         self.used = {recording.name for recording in prepared.recordings}
@@ -43,10 +43,10 @@ class Files:
         self._above = f"{prepared.folder.absolute().as_posix()}/"
 
     def find(self, written: str) -> list[str]:
-        """The files that a path means: one, none, or several where it cannot be told which.
+        """The files that a path may mean: one, none, or several if it is ambiguous.
 
-        It is taken as it is written, else as a path with other separators, from the folder or from the root; else with
-        letters otherwise composed, or of another case; else without its extension, alike.
+        Tried in turn: the path as written; with other separators, relative to the folder or absolute; with accents
+        composed; in another case; and without its extension, in the same two ways.
         """
         if written in self.known:
             return [written]
@@ -59,7 +59,7 @@ class Files:
         return []
 
     def near(self, written: str) -> str | None:
-        """A file of that name with another extension or in another folder, where there is just one."""
+        """The only file of that name with another extension or in another folder; None if there are several."""
         found = self._names.get(self._name(written), [])
         return found[0] if len(found) == 1 else None
 

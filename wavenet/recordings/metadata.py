@@ -1,4 +1,4 @@
-"""A folder's metadata.csv: one row per recording, `file_name` and whatever else is known of it."""
+"""A folder's metadata.csv: one row per recording, with its `file_name`, labels and `split`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,37 +17,37 @@ SPLIT = "split"
 
 @dataclass
 class Metadata:
-    """What the table says of the recordings that are used."""
+    """What the table says about the recordings that are used."""
 
     path: Path | None
-    """None where there is no table."""
+    """None without a table."""
     columns: list[str] = field(default_factory=list)
-    """As they are written; of them, those that were asked for are read. None where the first line cannot be used."""
+    """All names as written; only the requested columns are read. Empty if the first line cannot be used."""
     rows: int = 0
-    """How many name something; none are read from a table without a file_name column."""
+    """Number of rows with a file name; 0 for a table without a file_name column."""
     recordings: set[str] = field(default_factory=set)
-    """Those that a row was found for."""
+    """Recordings that have a row."""
     cells: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Column -> recording -> what its cell says; empty cells are left out."""
+    """Column -> recording -> content of its cell, without empty cells."""
     respelled: dict[str, str] = field(default_factory=dict)
-    """Recording -> how its row calls it, where that is not its name."""
+    """Recording -> its name in the table, if spelled differently."""
     left_out: list[str] = field(default_factory=list)
-    """What rows call files that cannot be used."""
+    """Names in rows of files that cannot be used."""
     unknown: list[str] = field(default_factory=list)
-    """What rows call files that are not there."""
+    """Names in rows of files that do not exist."""
     unclear: list[str] = field(default_factory=list)
-    """What rows say that could mean more than one file."""
+    """Names in rows that could mean more than one file."""
     faults: dict[str, AudioError] = field(default_factory=dict)
-    """Column -> why it cannot be used; `tables.FILE_NAME` -> why none can."""
+    """Column -> why it cannot be used; `tables.FILE_NAME` -> why no column can."""
     exact: bool = True
     """Whether the table is written as documented."""
     lines: list[str] = field(default_factory=list)
 
     def report(self) -> list[str]:
-        """What became of the rows, in lines of words; and why the table is not used, where nobody needed it."""
+        """How the rows were used, as lines of text, or why a table that nothing requires is not used."""
         fault = self.faults.get(tables.FILE_NAME)
         unneeded = fault is not None and bool(self.columns) and not self.divides
-        return ([f"{fault}; nothing of it is used"] if unneeded else []) + self.lines
+        return ([f"{fault}; the table is not used"] if unneeded else []) + self.lines
 
     @property
     def divides(self) -> bool:
@@ -55,35 +55,35 @@ class Metadata:
         return any(tables.plain(column) == SPLIT for column in self.columns)
 
     def column(self, name: str) -> dict[str, str]:
-        """Recording -> what the cell of a column that was asked for says; empty cells are left out. Raises AudioError
-        where the table or the column cannot be used."""
+        """Recording -> content of its cell in a requested column, without empty cells. Raises AudioError if the table
+        or the column cannot be used."""
         for part in (tables.FILE_NAME, name):
             if part in self.faults:
                 raise self.faults[part]
         return self.cells.get(name, {})
 
     def split(self) -> dict[str, str]:
-        """Recording -> train, valid or test, as the split column tells.
+        """Recording -> train, valid or test, from the split column.
 
-        Raises AudioError where it says something else, or where the table cannot be used, unless it has no such column.
+        Raises AudioError for any other value, and for a table that cannot be used, unless it has no split column.
         """
         if self.columns and not self.divides:
             return {}
         told = self.column(SPLIT)
         for recording, value in told.items():
             if value.lower() not in SIDES:
-                raise AudioError(f"{self.path}: split of {recording} is {value!r}; it can be train, valid or test")
+                raise AudioError(f"{self.path}: split of {recording} is {value!r}; it must be train, valid or test")
         if self.rows and not (self.recordings or self.left_out):
-            first = f"{self.unclear[0]!r} could mean several" if self.unclear else f"the first is {self.unknown[0]!r}"
+            first = f"{self.unclear[0]!r} is ambiguous" if self.unclear else f"the first is {self.unknown[0]!r}"
             raise AudioError(
                 f"{self.path} names none of the recordings of {self.path and self.path.parent}, so its split column "
-                f"decides nothing: {first}; write paths from that folder on, as the files are called"
+                f"has no effect: {first}; write each file's path relative to that folder"
             )
         return {recording: SIDES[value.lower()] for recording, value in told.items()}
 
 
 def find(folder: Path) -> Path | None:
-    """The folder's table, in any case; None where there is none. Raises AudioError where there are several."""
+    """The folder's table, in any case; None if it has none. Raises AudioError if there are several."""
     if (folder / NAME).is_file():
         return folder / NAME
     found = sorted(path for path in folder.glob("*.[cC][sS][vV]") if path.name.casefold() == NAME)
@@ -93,7 +93,7 @@ def find(folder: Path) -> Path | None:
 
 
 def read(prepared: Prepared, labels: Iterable[str] = ()) -> Metadata:
-    """Read the split column and those of `labels`, as far as they are there; what is wrong is told by who uses it."""
+    """Read the split column and those of `labels`, if present. Errors are kept in `faults`, and raised on use."""
     try:
         path = find(prepared.folder)
         if path is None:
@@ -118,7 +118,7 @@ def _read(metadata: Metadata, table: tables.Table, files: Files, wanted: Iterabl
     metadata.columns, metadata.exact = table.columns, table.exact
     if place is None:
         if table.columns:
-            metadata.lines.append(f"{table.path.name} has no file_name column: nothing of it is used")
+            metadata.lines.append(f"{table.path.name} has no file_name column, so it is not used")
         return
     places: dict[str, int] = {}
     for name in wanted:
@@ -130,7 +130,7 @@ def _read(metadata: Metadata, table: tables.Table, files: Files, wanted: Iterabl
     seen: dict[str, int] = {}  # and in which line first
     sides: dict[int, set[str]] = {} if SPLIT in places else {at: set() for at in range(len(table.columns))}
     for line, cells in table.rows:
-        for at in list(sides):  # the columns that have said nothing but train, valid and test so far
+        for at in list(sides):  # columns with no values but train, valid and test so far
             value = cells[at].lower()
             if value in SIDES:
                 sides[at].add(SIDES[value])
@@ -166,8 +166,8 @@ def _read(metadata: Metadata, table: tables.Table, files: Files, wanted: Iterabl
     divided = [table.columns[at] for at, said in sides.items() if len(said) > 1]
     if divided:
         metadata.lines.append(
-            f"{table.path.name} has no column called {SPLIT}, so it does not divide the recordings; if {divided[0]} is "
-            f"meant to, call that column {SPLIT}"
+            f"{table.path.name} has no column called {SPLIT}, so it does not divide the recordings; if {divided[0]} "
+            f"should, rename that column to {SPLIT}"
         )
 
 
@@ -178,7 +178,7 @@ def _refuse_if_meant(table: tables.Table, files: Files) -> None:
         raise AudioError(f"{table.path} has a split column but no file_name column; it has {names}")
     if any(column.lower() in SIDES for column in table.columns) and any(map(files.find, table.columns)):
         raise AudioError(
-            f"{table.path} does not begin with the names of its columns, file_name and split say, but with {names}"
+            f"{table.path} does not begin with the names of its columns, such as file_name, but with {names}"
         )
 
 
@@ -201,10 +201,10 @@ def _report(metadata: Metadata, files: Files) -> list[str]:
         return f"{metadata.respelled[name]} for {name}"
 
     for words, names, said in (
-        (f"not used, as no recording is called so in {table}", metadata.unknown, near),
-        (f"not used, as {table} could mean several recordings", metadata.unclear, meanings),
+        (f"rows of {table} not used, because no recording has that name", metadata.unknown, near),
+        (f"rows of {table} not used, because they could mean several recordings", metadata.unclear, meanings),
         (f"in {table}, but left out", metadata.left_out, str),
-        (f"spelled otherwise in {table}", list(metadata.respelled), spelling),
+        (f"spelled differently in {table}", list(metadata.respelled), spelling),
     ):
         lines += [f"{words}: {_shown(names, said)}"] if names else []
     return lines
@@ -215,8 +215,8 @@ def _shown(names: list[str], said: Callable[[str], str], limit: int = 3) -> str:
 
 
 def others(prepared: Prepared) -> list[str]:
-    """Tables in sub-folders, and of other kinds, which nothing reads, in a line of words."""
+    """Tables in sub-folders or of other kinds, which are not read, as a line of text."""
     places = {name.rpartition("/")[0] for name in (recording.name for recording in prepared.recordings)}
     found = [f"{place}/{NAME}" for place in sorted(places) if place and (prepared.folder / place / NAME).is_file()]
     found += [name for name in OTHERS if (prepared.folder / name).is_file()]
-    return [f"not read, as the folder's own {NAME} alone is: {some(found)}"] if found else []
+    return [f"not read, because only the folder's own {NAME} is: {some(found)}"] if found else []

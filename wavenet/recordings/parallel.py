@@ -1,4 +1,4 @@
-"""The same work on many things by threads, in order."""
+"""The same work on many items by several threads, in order."""
 
 import os
 from collections import deque
@@ -14,10 +14,10 @@ Made = TypeVar("Made")
 def in_order(
     function: Callable[[Item], Made], items: Iterable[Item], threads: int = 0, stopping: Event | None = None
 ) -> Generator[Made, None, None]:
-    """`function` of each item, in the items' order, by so many threads (0: one per core), a few items ahead.
+    """`function` of each item, in the items' order, by `threads` threads (0: one per core), a few items ahead.
 
-    Close it (`contextlib.closing`) where it may be left early: then nothing more is begun, and what runs is waited for,
-    so that no thread is in the middle of its work when the interpreter ends. It is told by `stopping`.
+    Close it (`contextlib.closing`) if it may be left early. Then no new work starts, `stopping` is set to tell running
+    work, and that is waited for, so that no thread is still working when the interpreter ends.
     """
     threads = threads or os.cpu_count() or 1
     ahead: deque[Future[Made]] = deque()

@@ -1,7 +1,7 @@
-"""A folder of recordings -> one memory-mapped file of codes, decoded once and kept while nothing changes.
+"""A folder of recordings -> one memory-mapped file of codes, decoded once and kept until something changes.
 
-The cache is keyed by the recordings (name, size, time of change) and by the settings that shape the codes. What could
-not be read because the system did not let it is not taken for granted: it is tried again each time.
+The cache key covers the recordings (name, size, time of change) and the settings that shape the codes. A recording that
+the system could not open is tried again each time.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ from wavenet.recordings.parallel import in_order
 
 CACHE_VERSION = 4
 BLOCK = 1 << 20
-"""Bytes copied, or codes looked at, at once."""
+"""Bytes copied, or codes examined, at once."""
 Progress = Callable[[int, int], None]
-"""Told how many recordings are done, of how many."""
+"""Called with the number of recordings done and their total."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +43,31 @@ class Recording:
     start: int
     samples: int
     signal: Signal = field(default_factory=Signal)
-    """How it was read, and what is to be said of it."""
+    """How it was read, and what to report about it."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A folder's codes and what they come from."""
+    """A folder's codes and where they come from."""
 
     folder: Path
     sample_rate: int
     codes: np.ndarray
-    """All recordings end to end, on disk, of the encoding's type."""
+    """All recordings end to end, on disk, in the encoding's stored type."""
     recordings: list[Recording]
     skipped: list[Skipped]
     cache: Path
-    """Folder on disk that the codes lie in."""
+    """Folder on disk that holds the codes."""
     ignored: dict[str, int] = field(default_factory=dict)
-    """How many files of each kind that cannot be read, {".m4a": 2} say."""
+    """Number of files of each kind that cannot be read, such as {".m4a": 2}."""
     channel: str = "mix"
     normalise: str = "off"
     """As in DataConfig."""
     removed: int = 0
-    """Bytes of prepared audio that was removed, as nobody had used it for long."""
+    """Bytes of prepared audio that were removed because they had long been unused."""
 
     def report(self, limit: int = 8) -> list[str]:
-        """What was used and what was left out and why, in lines of words."""
+        """Which recordings were used, which were left out and why, as lines of text."""
         minutes = len(self.codes) / self.sample_rate / 60
         used = counted(len(self.recordings), "recording")
         lines = [f"{self.folder}: {used}, {minutes:.1f} minutes at {self.sample_rate} Hz"]
@@ -96,7 +96,7 @@ def prepare(config: DataConfig, progress: Progress | None = None, encoding: Enco
     """Decode `config.dir`, or reuse what an earlier call decoded. Memory does not grow with the hours of audio.
 
     A recording that is unreadable, empty, silent, too short or not finite is left out, with the reason. Raises
-    AudioError where the folder does not exist, holds nothing usable, or the cache cannot be written.
+    AudioError if the folder does not exist or holds nothing usable, or the cache cannot be written.
     """
     folder = find_folder(config)
     contents = look(folder)
@@ -138,7 +138,7 @@ def _altered(cache: Path) -> AudioError:
 
 
 def _readable_now(kept: Path, folder: Path) -> bool:
-    """Whether a recording that the system did not let be read can be read now."""
+    """Whether a recording that the system could not open earlier can be read now."""
     for entry in json.loads((kept / cache.INDEX).read_text())["unread"]:
         with contextlib.suppress(OSError), open(folder / entry["name"], "rb") as file:
             while file.read(BLOCK):
@@ -167,7 +167,7 @@ def _build(
 
     with cache.building(kept) as place:
         items = [(path, place / f"{number}") for number, path in enumerate(files)]
-        # threads: decoding and resampling both leave the interpreter, so nothing is gained by processes
+        # threads suffice: decoding and resampling release the interpreter lock
         results = in_order(decode, items, config.workers, stopping)
         with contextlib.closing(results), open(place / "codes", "wb") as codes:
             for done, ((path, part), result) in enumerate(zip(items, results, strict=True), start=1):
@@ -204,7 +204,7 @@ def _copy(source: Any, target: Any, length: int) -> None:
 def _decode(
     path: Path, part: Path, config: DataConfig, encoding: Encoding, stopping: threading.Event
 ) -> tuple[int, int, Signal] | audio.UnusableAudioError:
-    """Write a recording's codes to `part`; return the range of them to use and how it was read, or why it was not."""
+    """Write a recording's codes to `part`; return the range to use and how it was read, or the error."""
     signal = Signal()
     try:
         with open(part, "wb") as file:

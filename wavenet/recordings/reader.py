@@ -1,4 +1,4 @@
-"""Recordings that are given one by one, a prime or a sound to follow: read as those of training were."""
+"""Single recordings, such as a prime or a sound to follow, read in the same way as those of training."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -24,8 +24,8 @@ Recording = str | Path | Tensor | np.ndarray | tuple[Tensor | np.ndarray, int]
 class Reader:
     """Reads recordings at a model's sample rate.
 
-    data: settings of the model's training, of which `channel` and `normalise` decide how a file is read. A sound that
-    is given as numbers is taken as it is. `said` has a line of words for each file that is damaged.
+    data: settings of the model's training; `channel` and `normalise` decide how a file is read. A sound given as
+    numbers is only resampled. `said` has a line of text for each damaged file.
     """
 
     def __init__(self, sample_rate: int, data: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ class Reader:
         self.said: list[str] = []
 
     def blocks(self, setting: str, recording: Recording) -> Iterator[Tensor]:
-        """(samples,) of audio, piece by piece. Raises AudioError that begins with `setting`."""
+        """Audio (samples,), piece by piece. Raises AudioError, whose message begins with `setting`."""
         if not isinstance(recording, str | Path):
             yield from self._sound(setting, recording)
             return
@@ -70,7 +70,7 @@ class Reader:
 
 
 def read_prime(prime: Recording, reader: Reader, heard: int, encoding: Encoding) -> Tensor:
-    """The last codes of a recording, int64, the `heard` that matter. Memory does not grow with its length.
+    """The last `heard` codes of a recording, int64. Memory does not grow with its length.
 
     Raises AudioError for a recording without samples.
     """
@@ -87,11 +87,11 @@ def read_prime(prime: Recording, reader: Reader, heard: int, encoding: Encoding)
 def read_features(
     given: Recording, config: FeatureConfig, reader: Reader, encoding: Encoding, codes: np.ndarray | None = None
 ) -> np.ndarray:
-    """Frames (n, channels), one a hop.
+    """Frames (n, channels), one per hop.
 
-    given: a recording; or the frames themselves, a .npy file or an array of two dimensions, as training was given them.
-    codes: those of the recording, where they are known already. Raises ConfigError for frames of another width,
-    AudioError for what cannot be read.
+    given: a recording; or the frames themselves, a .npy file or a two-dimensional array, as in training. codes: those
+    of the recording, if already known. Raises ConfigError for frames of another width, AudioError for a recording or
+    array that cannot be read.
     """
     if isinstance(given, str | Path) and Path(given).suffix == ".npy":
         return _at_hops(features.load(expanded(given)), str(given), config, reader.sample_rate)
@@ -101,7 +101,7 @@ def read_features(
             raise AudioError("features: the array holds no frames, or numbers that are not finite")
         return _at_hops(rows, "the array", config, reader.sample_rate)
     if not isinstance(given, str | Path) and "file" in config.kinds:
-        raise ConfigError("features: this model follows arrays of frames, so give one, (frames, columns)")
+        raise ConfigError("features: this model follows arrays of frames, so give an array (frames, columns)")
     codes = reader.codes("features", given, encoding) if codes is None else codes
     path = expanded(given) if isinstance(given, str | Path) else Path()
     return features.frames(codes, config, reader.sample_rate, path)
@@ -113,13 +113,13 @@ def named(recording: Recording) -> str:
 
 
 def _is_frames(array: np.ndarray | Tensor, config: FeatureConfig) -> bool:
-    """Whether these are frames (n, channels), and not a sound, (samples,) or (1, samples)."""
+    """Whether `array` is frames (n, channels), not a sound (samples,) or (1, samples)."""
     return array.ndim == 2 and (len(array) != 1 or array.shape[1] == config.channels)
 
 
 def _at_hops(rows: np.ndarray, name: str, config: FeatureConfig, sample_rate: int) -> np.ndarray:
     if rows.shape[1] != config.channels:
-        raise ConfigError(f"features: {name} has {rows.shape[1]} numbers in a row, the model {config.channels}")
+        raise ConfigError(f"features: {name} has {rows.shape[1]} numbers per row, the model {config.channels}")
     if set(config.kinds) == {"file"} and config.frame_rate:
         rows_per_hop = config.frame_rate * config.hop / sample_rate
         return features.at_hops(rows, max(round(len(rows) / rows_per_hop), 1), rows_per_hop).astype(np.float32)

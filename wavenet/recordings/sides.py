@@ -1,4 +1,4 @@
-"""The three sides of a split by the names they go by, and folders of such names as a split of what is in them."""
+"""The names of the three sides of a split, and the split that folders with such names make."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,33 +13,33 @@ SIDES = {
     "test": "test",
     "testing": "test",
 }
-"""What a split column may say, and a folder be called, in any case."""
+"""Values of a split column, and names of folders, in any case -> the side that they mean."""
 
 
 @dataclass
 class FolderSplit:
-    """What the names of folders say."""
+    """The split that the names of folders make."""
 
     sides: dict[str, str] = field(default_factory=dict)
-    """Recording -> train, valid or test; without those of a train/ that has no valid/ beside it."""
+    """Recording -> train, valid or test; without those in a train/ that has no valid/ beside it."""
     depth: dict[str, int] = field(default_factory=dict)
-    """Recording -> which of the folders in its path is train/, valid/ or test/, the first being 0."""
+    """Recording -> the place in its path, from 0, of the folder train/, valid/ or test/."""
     folders: list[str] = field(default_factory=list)
-    """What these folders are called."""
+    """The names of these folders."""
     alone: list[str] = field(default_factory=list)
-    """Folders, by their paths, that are called valid/ or test/ and are no split."""
+    """Paths of folders called valid/ or test/ that have no train/ beside them."""
 
 
 def by_folders(names: Iterable[str]) -> FolderSplit:
     """Divide recordings, paths with forward slashes, by folders.
 
-    A folder called train/ and one called valid/ or test/ beside it, at any depth, are a split; the outermost decides.
-    One of them alone is a folder like any other. Where there is no valid/, recordings of train/ are on no side yet.
+    A folder called train/ with one called valid/ or test/ beside it, at any depth, makes a split; the outermost one
+    decides. Alone, each is a folder like any other. Without a valid/, recordings in train/ are on no side yet.
     """
     within: dict[str, list[str]] = {}  # folder -> the recordings in it
     for name in names:
         within.setdefault(name.rpartition("/")[0], []).append(name)
-    called: dict[str, dict[str, str]] = {}  # folder -> the folders in it that have such a name -> side
+    called: dict[str, dict[str, str]] = {}  # folder -> sub-folder with such a name -> side
     for folder in within:
         path = folder.split("/")
         for depth, name in enumerate(path):

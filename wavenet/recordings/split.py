@@ -1,4 +1,4 @@
-"""Which recordings are learned from, which only measured on meanwhile, and which kept for later."""
+"""Which recordings are for training, which for validation, and which for the final test."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ class Span:
     stop: int
     origin: int
     recording: int = 0
-    """Its place among the recordings."""
+    """Number of the recording."""
     ends: bool = True
-    """Whether the recording ends where it does."""
+    """Whether it reaches the end of the recording."""
 
     @property
     def samples(self) -> int:
@@ -38,7 +38,7 @@ class Split:
     valid: list[Span]
     test: list[Span]
     report: list[str] = field(default_factory=list, compare=False)
-    """How they came about, in lines of words; the first tells how many there are."""
+    """How the sides were chosen, as lines of text; the first gives their sizes."""
 
     @property
     def all(self) -> list[Span]:
@@ -53,23 +53,23 @@ def whole(prepared: Prepared) -> list[Span]:
 def split(prepared: Prepared, config: DataConfig) -> Split:
     """Divide a folder by file.
 
-    A `split` column in the folder's metadata.csv wins (train, valid, test), then folders of these names beside each
-    other (see `by_folders`), then the file's name: a number that it alone decides is below `valid_fraction`, or is not.
-    Where that holds out no recording of some value of `config.labels`, the nearest of the value's recordings is held
-    out too, if they are as many as would give half a file by `valid_fraction` (5 for a tenth), and two at least. Where
-    all this gives one side nothing, as in a folder of a few, the nearest file changes sides; a single recording is cut
-    in two.
+    The first of these that applies decides: a `split` column in the folder's metadata.csv (train, valid, test); folders
+    of these names beside each other (see `by_folders`); the rank of the file, a number in 0..1 that depends only on its
+    name. A file is held out if its rank is below `valid_fraction`. If that holds out no recording of some value of
+    `config.labels`, the value's recording of lowest rank is held out too, provided that the value has at least two
+    recordings, and enough for half a file by `valid_fraction` (5 for a tenth). If a small folder still leaves one side
+    empty, the file with the rank nearest to the limit changes sides; a single recording is cut in two.
 
-    So a file keeps its side when others are added, but for these.
+    So a file keeps its side when others are added, with these exceptions.
 
-    - A file that was held out as the nearest is learned from once a nearer one is there; the nearest of a small folder,
-      once any other is held out.
-    - A file that was learned from is held out where it is the nearest of a label that has enough recordings now and had
-      not before; where all but it were held out, being few; or where it was the only one, and was cut in two.
-    - What the table or the label says of it changes, or a folder comes to stand beside its own: train/ beside test/, or
+    - A file held out for its label moves to training once a file of lower rank is held out for that label; one held out
+      because its folder is small, once any other file is held out.
+    - A training file is held out if it has the lowest rank of a label that has only now enough recordings; if it
+      was kept for training only because all files would have been held out; or if it was the only file, cut in two.
+    - Its side follows a change of the table or its label, and a new folder beside its own: train/ beside test/, or
       valid/ beside both.
 
-    With `split_by=name` labels and folders have no part in it.
+    With `split_by=name`, labels and folders are not used.
 
     Raises AudioError for a metadata.csv that cannot be understood.
     """
@@ -113,16 +113,16 @@ def split(prepared: Prepared, config: DataConfig) -> Split:
         ways.append("name" if config.valid_fraction > 0 else "data.valid_fraction=0")
     report = [f"split by {' and '.join(ways)}: {_counts(sides)}"]
     if nearest:
-        report.append(f"held out too, for a label that had none: {some(sorted(nearest))}")
+        report.append(f"also held out, for labels without any held-out recording: {some(sorted(nearest))}")
     report += _gaps(members, side, cut)
     if folders.alone:
         alone = some([f"{folder}/" for folder in folders.alone])
-        report.append(f"no split, as train/ is not beside it, and used like any other folder: {alone}")
+        report.append(f"used like any other folder, because there is no train/ beside it: {alone}")
     return Split(**sides, report=report)
 
 
 def _rank(name: str) -> float:
-    """A number in 0..1 that the name alone decides."""
+    """A number in 0..1 that depends only on the name."""
     return int.from_bytes(hashlib.sha256(name.encode(errors="replace")).digest()[:8], "big") / 2**64
 
 
@@ -131,7 +131,7 @@ def _span(recording: Recording, number: int) -> Span:
 
 
 def _members(known: labels.Values, names: list[str]) -> dict[tuple[str, str], list[str]]:
-    """(label, value) -> the recordings that have it."""
+    """(label, value) -> the recordings with that value."""
     members: dict[tuple[str, str], list[str]] = {}
     for label, told in known.items():
         for name, values in zip(names, told, strict=True):
@@ -141,10 +141,10 @@ def _members(known: labels.Values, names: list[str]) -> dict[tuple[str, str], li
 
 
 def _nearest(groups: Iterable[list[str]], side: dict[str, str], ranks: dict[str, float], fraction: float) -> set[str]:
-    """Of each group that is large enough and has no recording held out, the one of lowest rank.
+    """The recording of lowest rank in each group that is large enough and has none held out.
 
-    Each group is looked at by itself: what another one holds out changes nothing, so that a file that is added moves
-    the files of its own labels alone.
+    Each group is handled separately, whatever another one holds out, so that a new file can move only files that share
+    one of its labels.
     """
     found = set()
     for group in groups:
@@ -157,7 +157,7 @@ def _nearest(groups: Iterable[list[str]], side: dict[str, str], ranks: dict[str,
 
 
 def _leave_none_empty(side: dict[str, str], ranks: dict[str, float]) -> None:
-    """Where nothing is held out, or nothing learned from, the file nearest to the border changes sides."""
+    """If no file is held out, or none is left for training, move the file with the rank nearest to the limit."""
     if "valid" not in side.values():
         side[min(ranks, key=lambda name: ranks[name])] = "valid"
     elif "train" not in side.values():
@@ -170,9 +170,9 @@ def _counts(sides: dict[str, list[Span]]) -> str:
 
 
 def _gaps(members: dict[tuple[str, str], list[str]], side: dict[str, str], cut: str | None) -> list[str]:
-    """Values of labels that one side lacks, in lines of words."""
+    """Values of labels that one side lacks, as lines of text."""
     lines = []
-    sides = {"valid": "not measured, as none is held out", "train": "not learned, as all are held out"}
+    sides = {"valid": "not measured, because none is held out", "train": "not learned, because all are held out"}
     for wanted, words in sides.items():
         missing = [
             f"{label}={value}"
@@ -184,10 +184,10 @@ def _gaps(members: dict[tuple[str, str], list[str]], side: dict[str, str], cut: 
 
 
 def spread(spans: list[Span], crop: int, most: int) -> list[Span]:
-    """Spans cut into crops; where they hold more than `most` samples, about so many, evenly from everywhere.
+    """Spans cut into crops; if they hold more than `most` samples, about `most` of them, evenly spread.
 
-    As many equal stretches as crops are wanted give one each, drawn at random, so that no rhythm is followed; the same
-    every time. Memory follows the number of spans and of crops chosen, not the hours of audio.
+    The audio is divided into as many equal stretches as crops are wanted, and each gives one at a random place, the
+    same every time. Memory grows with the number of spans and of chosen crops, not with the hours of audio.
     """
     lengths = np.array([span.samples for span in spans], dtype=np.int64)
     ends, counts = np.cumsum(lengths), -(-lengths // crop)

@@ -1,8 +1,8 @@
-"""The CSV files beside recordings, as people and spreadsheets write them: one reader for all of them.
+"""One reader for all CSV files beside recordings, as people and spreadsheets write them.
 
-The first line names the columns. Their case does not matter, nor do spaces, underscores and hyphens in their names.
-Columns lie between commas, semicolons, tabs or bars; lines end as on any system; a byte order mark, and the line
-`sep=;` that spreadsheets understand, are passed over.
+The first line names the columns. Case, spaces, underscores and hyphens in the names do not matter. Columns are
+separated by commas, semicolons, tabs or bars; lines end as on any system; a byte order mark is skipped, and so is the
+line `sep=;` that some spreadsheets write.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ class Table:
 
     path: Path
     columns: list[str]
-    """As they are written, without the space around them."""
+    """Their names as written, without surrounding space."""
     rows: Iterator[tuple[int, list[str]]]
-    """Number of the line, and as many cells as there are columns. Reading on raises AudioError for a line that holds
-    more, or whose quotes do not close."""
+    """Number of the line, and one cell per column. Raises AudioError at a line with more cells, or with quotes that do
+    not close."""
     exact: bool
-    """Whether it is written as documented: commas, and file_name and any split spelled so."""
+    """Whether it is written as documented: with commas, and `file_name` and `split` spelled exactly."""
 
     def place(self, name: str) -> int | None:
-        """Number of the column that is meant, None where there is none: one that is spelled so, else one that differs
-        in case, spaces, underscores or hyphens. Raises AudioError where several could be meant."""
+        """Number of the column called `name`, or else of one that differs only in case, spaces, underscores or hyphens;
+        None if there is neither. Raises AudioError if several match."""
         found = [place for place, column in enumerate(self.columns) if column == name]
         found = found or [place for place, column in enumerate(self.columns) if plain(column) == plain(name)]
         if len(found) > 1:
@@ -47,19 +47,19 @@ class Table:
 
 
 def plain(name: str) -> str:
-    """A column's name without what spelling may change."""
+    """A column's name without the differences in spelling that are ignored."""
     return re.sub(r"[\s_-]+", "", name).casefold()
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[Table]:
-    """Open a table; within, its rows can be read, one at a time. Raises AudioError for a file that cannot be opened or
-    is not UTF-8 text."""
+    """Open a table, whose rows can be read one at a time within the block. Raises AudioError for a file that cannot be
+    opened or is not UTF-8 text."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             yield _table(path, file)
     except UnicodeDecodeError as error:
-        hint = "save it as such; some spreadsheets call it CSV UTF-8"
+        hint = "save it as UTF-8, which some spreadsheets call CSV UTF-8"
         raise AudioError(f"{path} cannot be read as UTF-8 text: {hint}") from error
     except csv.Error as error:
         raise AudioError(f"{path} cannot be read as UTF-8 comma-separated values ({error})") from error
@@ -80,7 +80,7 @@ def _table(path: Path, file: TextIO) -> Table:
     if "\0" in line:
         raise AudioError(f"{path} cannot be read as UTF-8 comma-separated values (it holds zero bytes)")
     headers = {separator: _cells(line, separator) for separator in separators}
-    # the one that finds file_name, else the one that finds most columns
+    # the separator that gives a file_name column, else the one that gives most columns
     separator = max(headers, key=lambda key: (plain(FILE_NAME) in map(plain, headers[key]), len(headers[key])))
     columns = [column.strip() for column in headers[separator]]
     spelled = set(next(csv.reader([line])))
@@ -108,6 +108,6 @@ def _rows(path: Path, file: TextIO, separator: str, before: int, width: int) -> 
             yield before + reader.line_num, [cell.strip() for cell in cells[:width]] + [""] * (width - len(cells))
     except csv.Error as error:
         raise AudioError(
-            f"{path}, line {done + 1}: a cell's quotes cannot be understood ({error}); a quote within a quoted cell is "
-            "written twice"
+            f"{path}, line {done + 1}: a cell's quotes cannot be understood ({error}); write a quote within a quoted "
+            "cell twice"
         ) from error

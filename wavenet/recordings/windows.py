@@ -1,8 +1,8 @@
 """Prepared recordings -> training and validation windows.
 
-Every scored sample sees its full receptive field of real audio, or, near a file's start, the zero code, as generation
-from silence does. Windows never cross files. Where a window ends has no influence on the loss of any sample, so files
-are tiled once, each sample is scored once an epoch, and only the order changes: item = f(seed, epoch, index).
+Every scored sample sees a full receptive field of real audio or, before the start of a file, of the zero code, as in
+generation from silence. Windows never cross files. Where a window ends does not affect the loss of any sample, so files
+are tiled once, each sample is scored once per epoch, and only the order changes: item = f(seed, epoch, index).
 """
 
 import math
@@ -21,12 +21,12 @@ from wavenet.recordings.alignments import Alignments
 from wavenet.recordings.split import Span
 
 GRAIN = 1024
-"""Batches are padded to a multiple of about this many scored samples, of which a whole window is one: matrix libraries
-compile a kernel for every shape, so few shapes are faster than many."""
+"""Batches are padded to a multiple of about this many scored samples; a whole window is such a multiple. Matrix
+libraries compile a kernel for every shape, so few shapes are faster than many."""
 
 
 class FrameClasses(NamedTuple):
-    """What is said in one window, which is start..stop of its item's targets: the class of each of its frames."""
+    """The class of each frame in one window, which covers start..stop of its item's targets."""
 
     start: int
     stop: int
@@ -34,7 +34,7 @@ class FrameClasses(NamedTuple):
 
 
 class Known(Protocol):
-    """What is known of recordings besides their codes, as `annotations.Annotations` tells it."""
+    """What is known of recordings besides their codes, such as `annotations.Annotations`."""
 
     def companion(self, recording: int) -> Companion: ...
 
@@ -60,7 +60,7 @@ class Windows:
         self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
         self.annotations, self.alignments = annotations, alignments
         self._zero = encoding_of(codes).zero
-        self._grain = -(-crop // -(-crop // GRAIN))  # crop=1100 is two of 550, not 2048 samples for 1100
+        self._grain = -(-crop // -(-crop // GRAIN))  # 550 for crop=1100, which 1024 would pad to 2048
         counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
         owner = np.repeat(np.arange(len(spans)), counts)
         number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -93,11 +93,11 @@ class Windows:
 
     @property
     def samples(self) -> int:
-        """Scored samples in all."""
+        """Total number of scored samples."""
         return int((self._stop - self._start).sum())
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Codes (T,) and targets (T - receptive_field,), both int64; the model is given all codes but the last."""
+        """Codes (T,) and targets (T - receptive_field,), both int64; the model gets all codes but the last."""
         codes, targets = [], []
         for window in self._groups[index]:
             start, stop = self._start[window], self._stop[window]
@@ -110,7 +110,7 @@ class Windows:
         return given, torch.from_numpy(np.concatenate(targets)[self.receptive_field :].astype(np.int64))
 
     def pieces(self, index: int) -> list[Piece]:
-        """What conditions an item's inputs, one piece per window: an input is told about the sample after it."""
+        """Conditioning of an item's inputs, one piece per window: that of each input describes the sample after it."""
         if self.annotations is None:
             return []
         pieces = []
@@ -122,10 +122,10 @@ class Windows:
         return pieces
 
     def frame_classes(self, index: int) -> list[FrameClasses]:
-        """What is said in an item, window by window.
+        """The frame classes of an item, window by window.
 
-        Frames are ignored that are classified by neighbours beyond the window, unless the recording has none there: a
-        whole recording's frames, as they are recognised, would have others.
+        A frame is ignored if its class depends on neighbours that lie in the recording but outside the window, since
+        recognition, which takes whole recordings, sees those neighbours.
         """
         if self.alignments is None:
             return []
@@ -159,16 +159,16 @@ class Batch:
     """What a step takes."""
 
     codes: Tensor
-    """(B, T), of which the model is given all but the last."""
+    """(B, T); the model gets all but the last."""
     targets: Tensor
     """(B, T - receptive_field)"""
     pieces: list[list[Piece]]
-    """What conditions each item; empty lists where nothing does."""
+    """Conditioning of each item; empty lists without conditioning."""
     frame_classes: list[list[FrameClasses]]
-    """What is said in each item; empty lists where nobody knows."""
+    """Frame classes of each item; empty lists without alignments."""
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:
-    """The order of an epoch's items: a permutation of 0..count-1 that seed and epoch alone decide."""
+    """The order of an epoch's items: a permutation of 0..count-1 that depends only on seed and epoch."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     return torch.randperm(count, generator=generator)
