@@ -1,6 +1,7 @@
-"""How good a model is: bits per sample, what simple predictors reach, and what is to be heard in its sounds.
+"""How good a model is: its bits per sample, those of simple predictors, and a judgement of its sounds.
 
-It knows recordings, models and engines, and nothing of training.
+It hands out the scores of `bits`; `baselines`, `fidelity` and `verdict` are used as modules. It may import
+`wavenet.generation`, `wavenet.recordings`, `wavenet.model` and the rooms below them.
 """
 
 from wavenet.evaluation.bits import (

@@ -1,8 +1,8 @@
 """The two predictors that a network must beat, in bits per sample.
 
-The scale: 8 bits is a code drawn blindly. The unigram knows how often each code occurs. The linear predictor knows the
-last 32 amplitudes: an AR(32) whose residual is Laplace with a scale that follows the signal, integrated over each
-code's bin. A network above the unigram has learned nothing; one above the linear predictor still makes noise.
+Random guessing costs 8 bits. The unigram knows how often each code occurs. The linear predictor knows the last 32
+amplitudes: an AR(32) whose residual is Laplace with a scale that follows the signal, integrated over each code's bin. A
+network above the unigram has learned nothing; one above the linear predictor still makes noise.
 """
 
 import math
@@ -17,19 +17,19 @@ from wavenet.audio.encodings import MULAW, encoding_of, expand
 from wavenet.recordings.split import Span, spread
 
 UNIGRAM, LINEAR = "unigram", "linear predictor"
-"""What the two are called, wherever they are shown."""
+"""The names of the two predictors, wherever they are shown."""
 ORDER = 32
 """Past amplitudes that the linear predictor uses."""
 DECAYS = (0.9, 0.95, 0.98, 0.99)
 """Per-sample decays of the residual's scale that are tried on the training part."""
 UNIFORM_SHARE = 1e-3
-"""Share of the linear predictor's probability that is spread evenly over all codes, against surprises."""
+"""Share of the linear predictor's probability that is spread evenly over all codes, so that none is impossible."""
 CROP = 2048
-"""Samples that are worked through at a time: many crops from everywhere, where a part is too long to take in whole."""
+"""Samples processed at a time. Of a part that is too long, only crops spread over all of it are used."""
 CONTEXT = 512
-"""Samples before a crop that the linear predictor hears first; of the slowest decay 0.6 % reach back further."""
+"""Samples before a crop that the linear predictor hears first; 0.6 % of the slowest decay's weight lies before them."""
 TRIED = 64
-"""Crops that the decays are tried on."""
+"""Crops on which the decays are tried."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Baselines:
     linear_bits: float
 
     def named(self) -> dict[str, float]:
-        """By the names that are shown."""
+        """Bits by the names that are shown."""
         return {UNIGRAM: self.unigram_bits, LINEAR: self.linear_bits}
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ def measure_baselines(
 ) -> Baselines:
     """Fit both predictors on the training part, score them on the validation part.
 
-    Of a part that has more, `most_samples` are taken, in crops spread over it. Memory does not grow with a recording.
+    From a longer part, `most_samples` are used, in crops spread over it. Memory does not grow with their length.
     """
     fitted_on, scored_on = (spread(part, CROP, most_samples) for part in (train, valid))
     counts, products = np.ones(MULAW.levels), torch.zeros(ORDER + 1, ORDER + 1, dtype=torch.float64)
@@ -72,7 +72,7 @@ def measure_baselines(
 
 
 def _mulaw(codes: np.ndarray, crop: Span, context: int) -> tuple[np.ndarray, int]:
-    """The mu-law codes of a crop with at most `context` before it, from its own recording; and how many these are."""
+    """The mu-law codes of a crop, after up to `context` earlier ones of its recording; and how many are earlier."""
     start = max(crop.origin, crop.start - context)
     found = encoding_of(codes).mulaw(torch.from_numpy(codes[start : crop.stop].astype(np.int64)))
     return found.numpy(), crop.start - start
@@ -91,7 +91,7 @@ def _least_squares(products: Tensor) -> Tensor:
 
 
 def _laplace_bits(predictor: Tensor, decay: float, codes: np.ndarray, crops: list[Span]) -> float:
-    """Bits in all of codes whose amplitude is Laplace around the prediction, with a scale that trails the residual."""
+    """Total bits of codes whose amplitude is Laplace around the prediction, with a scale that trails the residual."""
     halves = torch.arange(MULAW.levels - 1, dtype=torch.float64) + 0.5
     inner = expand(halves / (MULAW.levels - 1) * 2 - 1)
     edges = torch.cat([torch.tensor([-math.inf]).double(), inner, torch.tensor([math.inf]).double()])

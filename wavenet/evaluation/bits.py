@@ -1,4 +1,4 @@
-"""How well a model predicts recordings: bits per sample, teacher-forced, in parallel over time or engine by engine."""
+"""How well a model predicts recordings: bits per sample, teacher-forced, in parallel over time or by an engine."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -18,19 +18,19 @@ from wavenet.recordings.split import Span
 from wavenet.recordings.windows import Windows
 
 CROP = 16384
-"""Samples that a whole recording is worked through in at a time."""
+"""Samples of a recording that are processed at a time."""
 STREAMS = 32
 """Recordings that an engine scores side by side."""
 
 
 class Score(NamedTuple):
-    """What recordings have in bits under a model, in all."""
+    """Total bits of recordings under a model."""
 
     bits: float
-    """Of their mu-law codes."""
+    """Bits of their mu-law codes."""
     samples: int
     own_bits: float
-    """Of the model's own codes: more than `bits` where these are of 16 bits."""
+    """Bits of the model's own codes; more than `bits` if these are 16-bit."""
 
 
 @torch.inference_mode()
@@ -41,7 +41,7 @@ def score(
     autocast: AbstractContextManager | None = None,
     items: range | None = None,
 ) -> Score:
-    """Measure the windows (or those in `items`), in parallel over time."""
+    """Score the windows (or those in `items`), in parallel over time."""
     scored = torch.zeros(3, dtype=torch.float64)
     for index in range(len(windows)) if items is None else items:
         batch = windows.batch([index])
@@ -58,7 +58,7 @@ def score(
 
 @torch.inference_mode()
 def bits_of_samples(model: WaveNet, codes: np.ndarray, told: Companion) -> Tensor:
-    """Bits of each mu-law code of one recording, (samples,), which is told what `told` says."""
+    """Bits of each mu-law code of one recording, (samples,), with the conditioning `told`."""
     windows = Windows(codes, [Span(0, len(codes), 0)], CROP, model.receptive_field, _One(told))
     device, found = next(model.parameters()).device, []
     for index in range(len(windows)):
@@ -70,7 +70,7 @@ def bits_of_samples(model: WaveNet, codes: np.ndarray, told: Companion) -> Tenso
 
 
 class _One(NamedTuple):
-    """What is known of the only recording that there is."""
+    """The conditioning of a single recording, as Windows takes it."""
 
     told: Companion
 
@@ -87,9 +87,9 @@ def frame_classes(
     device: torch.device | None = None,
     autocast: AbstractContextManager | None = None,
 ) -> Tensor:
-    """(ceil(samples / hop),): the likeliest class of each frame of a whole recording, however long it is.
+    """(ceil(samples / hop),): the likeliest class of each frame of a whole recording, of any length.
 
-    Frames are pooled piece by piece, and classified together, so that each hears its neighbours.
+    Frames are pooled piece by piece, then classified together, so that each class takes its neighbours into account.
     """
     assert model.recognition is not None, "this model was trained without frames"
     crop = -(-CROP // model.recognition.hop) * model.recognition.hop
@@ -112,10 +112,10 @@ def score_with_engine(
     conditioning: Conditioning | None = None,
     annotations: Annotations | None = None,
 ) -> tuple[float, int]:
-    """What `score` measures, sample by sample through a generation engine: total bits, and samples scored."""
+    """`score`, sample by sample through a generation engine: total bits, and number of samples scored."""
 
     def rows(group: list[Span], start: int, stop: int) -> Tensor | None:
-        """Of samples start..stop of each span."""
+        """Conditioning rows of samples start..stop of each span."""
         if conditioning is None or annotations is None:
             return None
         begins = [(annotations.companion(span.recording), span.start - span.origin) for span in group]
@@ -142,7 +142,7 @@ def score_with_engine(
 
 
 def resynthesise(engine: Engine, conditioning: Conditioning, annotations: Annotations, span: Span, seed: int) -> Tensor:
-    """A sound (n,) that is told what is known of a recording, as long as that is; to compare with it."""
+    """A sound (n,) made with the conditioning of a recording, and of its length, for comparison."""
     conditions = Conditions(conditioning, [annotations.companion(span.recording, span.start - span.origin)])
     made = [chunk[0] for chunk, _ in generate(engine, span.samples, [seed], conditions=conditions)]
     return engine.distribution.encoding.decode(torch.cat(made))

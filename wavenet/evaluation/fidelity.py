@@ -1,7 +1,7 @@
-"""How near a re-synthesised sound is to the recording that it follows: spectra, pitch, and two listeners' models.
+"""How near a re-synthesised sound is to the recording that it follows: spectra, pitch, and two models of hearing.
 
-Every measure takes sounds (n,) of one length and rate. PESQ and STOI come from the packages pesq and pystoi, an extra;
-without them they are left out.
+Every measure takes sounds (n,) of equal length and rate. PESQ and STOI come from the optional packages pesq and pystoi,
+and are left out without them.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from wavenet.config import FeatureConfig
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 """Windows and hops, in samples, of the multi-resolution distance."""
 LEAST_MAGNITUDE = 10 ** (-80 / 20)
-"""Magnitude, for a sound of full scale 1, below which spectra are not told apart."""
+"""Magnitude, for a sound of full scale 1, below which spectra count as equal."""
 
 
 UNITS = {"log_spectral_distance": "dB", "f0_error": "cents"}
@@ -29,7 +29,7 @@ def words(name: str) -> str:
 
 
 def compare(recording: Tensor, made: Tensor, sample_rate: int) -> dict[str, float | None]:
-    """All measures, None for what cannot be had.
+    """All measures; None for those that cannot be computed.
 
     `log_spectral_distance` dB; `stft_distance`, without unit; `f0_error` cents, root mean square where both are voiced;
     `voicing_error`, share of 5 ms frames; `pesq` 1 to 4.6 and `stoi` 0 to 1, higher is better.
@@ -48,14 +48,14 @@ def compare(recording: Tensor, made: Tensor, sample_rate: int) -> dict[str, floa
 
 
 def _magnitudes(sound: Tensor, window: int, hop: int) -> Tensor:
-    """(bins, frames), 1 for a sine of full scale."""
+    """(bins, frames); a full-scale sine gives 1."""
     shape = torch.hann_window(window)
     padded = torch.nn.functional.pad(sound, (0, max(window - len(sound), 0)))
     return torch.stft(padded, window, hop, window=shape, center=False, return_complex=True).abs() * (2 / shape.sum())
 
 
 def log_spectral_distance(recording: Tensor, made: Tensor, window: int = 512, hop: int = 128) -> float:
-    """Root mean square over frequency of the difference of log spectra, averaged over frames, in dB (Gray 1976)."""
+    """Root mean square difference of log spectra over frequency, averaged over frames, in dB (Gray 1976)."""
     a, b = (20 * torch.log10(_magnitudes(sound, window, hop) + LEAST_MAGNITUDE) for sound in (recording, made))
     return float((a - b).square().mean(dim=0).sqrt().mean())
 
@@ -71,7 +71,7 @@ def stft_distance(recording: Tensor, made: Tensor) -> float:
 
 
 def pitch_errors(recording: Tensor, made: Tensor, sample_rate: int) -> tuple[float | None, float]:
-    """Root mean square F0 error in cents, None where no frame is voiced in both; share of frames voiced in only one."""
+    """Root mean square F0 error in cents, None if no frame is voiced in both; share of frames voiced in only one."""
     config = FeatureConfig(kinds=["pitch"], hop=max(sample_rate // 200, 1))
     a, b = (features.pitch_of(sound, config, sample_rate) for sound in (recording, made))
     voiced = (a[:, 1] > 0) & (b[:, 1] > 0)
@@ -81,7 +81,7 @@ def pitch_errors(recording: Tensor, made: Tensor, sample_rate: int) -> tuple[flo
 
 
 def missing() -> list[str]:
-    """The packages of PESQ and STOI that are not installed."""
+    """The packages for PESQ and STOI that are not installed."""
     return [name for name in ("pesq", "pystoi") if importlib.util.find_spec(name) is None]
 
 
@@ -95,7 +95,7 @@ def _pesq(recording: Tensor, made: Tensor, sample_rate: int) -> float | None:
     mode = "wb" if sample_rate == 16000 else "nb"
     try:
         return float(pesq.pesq(sample_rate, recording.numpy(), made.numpy(), mode))
-    except pesq.PesqError:  # it found no utterance, or too short a one
+    except pesq.PesqError:  # pesq found no utterance, or only a short one
         return None
 
 

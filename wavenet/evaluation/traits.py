@@ -1,6 +1,6 @@
-"""What a sound is like: how loud, of which spectrum, how it rises and falls, and how much of it has a pitch.
+"""Traits of a sound: its level, its spectrum, how it rises and falls, and how much of it has a pitch.
 
-Traits need no recording that the sound should follow, so they compare what a model makes up with what it has learned.
+Traits need no recording that the sound follows, so they can compare freely generated sounds with the recordings.
 """
 
 import math
@@ -13,25 +13,25 @@ from wavenet.audio import features
 from wavenet.config import FeatureConfig
 
 BANDS = 20
-"""Bands, equally wide on the mel scale, up to half the rate."""
+"""Number of bands, equally wide on the mel scale, up to half the rate."""
 FRAMES_PER_SECOND = 100
 WINDOW_SECONDS = 0.032
 ACTIVE_DB, LEAST_DB = 40, 60
-"""Below the loud frames by so much a frame is a pause, and a band is told apart from nothing."""
+"""How far below the loud frames a frame counts as a pause, and levels of bands are cut off."""
 SHORTEST_SECONDS = 0.5
-"""Of less sound nothing is said."""
+"""Shorter sounds are not measured."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """Of one sound, or of many in a row."""
+    """Traits of one sound, or of several in a row."""
 
     level: float
-    """Root mean square, dB below full scale."""
+    """Root mean square, dB relative to full scale."""
     sounding: float
-    """Share of frames that are no pause."""
+    """Share of frames that are not pauses."""
     pitched: float
-    """Share of these that are periodic, between 60 and 500 Hz or a multiple of it."""
+    """Share of these that are periodic, between 60 and 500 Hz or at a multiple."""
     spectrum: Tensor
     """(BANDS,): each band's share of the long-term power, dB."""
     movement: Tensor
@@ -39,12 +39,12 @@ class Traits:
 
 
 def loudness(sound: Tensor, sample_rate: int) -> float:
-    """Level of the loud frames, dB, of a sound (n,): only one frame in twenty is louder."""
+    """Level in dB that only one frame in twenty of a sound (n,) exceeds."""
     return float(_levels(_powers(sound, sample_rate)).quantile(0.95))
 
 
 def measure(sound: Tensor, sample_rate: int, loud: float) -> Traits | None:
-    """Traits of a sound (n,) beside others whose loud frames are of `loud` dB; None for one that is too short."""
+    """Traits of a sound (n,), relative to loud frames of `loud` dB; None if the sound is too short."""
     if len(sound) < SHORTEST_SECONDS * sample_rate:
         return None
     powers = _powers(sound, sample_rate)
@@ -67,7 +67,7 @@ def measure(sound: Tensor, sample_rate: int, loud: float) -> Traits | None:
 
 
 def _powers(sound: Tensor, sample_rate: int) -> Tensor:
-    """(bins, frames), whose sum over bins is the mean square of the sound under the window."""
+    """(bins, frames); their sum over bins is the mean square of the sound under the window."""
     size = max(2 ** round(math.log2(WINDOW_SECONDS * sample_rate)), 16)
     sound = torch.nn.functional.pad(sound, (0, max(size - len(sound), 0)))
     window = torch.hann_window(size)

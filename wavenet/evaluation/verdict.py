@@ -1,8 +1,8 @@
 """What to expect of a model, in plain words that promise only what was checked: its bits, and a sound that it made.
 
-Bits tell noise from something better, and no more: how it sounds, what is made has to tell. Its traits are held against
-those of the recordings, and how near is near, pieces of the recordings tell. docs/verdict.md shows what is said of
-sounds from noise to the recordings themselves.
+Bits can only tell noise from something better, so a generated sound is judged as well. Its traits are compared with
+those of the recordings; how close counts as near follows from single pieces of the recordings. docs/verdict.md shows
+the verdicts for sounds from noise to the recordings themselves.
 """
 
 from dataclasses import dataclass
@@ -18,27 +18,28 @@ from wavenet.evaluation.traits import Traits
 from wavenet.recordings.split import Span, spread
 
 NO_BETTER = 0.05
-"""Bits below the unigram that still are no better."""
+"""Up to this many bits below the unigram still count as no better."""
 LEAST = {"level": 3.0, "spectrum": 2.0, "movement": 2.0, "pitch": 0.1}
-"""Differences that are near in any case: dB, and share of the frames."""
+"""Differences that always count as near: dB, and share of the frames."""
 PITCHED = 0.5
-"""Share of the recordings with a pitch, from which a sound without is noise. Of others, drums say, steadiness tells."""
+"""If at least this share of the recordings has a pitch, a sound without pitch is noise. For others, such as drums,
+steadiness decides."""
 STEADY = 4.0
-"""Movement of noise that nothing but chance moves is less, dB."""
+"""Steady noise has less movement than this, dB."""
 WITHOUT, IN_PART = 0.15, 0.6
-"""Of the recordings' pitched share: a sound that has less has none, or has it in part."""
+"""Of the recordings' pitched share: with less than the first a sound has no pitch, with less than the second some."""
 SILENT = 0.2
-"""Of the share of the recordings that is no pause, likewise."""
+"""A sound is nearly silent if it sounds for less than this share of the time that the recordings do."""
 SLACK = 1.5
-"""How far from the recordings is near: so many times as far as nine pieces of them out of ten keep to."""
+"""A difference is near up to this many times the one that nine in ten pieces of the recordings stay within."""
 PIECES = 30
-"""Of the recordings, at most, that a sound is held against."""
+"""The most pieces of the recordings that a sound is compared with."""
 STRANGE = 0.5
-"""Bits per sample by which a sound may surprise the model more than recordings that it never heard."""
+"""Bits per sample above those of held-out recordings that a sound may cost the model."""
 
 
 def of_bits(bits: float, baselines: Baselines) -> str:
-    """What bits per sample alone tell."""
+    """The verdict from bits per sample alone."""
     if bits > baselines.unigram_bits - NO_BETTER:
         return f"no better than the {UNIGRAM}: expect noise"
     if bits > baselines.linear_bits:
@@ -47,7 +48,7 @@ def of_bits(bits: float, baselines: Baselines) -> str:
 
 
 def pieces(codes: np.ndarray, spans: list[Span], samples: int) -> list[Tensor]:
-    """So many samples each, from all over the spans: the last ones of a short recording and the first of the next."""
+    """Pieces of `samples` samples each, spread over the spans. One piece may join the ends of two recordings."""
     encoding = encoding_of(codes)
     taken = [
         torch.from_numpy(codes[s.start : s.stop].astype(np.int64)) for s in spread(spans, samples, PIECES * samples)
@@ -57,10 +58,10 @@ def pieces(codes: np.ndarray, spans: list[Span], samples: int) -> list[Tensor]:
 
 
 class Recordings:
-    """What made sounds are held against: the traits of recordings, and how far single pieces of them are from these."""
+    """What generated sounds are compared with: the recordings' traits, and how much single pieces differ from them."""
 
     def __init__(self, pieces: list[Tensor], sample_rate: int) -> None:
-        """pieces: (n,) each, of the length of the sounds to come."""
+        """pieces: (n,) each, as long as the sounds to be judged."""
         together = torch.cat(pieces)
         self.sample_rate, self.loud = sample_rate, traits.loudness(together, sample_rate)
         self.traits = traits.measure(together, sample_rate, self.loud)
@@ -72,10 +73,10 @@ class Recordings:
             self.near[name] = max(least, SLACK * float(typical))
 
     def differences(self, made: Traits) -> dict[str, float]:
-        """`level`, dB, and `pitch`, share of the frames: how much more than the recordings have. `spectrum` and
-        `movement`, dB: how far the bands are from theirs, on average."""
+        """`level`, dB, and `pitch`, share of the frames: how much more than in the recordings. `spectrum` and
+        `movement`, dB: how much the bands differ from theirs, on average."""
         ours = self.traits
-        assert ours is not None, "there is enough of the recordings"
+        assert ours is not None, "the recordings are long enough"
         return {
             "level": made.level - ours.level,
             "spectrum": float((made.spectrum - ours.spectrum).abs().mean()),
@@ -86,17 +87,17 @@ class Recordings:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Of one sound that a model made."""
+    """The verdict on one sound that a model made."""
 
     words: str
     figures: dict[str, float]
-    """What `Recordings.differences` tells, and `bits`, more than held-out recordings have, where these are known."""
+    """The values of `Recordings.differences`, and `bits` above those of held-out recordings, if known."""
 
 
 def of_sound(
     made: Tensor, recordings: Recordings, made_bits: float | None = None, held_out_bits: float | None = None
 ) -> Judgement | None:
-    """Judge a sound (n,) by its traits and by its bits under the model; None for one that is too short."""
+    """Judge a sound (n,) by its traits and by its bits under the model; None if it is too short."""
     found, theirs = traits.measure(made, recordings.sample_rate, recordings.loud), recordings.traits
     if found is None or theirs is None:
         return None
@@ -138,4 +139,4 @@ def _reason(name: str, value: float, recordings: Recordings, made: Traits) -> st
         return f"{'steadier' if steadier else 'more restless'} by {value:.1f} dB ({usual})"
     if name == "pitch":
         return f"a pitch in {made.pitched:.0%} of it (recordings: {theirs.pitched:.0%})"
-    return f"it surprises the model more than recordings do, by {value:.1f} bits per sample"
+    return f"costs the model {value:.1f} bits per sample more than recordings do"

@@ -1,4 +1,8 @@
-"""Generation: a model's samples, one after another, by whichever engine suits; streamed to files as they are made."""
+"""Generation: samples from a model, one after another, by the engine that suits, streamed to files as they are made.
+
+It hands out `generate` and `render`, the engines and `make_engine`, and `exported` for files that run without Python.
+It may import `wavenet.recordings`, `wavenet.model` and the rooms below them.
+"""
 
 import contextlib
 import time
@@ -52,14 +56,14 @@ def generate(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield codes (streams, n) and their bits (streams, n), n <= `chunk`, `samples` per stream in all.
 
-    One stream per seed; a stream depends on its own seed alone, neither on its neighbours nor on `chunk`. `prime` is
-    codes (n,) that every stream continues from; left out, silence. `conditions`, one companion per seed, tell a model
-    that has conditioning what to make. Memory does not grow with `samples`. Raises ConfigError for sampling that the
-    model's distribution does not have, ValueError for guidance without conditions that are guided.
+    One stream per seed; a stream depends only on its own seed, not on its neighbours or on `chunk`. `prime` is codes
+    (n,) that every stream continues from; left out, silence. `conditions`, one companion per seed, tell a model with
+    conditioning what to make. Memory does not grow with `samples`. Raises ConfigError for sampling that the model's
+    distribution does not have, ValueError if only one of guidance and guided conditions is given.
     """
     sampling = sampling or Sampling()
     if (sampling.guidance != 1) != (conditions is not None and conditions.guided):
-        raise ValueError(f"guidance {sampling.guidance} takes conditions made with guided=True, and these alone")
+        raise ValueError(f"guidance is {sampling.guidance}: conditions need guided=True unless it is 1, and only then")
     for codes, bits, _ in stream(engine, samples, seeds, sampling, prime, chunk, conditions):
         yield codes, bits
 
@@ -73,10 +77,10 @@ class Rendering:
     """In all files together."""
     seconds_taken: float
     bits_per_sample: float
-    """Of what was made, under the model itself: neither temperature nor guidance enters them."""
+    """Bits of the sound made, under the model itself, without temperature or guidance."""
     warnings: list[str]
     finished: bool
-    """False where it was interrupted; the files then hold what was made until then."""
+    """False if generation was interrupted; the files then hold the sound up to that point."""
 
 
 def render(
@@ -93,8 +97,8 @@ def render(
 ) -> Rendering:
     """Write one .wav or .flac per seed, `samples` long each, as it is made; Ctrl-C ends it with valid files.
 
-    `before`, pieces (n,) of sound in [-1, 1], come first in every file, and are counted nowhere. `progress` is told how
-    many samples a file has. Raises AudioError where a file cannot be written.
+    `before`, pieces (n,) of sound in [-1, 1], comes first in every file and is not counted. `progress` is called with
+    the number of samples in each file. Raises AudioError if a file cannot be written.
     """
     watches, encoding = [Watch(sample_rate) for _ in seeds], engine.distribution.encoding
     total_bits, made, finished = 0.0, 0, False

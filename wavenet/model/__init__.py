@@ -1,6 +1,7 @@
 """The network: layers, conditioning, distributions, recognition; its compiled passes; its checkpoints.
 
-It knows settings and encodings of sound, and nothing of folders, engines or training.
+It hands out `WaveNet`; `checkpoint` saves and loads it. It may import `wavenet.audio`, `wavenet.config`,
+`wavenet.files` and `wavenet.errors`.
 """
 
 from wavenet.model.wavenet import WaveNet

@@ -1,11 +1,11 @@
 """Training: a folder of recordings in, a run folder with checkpoints, curves and sounds out.
 
-`trainer` is the loop, and the place to begin. It is given batches (`data`, `batches`); a learner (`learner`, with the
-loss in `objective`, `optimizers` and `schedule`); what is due and when (`clock`, `stopping`); validation (`held_out`,
-`validation`); and a run folder (`run_folder`, `checkpoints`, `state`, `resuming`, `samples`, `metrics`). Whoever
-watches is told through a `Reporter`, in the words of `announcements`. `runs` reads what runs have left.
+`trainer` is the loop, and the place to begin reading. It gets batches (`data`, `batches`); a learner (`learner`, with
+the loss in `objective`, `optimizers` and `schedule`); times (`clock`, `stopping`); validation (`held_out`,
+`validation`); and a run folder (`run_folder`, `checkpoints`, `state`, `resuming`, `samples`, `metrics`). It reports
+progress to a `Reporter`, in the words of `announcements`. `runs` reads the folders of earlier runs.
 
-It may import every room but the commands.
+It hands out `train`, its `Result` and `Reporter`. It may import every room but `wavenet.cli` and `wavenet.voice`.
 """
 
 from wavenet.training.reporter import Reporter

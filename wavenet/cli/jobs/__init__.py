@@ -1,1 +1,1 @@
-"""What each command does once its settings are read. Imported only then: torch takes seconds to come."""
+"""What each command does once its settings are read. Imported only then, because importing torch takes seconds."""
