@@ -88,7 +88,7 @@ def test_labels_of_a_large_folder_are_quick_and_small(tmp_path):
 def test_a_label_that_is_no_column(folder):
     folder.labels = ["speakr"]
     with pytest.raises(
-        ConfigError, match=r"'speakr' is not a column of .*metadata.csv; there are speaker, tags, folder"
+        ConfigError, match=r"'speakr' is not a column of .*metadata.csv; choose from speaker, tags, folder"
     ):
         describe(prepare(folder), folder, ModelConfig())
 

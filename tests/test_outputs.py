@@ -256,7 +256,7 @@ def test_an_account_without_a_home(call, monkeypatch, recordings):
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     said = "error: data.dir: ~/x cannot be found: this account has no home folder; write the path without ~\n"
     assert call("train", "data.dir=~/x") == (1, "", said)
-    said = "error: cache_dir: there is no home folder for ~/.cache: give cache_dir=...\n"
+    said = "error: cache_dir: ~/.cache cannot be found without a home folder: give cache_dir=...\n"
     assert call("cache") == (1, "", said)
     status, _, err = call("train", f"data.dir={recordings}", "model=tiny", "device=cpu")
     assert status == 1

@@ -130,12 +130,12 @@ def test_files_of_other_kinds_and_links_to_nowhere_are_told(tmp_path):
     with pytest.raises(AudioError, match=f"holds no recordings .*; {re.escape(said)}"):
         prepare(config)
     (tmp_path / "lost.wav").symlink_to(tmp_path / "gone.wav")
-    with pytest.raises(AudioError, match=r"can be used \(lost\.wav: it is a link that leads nowhere\)"):
+    with pytest.raises(AudioError, match=r"can be used \(lost\.wav: it is a broken link\)"):
         prepare(config)
     soundfile.write(tmp_path / "x.wav", tone(300, 16000), 16000)
     lines = prepare(config).report()
     assert lines[0].startswith(f"{tmp_path}: 1 recording, ")
-    assert lines[1:] == ["left out 1:", "  lost.wav: it is a link that leads nowhere", said]
+    assert lines[1:] == ["left out 1:", "  lost.wav: it is a broken link", said]
 
 
 @pytest.mark.skipif(not audio.OPUS, reason="this libsndfile reads no Opus")

@@ -98,7 +98,7 @@ def test_a_stream_is_the_sound_in_pieces_and_may_have_no_end(files):
     assert torch.equal(endless[:, : 5 * RATE], one.generate(seed=2))
     with pytest.raises(ConfigError, match="temperature is -1, but it must be at least 0"):
         one.stream(temperature=-1)
-    with pytest.raises(TypeError, match="there is no setting 'tempo'; there are seed"):
+    with pytest.raises(TypeError, match="unknown setting 'tempo'; the settings are seed"):
         one.stream(tempo=1)
 
 

@@ -29,16 +29,16 @@ def printable(name: str) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """1 recording, 2 recordings."""
+    """A number with its noun: "1 recording", "2 recordings"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def some(names: list[str], limit: int = 3) -> str:
-    """2 (a.wav, b.wav), 9 (a.wav, b.wav, c.wav, ...)."""
+    """How many names, and the first: "2 (a.wav, b.wav)", "9 (a.wav, b.wav, c.wav, ...)"."""
     shown = ", ".join([printable(name) for name in names[:limit]] + ["..."] * (len(names) > limit))
     return f"{len(names)} ({shown})"
 
 
 def decibels(ratio: float) -> str:
-    """An amplitude in dB of full scale."""
+    """An amplitude in dB relative to full scale, such as "-6.0 dB"."""
     return f"{20 * math.log10(max(ratio, 1e-10)):.1f} dB"

@@ -138,7 +138,7 @@ class Voice:
         prime, features, labels = (settings.pop(name, None) for name in ("prime", "features", "labels"))
         for name in settings:
             if name not in SETTINGS:
-                raise TypeError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+                raise TypeError(f"unknown setting {name!r}; the settings are {', '.join(SETTINGS)}")
         config = GenerateConfig(seconds=seconds, label=dict(labels or {}), **settings)
         request = Request(config, Reader(self.sample_rate, self.data), prime, features, endless)
         made = self.perform(request)
@@ -210,7 +210,7 @@ class Voice:
         for line in reader.said:
             warnings.warn(line, stacklevel=2)
         found = evaluation.bits_of_samples(model, codes, told)
-        return found.clone() if per_sample else float(found.double().mean())  # the clone is no inference tensor
+        return found.clone() if per_sample else float(found.double().mean())  # a clone can enter autograd
 
     # ---- files
 

@@ -17,7 +17,7 @@ class DataConfig:
     sample_rate: int = 16000
     """Rate, in Hz, that every recording is resampled to, and at which the model generates."""
     valid_fraction: float = 0.1
-    """Share of the files held out for validation, where the folder's metadata.csv has no `split` column."""
+    """Share of the files held out for validation, if the folder's metadata.csv has no `split` column."""
     split_by: str = "auto"
     """How files are held out without that column. `auto`: by folders named train/ beside valid/ or test/, else by file
     name, with some files of every label held out. `name`: by file name alone. `older`: as in versions before this

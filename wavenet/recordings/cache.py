@@ -48,7 +48,7 @@ def root(given: str | None, setting: str = "data.cache_dir") -> Path:
     try:
         place = expanded(named)
     except ConfigError as error:
-        raise ConfigError(f"{setting}: there is no home folder for {named}: give {setting}=...") from error
+        raise ConfigError(f"{setting}: {named} cannot be found without a home folder: give {setting}=...") from error
     return place if given else place / "wavenet"
 
 

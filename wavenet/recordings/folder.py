@@ -87,7 +87,7 @@ def look(folder: Path) -> Contents:
                 status = path.stat()
             except OSError as error:
                 link = os.path.islink(path)
-                skip(path, "it is a link that leads nowhere" if link else f"it cannot be opened ({error.strerror})")
+                skip(path, "it is a broken link" if link else f"it cannot be opened ({error.strerror})")
                 continue
             if not stat.S_ISREG(status.st_mode):
                 continue

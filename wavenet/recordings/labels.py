@@ -68,4 +68,4 @@ def _no_column(folder: Path, table: Metadata, name: str) -> str:
             f"is {FOLDER}, the sub-folder's name"
         )
     others = [column for column in table.columns if tables.plain(column) not in ("", "filename", metadata.SPLIT)]
-    return f"{name!r} is not a column of {table.path}; there are {', '.join([*others, FOLDER])}"
+    return f"{name!r} is not a column of {table.path}; choose from {', '.join([*others, FOLDER])}"

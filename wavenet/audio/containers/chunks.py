@@ -6,7 +6,7 @@ from wavenet.audio.containers.source import Part, Source
 
 FORMS = (b"RIFF", b"RIFX", b"FORM")
 UNKNOWN = 0x7FFF0000
-"""Programs that do not know the size yet, because they write to a pipe, say, write a size from here on."""
+"""A size from here on means "unknown": programs write it to a pipe, for example."""
 LARGEST = 2**32 - 16
 """The largest size that fits the 32 bits of a form."""
 COMPANIONS = (b"LIST", b"PEAK", b"bext", b"cue ", b"fact", b"fmt ", b"id3 ", b"ID3 ", b"junk", b"JUNK", b"smpl")
@@ -25,7 +25,7 @@ def parts(source: Source, start: int) -> list[Part]:
 
 
 def _form(source: Source, start: int) -> tuple[Part, int]:
-    """One form, and where the next would begin."""
+    """One form, and the position where the next would begin."""
     big = source.at(start, 4) != b"RIFF"
     order = ">" if big else "<"
     position, common, size = start + 12, None, source.size
