@@ -66,10 +66,7 @@ def test_whole_numbers_saved_as_floats_are_read_as_integers(folder):
         np.testing.assert_allclose(read, sound, atol=2**-15)
         assert (signal.gain, signal.clipped) == (2.0**-bits, 0)
     line = prepared(folder).report()[1]
-    assert (
-        line
-        == "floating-point files with integer samples, scaled to -1 to 1: 3 (a.wav: 16 bits; b.wav: 24 bits; c.wav: 32 bits)"
-    )
+    assert line == "integers in floating-point files, scaled down: 3 (a.wav: 16 bits; b.wav: 24 bits; c.wav: 32 bits)"
 
 
 def test_floats_in_another_range_are_refused_by_name(folder):

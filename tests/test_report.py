@@ -83,7 +83,7 @@ def test_the_report_is_true_line_by_line(folder, tmp_path):
         "  silent.wav: it is silent",
         "ignored 1 file of other kinds: .m4a (1); convert them to WAV or FLAC",
         "averaged over their channels: 2 of 19 recordings; data.channel=left or right takes one of them",
-        "floating-point files with integer samples, scaled to -1 to 1: 1 (int16.wav: 16 bits)",
+        "integers in floating-point files, scaled down: 1 (int16.wav: 16 bits)",
         "channels that cancel each other: 1 (opposite.wav: their mean is 26 dB quieter); data.channel=left or right "
         "takes one of them",
         f"clipped: 1 (loud.wav: {signals['loud.wav'].clipped:.2%} of samples, peak 3.00); data.normalise=peak scales "

@@ -186,7 +186,7 @@ def report(signals: list[tuple[str, Signal]], channel: str, normalise: str) -> l
 
     off = normalise == "off"
     tell(
-        "floating-point files with integer samples, scaled to -1 to 1",
+        "integers in floating-point files, scaled down",
         [(0, name, f"{round(1 - math.log2(s.gain))} bits") for name, s in signals if off and s.gain != 1],
     )
     tell(
