@@ -1,4 +1,4 @@
-"""What a run leaves to look at: TensorBoard, Weights & Biases, verdicts on its sounds, curves of several runs."""
+"""What a run leaves to look at: TensorBoard, Weights & Biases, verdicts on its sounds, its curves beside others."""
 
 import importlib.util
 import json
