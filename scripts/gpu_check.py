@@ -93,7 +93,7 @@ def in_this_process(name: str, asked: argparse.Namespace) -> None:
     with os.fdopen(os.dup(1), "w", buffering=1) as rows:
         os.dup2(2, 1)
         if asked.device == "cuda" and not torch.cuda.is_available():
-            print(json.dumps({"what": "all of it", "not_run": "no CUDA device is to be seen"}), file=rows)
+            print(json.dumps({"what": "all of it", "not_run": "no CUDA device was found"}), file=rows)
             return
         section, seconds = SECTIONS[name]
         section(Check(asked.device, asked.quick, seconds, lambda row: print(json.dumps(row), file=rows)))

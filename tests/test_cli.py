@@ -149,7 +149,7 @@ def test_the_environment_is_named(call, run, monkeypatch):
     native.code.cache_clear()
     status, _, err = call("generate", "checkpoint=run")
     assert status == 1
-    assert err.startswith("error: environment variable WAVENET_INSTRUCTION_SET is 'foo', but what runs here is ")
+    assert err.startswith("error: environment variable WAVENET_INSTRUCTION_SET is 'foo', but this machine runs ")
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ Code choose_code(const std::string& name) {
         if (name == "auto" || name == code.name) return code;
         names += std::string(names.empty() ? "" : ", ") + code.name;
     }
-    throw UsageError("instruction_set is '" + name + "', but what runs here is auto, " + names);
+    throw UsageError("instruction_set is '" + name + "', but this machine runs auto, " + names);
 }
 
 void play(int count, char** arguments) {
@@ -225,7 +225,7 @@ void play(int count, char** arguments) {
 
     std::vector<uint64_t> state((engine->state_bytes() + 7) / 8);
     if (engine->mixtures && (sampling.top_k > 0 || sampling.top_p < 1))
-        throw UsageError(paths[0] + " ends in a mixture, which only temperature shapes: leave top_k and top_p out");
+        throw UsageError(paths[0] + " ends in a mixture, which supports only temperature: leave top_k and top_p out");
     std::vector<float> logits(size_t(engine->outputs));
     Stream stream{reinterpret_cast<uint8_t*>(state.data()), logits.data(), nullptr, nullptr, nullptr, nullptr, 0};
     engine->start(stream.state, stream.logits, nullptr);
