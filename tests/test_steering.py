@@ -256,7 +256,7 @@ def models(tmp_path_factory) -> dict[str, Path]:
     [
         (["label.speaker=jun"], "label.speaker is 'jun', but it must be one of carlo, june"),
         (["label.speakr=june"], "label.speakr is not a label of this model; it knows label.speaker"),
-        (["features=a.wav"], "was trained without: leave it out"),
+        (["features=a.wav"], "was trained without features: leave it out"),
         (["guidance=-1"], "guidance is -1.0, but it must be at least 0"),
         (["guidance=2"], "guidance is 2, but no label is chosen: give label.speaker=..."),
     ],
