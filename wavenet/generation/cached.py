@@ -1,9 +1,9 @@
 """Fast generation in torch: each layer remembers its past inputs, so a sample costs one step per layer.
 
 This is Fast WaveNet (Paine et al. 2016, arXiv:1611.09482). A layer with K taps and dilation d remembers a ring of its
-last context = (K - 1) d inputs. At time t, slot t % context holds the oldest input, x[t - context], and then x[t]; tap k
-is in slot (t + k d) % context. A ring is a list of small tensors, so that writing to it moves no data and a step costs
-only a few calls into torch.
+last context = (K - 1) d inputs. At time t, slot t % context holds the oldest input, x[t - context], and then x[t]; tap
+k is in slot (t + k d) % context. A ring is a list of small tensors, so that writing to it moves no data and a step
+costs only a few calls into torch.
 
     h = W [x[t - (K - 1) d] ... x[t - d] x[t]] + V y + b,   z = tanh(h filter) sigmoid(h gate),   x' = x + R z
 
@@ -122,4 +122,4 @@ def _finds_blockwise(model: WaveNet) -> bool:
         name = "cached, blockwise" if blockwise else "cached"
         if twins.same(model, name, lambda small, how=blockwise: compared(CachedEngine(small, blockwise=how), small)):
             return blockwise
-    raise ConfigError("engine=cached cannot run this model, whose layers depend on more than their taps: use engine=naive")
+    raise ConfigError("engine=cached cannot run this model, whose layers use more than their taps: use engine=naive")

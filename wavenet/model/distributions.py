@@ -204,7 +204,7 @@ class Mixture(Distribution):
             value = getattr(sampling, name)
             if value != without:
                 raise ConfigError(
-                    f"{name} is {value}, but this model ends in a mixture, which supports only temperature: leave it out"
+                    f"{name} is {value}, but this model ends in a mixture, which supports only temperature: omit it"
                 )
 
 
