@@ -87,7 +87,7 @@ def test_a_folder_without_the_models_labels(call, folder, tmp_path):
     shutil.copy(folder / "june" / "a.wav", tmp_path / "bare" / "a.wav")
     status, _, err = call("evaluate", "checkpoint=run", f"data.dir={tmp_path}/bare", "device=cpu")
     assert status == 1
-    assert err.endswith("the sub-folder's name. Or use_labels=false, to tell the model none\n")
+    assert err.endswith("the sub-folder's name. Or give use_labels=false to use no labels\n")
     assert call("evaluate", "checkpoint=run", f"data.dir={tmp_path}/bare", "device=cpu", "use_labels=false")[0] == 0
 
 
