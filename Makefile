@@ -1,7 +1,7 @@
 # make demo: train on data/ for about three minutes, generate, and show where everything is.
-# make test: linters, types and tests.
-# make docs: the documentation, as build/docs/index.html.
-# Each first creates the environment, if there is none.
+# make test: run linters, the type checker and tests.
+# make docs: build the documentation as build/docs/index.html.
+# Each creates the environment first if it is missing.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/python scripts/demo.py
 
 docs: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt 'wavenet[docs]' # the extra alone: wavenet is there
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt 'wavenet[docs]' # only the extra's packages: wavenet is already installed
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
 test: lint

@@ -1,4 +1,4 @@
-"""How fast it is, beside PyPI's wavenet-vocoder and the machine's own limit, in one run.
+"""Measures speed beside PyPI's wavenet-vocoder and the machine's own limit, in one run.
 
     python scripts/benchmark.py training   [report=FILE] [threads=2] [rounds=12]
     python scripts/benchmark.py generation [report=FILE] [chart=FILE.png] [threads=2] [rounds=7]
@@ -6,10 +6,10 @@
     python scripts/benchmark.py commands   [report=FILE] [rounds=3]
     python scripts/benchmark.py busy       [report=FILE] [rounds=9] [spins=4000,20000]
 
-`commands` measures whole processes: how long until they are done, and their peak memory. The others need the extra,
-pip install -e '.[benchmark]'; contestants take turns, so that a machine whose speed drifts is fair to all, and medians
-are shown. `busy` makes its own load, busy loops beside training and generation on one thread and on two, and needs no
-extra; `spins` are numbers of turns to try for threads that wait. Close other programs first.
+`commands` measures how long whole processes take, and their peak memory. `busy` runs busy loops beside training and
+generation on one thread and on two; `spins` lists spin counts to try for waiting threads. The others need the extra,
+pip install -e '.[benchmark]'; contestants take turns, so that a machine whose speed drifts is fair to all. Medians are
+shown. Close other programs first.
 """
 
 import importlib
@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import busy  # before torch, whose threads then wait as they do in every command
+import busy  # before torch, so that its threads wait as they do in every command
 import torch
 import yaml
 from rich.console import Console
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def commands(rounds: int) -> list[dict[str, Any]]:
-    """Median seconds and peak memory of whole commands, `base` on the bundled recordings, in a folder of its own."""
+    """Median seconds and peak memory of whole commands, with `base` on the bundled recordings, in a new folder."""
     table = Table("command", "seconds", "peak MiB", title=machine())
     measured = []
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +111,7 @@ def commands(rounds: int) -> list[dict[str, Any]]:
             runs = []
             for _ in range(rounds):
                 if "steps=3" in arguments:
-                    shutil.rmtree(f"{folder}/run", ignore_errors=True)  # no run is trained over
+                    shutil.rmtree(f"{folder}/run", ignore_errors=True)  # training refuses to overwrite a run
                 runs.append(whole_process([sys.executable, *arguments]))
             seconds, memory = (statistics.median(values) for values in zip(*runs, strict=True))
             measured.append({"name": name, "seconds": seconds, "peak_mib": memory})
@@ -122,7 +122,7 @@ def commands(rounds: int) -> list[dict[str, Any]]:
 
 def whole_process(command: list[str]) -> tuple[float, float]:
     """Seconds from start to end, and peak MiB, of a command that must succeed."""
-    # from a small process: the peak that the system tells of a child is at least its parent's size when it began
+    # from a small process: the reported peak of a child is at least its parent's size when it started
     watcher = (
         "import resource, subprocess, sys, time\n"
         "began = time.perf_counter()\n"
@@ -137,7 +137,7 @@ def whole_process(command: list[str]) -> tuple[float, float]:
 
 
 def training(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Forward, backward and optimizer step of `base` on windows of 8192 scored samples, as the recipe's."""
+    """Forward, backward and optimizer step of `base` on windows of 8192 scored samples, as in the recipe."""
     keep_memory()
     model = WaveNet(ModelConfig())
     optimizers = {kind: make_optimizers(model, OptimConfig(), kind) for kind in (torch.float32, torch.bfloat16)}
@@ -183,9 +183,9 @@ def training(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def generation(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Sampling with random weights, whose speed is that of trained ones; and what else a user waits for.
+    """Sampling with random weights, which is as fast as with trained ones, and everything else a user waits for.
 
-    A compiled engine's limit is a bare loop that reads the same weights from where they lie, on one core.
+    A compiled engine's limit is a bare loop that reads the same weights from the same place, on one core.
     """
     base, large = WaveNet(ModelConfig()).eval(), WaveNet(_preset("large")).eval()
     peer = make_peer().eval()
@@ -234,7 +234,7 @@ def generation(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[st
 
 
 def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What being told costs: `base` in int8, one stream on one core, with the making of the rows."""
+    """The cost of conditioning: `base` in int8, one stream on one core, including the computation of the rows."""
     models = {
         "nothing told": ModelConfig(),
         "labels": ModelConfig(labels={"speaker": ["a", "b"]}),
@@ -247,7 +247,7 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
         model = WaveNet(config).eval()
         told, examples, guided = None, [], name == "labels, guided"
         if model.conditioning is not None:
-            count = 2 * 16000 // config.features.hop  # changing to the end: rows that stay the same would cost less
+            count = 2 * 16000 // config.features.hop  # changes to the end: constant rows would cost less
             frames = annotations.clamped(torch.randn(count, config.features.channels).numpy())
             known = count * config.features.hop if config.features.kinds else 0
             examples = [Companion(torch.ones(len(model.conditioning.names)), frames, samples=known)]
@@ -262,7 +262,7 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
 
 
 def waiting(engine: CompiledEngine, rounds: int) -> dict[str, Any]:
-    """Medians of what a user waits for, `base` in int8 on one core."""
+    """Median times that a user waits for, with `base` in int8 on one core."""
     second = torch.randint(0, 256, (1, 16000), dtype=torch.uint8)
     seconds = take_turns(
         {
@@ -304,7 +304,7 @@ def make_peer() -> Any:
 
 
 def take_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each job, one run of each in turn, after one that does not count."""
+    """Median seconds of each job; the jobs take turns, and the first round does not count."""
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds + 1):
         for name, job in jobs.items():
@@ -315,7 +315,7 @@ def take_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
 
 
 def multiply_adds(model: WaveNet) -> int:
-    """Of one sample's forward: every matrix element once."""
+    """Multiply-adds in the forward pass of one sample: every matrix element once."""
     return sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and not name.startswith("initial"))
 
 
@@ -344,7 +344,7 @@ def row(
 
 
 def machine() -> str:
-    """Processor, cores and torch, in words."""
+    """The processor, the number of cores and the version of torch, in words."""
     names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     cores = len(names) or 1
     return (

@@ -1,7 +1,7 @@
-"""`benchmark.py busy`: how fast training and generation are beside other busy programs, which it makes itself.
+"""`benchmark.py busy`: how fast training and generation are beside busy programs, which it starts itself.
 
-Every contestant is a process of its own that works for a moment when it is told to and sleeps otherwise; they take
-turns, and medians are shown. As a program it is one of them: python scripts/busy.py training|generation THREADS
+Every contestant is a process that works for a moment on request and sleeps otherwise; they take turns, and medians are
+shown. Run as a program, this file is one contestant: python scripts/busy.py training|generation THREADS
 """
 
 import os
@@ -15,17 +15,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-import wavenet  # noqa: F401 (before torch, whose threads then wait as they do in every command)
+import wavenet  # noqa: F401 (before torch, so that its threads wait as they do in every command)
 
 LOADS = {"quiet": 0, "beside one busy loop": 1, "beside two": 2}
 ONE_CORE = "quiet, on one core"
 POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 SECONDS = 0.7
-"""That a contestant works at a time."""
+"""How long a contestant works at a time."""
 
 
 def measure(rounds: int, machine: str, spins: str) -> list[dict[str, Any]]:
-    """Samples per second of every contestant under every load, and as shares of what it has when it is quiet."""
+    """Show the samples per second of every contestant under every load, and their share of its speed when quiet."""
     settings = {
         "as in every command": {},
         "spinning, OpenMP's default": {"GOMP_SPINCOUNT": "300000"},
@@ -84,7 +84,7 @@ class Worker:
         self._answer()
 
     def speed(self) -> float:
-        """Work for SECONDS; samples per second."""
+        """Work for SECONDS; return samples per second."""
         assert self._process.stdin is not None
         print("go", file=self._process.stdin, flush=True)
         return float(self._answer())
@@ -92,11 +92,11 @@ class Worker:
     def _answer(self) -> str:
         assert self._process.stdout is not None
         if not (line := self._process.stdout.readline()):
-            sys.exit("a contestant has failed, as told above")
+            sys.exit("a contestant has failed, see the error above")
         return line
 
     def pin(self) -> None:
-        """Give all its threads one core; its next threads are born there."""
+        """Restrict all its threads, and those that it starts later, to one core."""
         core = {min(os.sched_getaffinity(0))}
         for thread in os.listdir(f"/proc/{self.pid}/task"):
             os.sched_setaffinity(int(thread), core)
@@ -107,7 +107,7 @@ class Worker:
 
 
 def take_turns(workers: dict[Any, Worker], rounds: int, loops: int) -> tuple[dict[Any, list[float]], float]:
-    """Speeds of each, beside so many busy loops, and how many cores programs that are none of ours used meanwhile."""
+    """Each one's speeds beside this many busy loops, and how many cores other programs used meanwhile."""
     busy = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(loops)]
     ours = [worker.pid for worker in workers.values()] + [loop.pid for loop in busy]
     taken: dict[Any, list[float]] = {key: [] for key in workers}
@@ -125,7 +125,7 @@ def take_turns(workers: dict[Any, Worker], rounds: int, loops: int) -> tuple[dic
 
 
 def used(*processes: int) -> float:
-    """Seconds of processor time that these processes have used, or without any, the whole machine."""
+    """Seconds of processor time used by these processes, or by the whole machine if none are given."""
     ticks = os.sysconf("SC_CLK_TCK")
     if not processes:
         with open("/proc/stat") as file:
@@ -139,7 +139,7 @@ def used(*processes: int) -> float:
 
 
 def training(threads: int) -> Callable[[], int]:
-    """A step of `base` as training does it; returns the samples it scored."""
+    """One training step of `base`; returns the samples that it scored."""
     import torch
 
     from wavenet.config import ModelConfig, OptimConfig
@@ -167,7 +167,7 @@ def training(threads: int) -> Callable[[], int]:
 
 
 def generation(threads: int) -> Callable[[], int]:
-    """A tenth of a second of one stream of `base` in int8; returns its samples."""
+    """One stream of `base` in int8 for a tenth of a second of sound; returns its samples."""
     import torch
 
     from wavenet.config import ModelConfig

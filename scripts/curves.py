@@ -1,10 +1,10 @@
-"""The learning curves of several runs in one picture, each named by the settings in which it differs from the others.
+"""Draws the learning curves of several runs in one picture, each named after the settings that tell it apart.
 
     python scripts/curves.py runs/a runs/b ... [output=curves.png]
     python scripts/curves.py runs/sweep        [output=curves.png]
 
-A folder without a run of its own stands for the runs in it. Drawn are held-out bits where every run has three or more
-of them, else training bits, smoothed; the name ends with the last held-out bits.
+A folder without a run of its own stands for the runs in it. The curves show held-out bits if every run has three or
+more of them, otherwise smoothed training bits; each name ends with the last held-out bits.
 """
 
 import sys
@@ -15,7 +15,7 @@ from wavenet.training import runs
 from wavenet.training.runs import Run
 
 FEWEST = 3
-"""Held-out figures that make a curve."""
+"""Fewest held-out figures that make a curve."""
 
 
 def main() -> None:

@@ -59,8 +59,8 @@ def main() -> None:
     if trained["steps"] < FEW_STEPS:
         again = shlex.join([program.replace("generate", "train"), f"resume={run}", "minutes=5"])
         print(
-            f"\nThere was time for {trained['steps']} steps, and after so few a model makes only noise: the machine "
-            f"is slow, or was busy.\nTrain on, when it is idle, with: {again}"
+            f"\nThere was time for only {trained['steps']} steps, after which a model makes little but noise: the "
+            f"machine is slow, or was busy.\nContinue training when it is idle with: {again}"
         )
 
 

@@ -4,8 +4,8 @@
 
 `receptive_field.png`: which inputs the last output of a stack depends on, without and with dilation, by gradient.
 `convolutions.png`: where the zeros go, in the kernel or in the input, and how often a transposed convolution's kernels
-overlap. Every number and connection in these two pictures is computed by torch.
-`generation.png`: docs/benchmarks/2026-11-24-epyc.json, a report of `scripts/benchmark.py generation`, drawn.
+overlap. torch computes every number and connection in these two pictures.
+`generation.png`: a chart of docs/benchmarks/2026-11-24-epyc.json, a report of `scripts/benchmark.py generation`.
 """
 
 import io
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG of 200 colours, which takes a third of the bytes; whole or not at all."""
+    """Write a figure as PNG with 200 colours, a third of the usual size; whole or not at all."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110, facecolor="white")
     with atomic(path) as temporary:
@@ -55,7 +55,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def generation() -> Figure:
-    """How fast one stream is made on one thread, by the peer and by each engine."""
+    """Chart how fast the peer and each engine make one stream on one thread."""
     report = json.loads((ROOT / "docs" / "benchmarks" / "2026-11-24-epyc.json").read_text())
     machine = report["machine"].split(",")[0]
     return plots.speeds(report["rows"], f"How fast one sound is made on one core ({machine})")
@@ -63,16 +63,16 @@ def generation() -> Figure:
 
 @dataclass(frozen=True)
 class Connections:
-    """A stack's graph, inputs first. Nothing is padded: None stands where a layer has too little past to compute."""
+    """A stack's graph, inputs first. Nothing is padded: None marks a step for which a layer has too little past."""
 
     paths: list[list[float | None]]
-    """Of every node: along how many paths it reaches the last output."""
+    """For every node, the number of paths to the last output."""
     edges: list[list[tuple[int, int]]]
-    """Of every layer: pairs of a step of its input and the step of its output that depends on it."""
+    """For every layer, pairs of an input step and an output step that depends on it."""
 
 
 def connections(dilations: Sequence[int], kernel_size: int, inputs: int) -> Connections:
-    """Run a stack of one channel whose weights are all 1: a gradient then counts paths."""
+    """Run a one-channel stack whose weights are all 1, so that a gradient counts paths."""
     weight = torch.ones(1, 1, kernel_size)
     nodes, edges = [torch.ones(1, 1, inputs, requires_grad=True)], []
     for dilation in dilations:
@@ -99,7 +99,7 @@ def receptive_field() -> Figure:
         written = ", ".join(map(str, dilations))
         title = f"{name} (dilations {written}, kernel size 2): the last output sees {heard} inputs"
         axes.set_title(title, loc="left", color=INK)
-    figure.supxlabel("the number in an input: how many paths lead from it to the last output", fontsize=11, color=INK)
+    figure.supxlabel("number in an input: how many paths lead from it to the last output", fontsize=11, color=INK)
     return figure
 
 
@@ -128,7 +128,7 @@ def _draw_stack(axes: Axes, stack: Connections, dilations: Sequence[int]) -> Non
 
 @plots.styled
 def convolutions() -> Figure:
-    """Zeros in the kernel beside zeros in the input, and below them how often kernels of size 3 and 4 overlap."""
+    """Zeros in the kernel beside zeros in the input, and below, how often kernels of size 3 and 4 overlap."""
     figure = Figure(figsize=(9, 5.8))
     (left, right), (uneven, even) = figure.subplots(2, 2, height_ratios=(1.2, 1))
     _draw_dilated(left)
@@ -172,7 +172,7 @@ def _draw_transposed(axes: Axes) -> None:
 
 
 def _weights_under(output: Tensor, signal: Tensor, skipped: int = 0) -> dict[int, float]:
-    """The kernel as it lies over the signal (1, 1, T) to make one output, by step counted from `skipped`."""
+    """The kernel over the signal (1, 1, T) for one output, by step counted from `skipped`."""
     weights = torch.autograd.grad(output, signal)[0].flatten()
     steps = weights.nonzero().flatten().tolist()
     return {step - skipped: weights[step].item() for step in range(steps[0], steps[-1] + 1)}
@@ -181,7 +181,7 @@ def _weights_under(output: Tensor, signal: Tensor, skipped: int = 0) -> dict[int
 def _draw_strip(
     axes: Axes, row: int, name: str, cells: dict[int, float], colour: str = "white", zeros: Sequence[int] = ()
 ) -> None:
-    """Numbers in boxes, by step; those that an operation puts in, at `zeros`, are red."""
+    """Draw numbers in boxes, by step; those that an operation inserts, at `zeros`, are red."""
     axes.text(-0.8, row, name, ha="right", va="center", color=INK)
     for step, value in cells.items():
         face, edge = ("white", ZERO) if step in zeros else (colour, INK)
@@ -190,7 +190,7 @@ def _draw_strip(
 
 
 def _draw_output(axes: Axes, output: Tensor, shown: int, kernel: dict[int, float]) -> None:
-    """The lowest row, and lines from the kernel above it to the output that the kernel makes there."""
+    """Draw the lowest row, and lines from the kernel above it to the output that it makes there."""
     cells = dict(enumerate(output.flatten().tolist()))
     _draw_strip(axes, 0, "output", cells)
     _draw_strip(axes, 0, "", {shown: cells[shown]}, KERNEL)
@@ -201,7 +201,7 @@ def _draw_output(axes: Axes, output: Tensor, shown: int, kernel: dict[int, float
 
 
 def _draw_overlaps(axes: Axes, kernel_size: int, stride: int, inputs: int) -> None:
-    """Every input's footprint, stacked: as high as there are kernels that reach an output."""
+    """Stack every input's footprint: the height is the number of kernels that reach an output."""
     weight = torch.ones(1, 1, kernel_size)
     footprints = F.conv_transpose1d(torch.eye(inputs).unsqueeze(1), weight, stride=stride).squeeze(1)
     counts = F.conv_transpose1d(torch.ones(1, 1, inputs), weight, stride=stride).flatten()

@@ -1,13 +1,13 @@
-"""What this package does on a machine with one CUDA device, measured there in one command of under eight minutes.
+"""Checks and measures this package on a machine with one CUDA device, in one command of under eight minutes.
 
     python scripts/gpu_check.py [--output gpu_report.json] [--only machine,tests,...] [--device cuda] [--quick]
 
-Prints a JSON report, then the same in tables. Each section runs in a process of its own for at most a time of its own,
-so that one that fails or hangs costs nothing but itself. A row is either measured, or says why it was not: `failed` or
-`not_run`. The report is written anew after every row; progress and tracebacks go to standard error.
+Prints a JSON report, then the same in tables. Each section runs in its own process with its own time limit, so that one
+that fails or hangs does not affect the others. A row has a result or says why not: `failed` or `not_run`. The report is
+written again after every row; progress and tracebacks go to standard error.
 
-`--device cpu --quick` rehearses the same code, small, on a machine without a device, and the report says that it did.
-pytest must be installed for the tests, and a C++ compiler for torch.compile.
+`--device cpu --quick` rehearses the same code with small models on a machine without a device; the report says so. The
+tests need pytest, and torch.compile needs a C++ compiler.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def in_a_process(name: str, asked: argparse.Namespace, report: dict[str, Any], environment: dict[str, str]) -> None:
-    """Run a section by itself, writing down each row as it comes; at the end of its time, end it and say so."""
+    """Run a section in its own process and record each row as it comes; stop it after its time limit."""
     allowed, rows, began = SECTIONS[name][1] * (4 if asked.device == "cpu" else 1), [], time.monotonic()
     section = report["sections"][name] = {"ended": "running", "seconds_allowed": allowed, "rows": rows}
     command = [sys.executable, __file__, "--section", name, "--device", asked.device, *["--quick"] * asked.quick]
@@ -78,22 +78,22 @@ def in_a_process(name: str, asked: argparse.Namespace, report: dict[str, Any], e
     section["ended"] = f"{len(rows) - failed - missing} measured, {failed} failed, {missing} not run"
     if status:
         how = f"stopped after its {allowed:g} s" if section["seconds"] >= allowed else f"ended with status {status}"
-        section["ended"] += f"; {how}: what is not among its rows was not run"
+        section["ended"] += f"; {how}: rows that are missing here were not run"
     asked.output.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a section that still runs, and what it has started."""
+    """Stop a section that is still running, and every process that it started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def in_this_process(name: str, asked: argparse.Namespace) -> None:
-    """Run a section, writing its rows to standard output as lines of JSON, and all else that it prints to the other."""
+    """Run a section, with its rows as lines of JSON on standard output and everything else on standard error."""
     with os.fdopen(os.dup(1), "w", buffering=1) as rows:
         os.dup2(2, 1)
         if asked.device == "cuda" and not torch.cuda.is_available():
-            print(json.dumps({"what": "all of it", "not_run": "no CUDA device is to be seen"}), file=rows)
+            print(json.dumps({"what": "all of it", "not_run": "no CUDA device was found"}), file=rows)
             return
         section, seconds = SECTIONS[name]
         section(Check(asked.device, asked.quick, seconds, lambda row: print(json.dumps(row), file=rows)))

@@ -1,4 +1,4 @@
-"""Cached generation as a CUDA graph, an experiment of gpu_check: rings in one tensor that index tensors address."""
+"""Cached generation as a CUDA graph, an experiment of gpu_check: rings in one tensor, addressed by index tensors."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from wavenet.model.distributions import Sampling
 
 
 def captured(job: Callable[[], None]) -> Callable[[], None]:
-    """A CUDA graph of what `job` launches, after three calls that make what is made once."""
+    """A CUDA graph of what `job` launches, captured after three warm-up calls."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -24,17 +24,17 @@ def captured(job: Callable[[], None]) -> Callable[[], None]:
 
 
 class GraphedSteps:
-    """Goes on from a state of `engine`, `block` samples at a time, without conditioning: the same codes.
+    """Continues a state of `engine`, `block` samples at a time, without conditioning, and makes the same codes.
 
     All layers' rings lie end to end in one tensor, (slots, S, C). What a step reads of the past is known before it
-    begins, so one gather and one batched product serve all layers, and one scatter at the end writes all their inputs;
-    in between a layer has its product with the present, its gate, and its residual.
+    begins, so one gather and one batched product serve all layers, and one scatter at the end writes all their inputs.
+    In between, each layer computes its product with the present, its gate and its residual.
     """
 
     @torch.inference_mode()
     def __init__(self, engine: CachedEngine, state: State, block: int, compile: bool, graph: bool) -> None:
         if engine.condition is not None or len(state.memory[0]) or not all(layer[4] for layer in engine.layers):
-            raise ValueError("conditioning, an initial filter of several taps and kernels of one are not written here")
+            raise ValueError("conditioning, an initial filter of several taps and kernels of size 1 are not supported")
         device, channels = engine.device, engine.layers[0][0].shape[1] // 2
         pasts = [past for *_, past in engine.layers]
         self.engine, self.block, self.gate = engine, block, channels
@@ -57,7 +57,7 @@ class GraphedSteps:
             kept = [self.rings.clone(), self.now.clone(), self.logits.clone()]
             self._run = captured(self._steps)
             for tensor, before in zip((self.rings, self.now, self.logits), kept, strict=True):
-                tensor.copy_(before)  # what warming up has heard is forgotten
+                tensor.copy_(before)  # undo the warm-up calls
 
     def step(self, codes: Tensor, now: Tensor, rings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes (S,) -> the next logits, what the rings take, (L, S, C), and where, (L,)."""

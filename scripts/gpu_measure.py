@@ -1,4 +1,4 @@
-"""How gpu_check measures: rows that tell what was measured or why not, and times of a device that runs behind."""
+"""Measuring for gpu_check: rows with a result or the reason why there is none, and timing of asynchronous devices."""
 
 import contextlib
 import gc
@@ -23,14 +23,14 @@ class NotRunError(Exception):
 
 
 class Check:
-    """What every section needs: the device, how much is asked for, how much time is left, and where rows go."""
+    """What every section needs: the device, the extent of the check, the time left, and where rows go."""
 
     def __init__(self, device: str, quick: bool, seconds: float, emit: Callable[[Row], None]) -> None:
         self.device, self.quick, self.seconds, self.emit = torch.device(device), quick, seconds, emit
         self._until = time.monotonic() + seconds
 
     def row(self, what: str, job: Callable[[], Row], needs: float = 0) -> None:
-        """Emit what `job` measures; in words, why not, where it cannot or less than `needs` seconds are left."""
+        """Emit what `job` measures, or the reason if it cannot or if less than `needs` seconds are left."""
         left = self._until - time.monotonic()
         try:
             if needs > left and not self.quick:
@@ -49,7 +49,7 @@ class Check:
         self.emit({"what": what, **measured})
 
     def time(self, job: Callable[[], Any], rounds: int = 3) -> float:
-        """Seconds that one call takes: the median of a few rounds of many, after two that do not count."""
+        """Seconds per call: the median of a few rounds of many calls, after two calls that do not count."""
         self._clock(job, 1)
         count = 1 if self.quick else max(1, round(0.15 / self._clock(job, 1)))
         return statistics.median(self._clock(job, count) for _ in range(rounds))
@@ -67,14 +67,14 @@ class Check:
             torch.cuda.synchronize()
 
     def model(self, name: str) -> ModelConfig:
-        """A preset of configs/model; for a rehearsal, a small one with its name."""
+        """A preset of configs/model; for a rehearsal, a small model under the same name."""
         settings = yaml.safe_load((ROOT / "configs" / "model" / f"{name}.yaml").read_text())
         small = {"stacks": 1, "layers_per_stack": 4, "residual_channels": 16, "gate_channels": 16, "skip_channels": 32}
         return ModelConfig(**settings | (small if self.quick else {}))
 
     @contextlib.contextmanager
     def peak_memory(self) -> Iterator[Row]:
-        """Fills in the most device memory that was in use within; nothing without a device."""
+        """Report the peak device memory inside the block; nothing without a device."""
         found: Row = {}
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -84,13 +84,13 @@ class Check:
 
 
 def tf32(on: bool) -> None:
-    """In a device's matrix products and convolutions, by the interface that torch.compile understands too."""
+    """Switch TF32 for a device's matrix products and convolutions, by an interface that torch.compile supports."""
     torch.set_float32_matmul_precision("high" if on else "highest")
     torch.backends.cudnn.allow_tf32 = on
 
 
 def products_per_second(check: Check, kind: torch.dtype) -> float:
-    """Floating-point operations per second of a large matrix product, a multiply-add being two."""
+    """Floating-point operations per second of a large matrix product; a multiply-add counts as two."""
     size = 256 if check.quick else 8192
     a, b = (torch.randn(size, size, device=check.device).to(kind) for _ in range(2))
     return 2 * size**3 / check.time(lambda: a @ b)

@@ -1,4 +1,4 @@
-"""The sections of gpu_check: each makes rows, of what was measured or why it was not."""
+"""The sections of gpu_check: each makes rows with a result or the reason why there is none."""
 
 import copy
 import os
@@ -32,11 +32,11 @@ from wavenet.training.optimizers import make_optimizers
 
 KINDS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 EQUAL = 1e-4
-"""Relative error of a float32 gradient, of sums in another order, that counts as equal. TF32 alone makes about 1e-3."""
+"""Relative error up to which float32 gradients, whose sums differ in order, count as equal. TF32 causes about 1e-3."""
 
 
 def machine(check: Check) -> None:
-    """What it is, and the two limits of everything that runs on it."""
+    """The machine, and the two limits of everything that runs on it."""
 
     def card() -> Row:
         if check.device.type != "cuda":
@@ -84,7 +84,7 @@ def machine(check: Check) -> None:
 
 
 def tests(check: Check) -> None:
-    """tests/test_gpu.py, a row for each test as it ends."""
+    """Run tests/test_gpu.py, with a row for each test as it ends."""
     import pytest
 
     class Rows:
@@ -108,7 +108,7 @@ def tests(check: Check) -> None:
 
 
 class Learner:
-    """An optimizer step as the trainer takes it, without reading back what came of it: loss, gradient, update, mean."""
+    """An optimizer step as in training (loss, gradient, update, average), without reading results back."""
 
     def __init__(self, config: ModelConfig, device: torch.device, precision: str) -> None:
         torch.manual_seed(0)
@@ -118,7 +118,7 @@ class Learner:
         self.loss: Callable[[Tensor, Tensor], Tensor] = self.plain_loss
         if device.type == "cuda":
             for group in self.optimizers[-1].param_groups:
-                group["capturable"] = True  # its count of steps lies on the device, where a graph can raise it
+                group["capturable"] = True  # its step count is on the device, where a graph can increase it
 
     def plain_loss(self, codes: Tensor, targets: Tensor) -> Tensor:
         """Nats per sample."""
@@ -141,7 +141,7 @@ class Learner:
 
 
 def equality(check: Check) -> None:
-    """One step of `base` on recordings from data/: how far loss, gradient and update are from the CPU's in float32."""
+    """One step of `base` on recordings from data/: how far loss, gradient and update differ from float32 on the CPU."""
     config = check.model("base")
     prepared = prepare(DataConfig())
     crop = 1024 if check.quick else 8192
@@ -183,7 +183,7 @@ def equality(check: Check) -> None:
         (check.device, "float32", False),
         (check.device, "float32", True),
         (check.device, "bfloat16", False),
-        (torch.device("cpu"), "bfloat16", False),  # how far bfloat16 is by itself
+        (torch.device("cpu"), "bfloat16", False),  # the error of bfloat16 by itself
     ):
         what = f"{device.type}, {'TF32' if low else precision}, against cpu, float32"
         check.row(what, lambda d=device, p=precision, t=low: compare(d, p, t))
@@ -194,8 +194,8 @@ def relative(found: Tensor, known: Tensor) -> float:
 
 
 def training(check: Check) -> None:
-    """Whole steps on codes that lie on the device: scored samples a second, and what share that is of the products'."""
-    stack.supports = lambda x: False  # on a CPU too: what is rehearsed is the plain code, as on a device
+    """Whole steps on codes on the device: scored samples per second, and their share of the matrix products' limit."""
+    stack.supports = lambda x: False  # also on a CPU, so that a rehearsal runs the plain code, as a device does
     tf32(True)
     ceilings = {name: products_per_second(check, kind) for name, kind in KINDS.items()}
 
@@ -242,7 +242,7 @@ def training(check: Check) -> None:
 
 
 def generation(check: Check) -> None:
-    """`base` with its first weights, float32 without TF32: samples a second of all streams together, and same codes."""
+    """`base` with random weights, float32 without TF32: samples per second of all streams, and whether codes agree."""
     tf32(False)
     torch.manual_seed(0)
     model = WaveNet(check.model("base")).eval()
@@ -308,7 +308,7 @@ def generation(check: Check) -> None:
 
 
 def run(check: Check) -> None:
-    """wavenet.training.train itself, `base` on data/: bits per sample held out, and the whole loop's speed."""
+    """wavenet.training.train with `base` on data/: bits per sample held out, and the whole loop's speed."""
     steps, crop = (6, 512) if check.quick else (200, 8192)
 
     def trained(device: str, **settings: Any) -> Row:
@@ -343,4 +343,4 @@ SECTIONS: dict[str, tuple[Callable[[Check], None], float]] = {
     "generation": (generation, 75),
     "run": (run, 85),
 }
-"""The seconds that each may take, in all 460."""
+"""The seconds that each section may take, 460 in all."""

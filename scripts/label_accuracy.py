@@ -1,11 +1,11 @@
-"""Does a model say what its labels tell it to? A classifier trained on the recordings listens to what is made.
+"""Measures whether a model says what its labels ask for, with a classifier trained on the recordings.
 
     python scripts/label_accuracy.py checkpoint=runs/digits data.dir=~/digits label=digit [report=FILE] [seed=0]
         [temperature=1] [guidance=1] [threads=2]
 
-For every held-out recording one sound is made with its labels and of its length. The classifier, a small convolutional
-network on log-mel spectra, is trained on the training part alone; its accuracy on the held-out recordings themselves is
-what can be reached.
+For every held-out recording, one sound of the same labels and length is made. The classifier, a small convolutional
+network on log-mel spectra, is trained only on the training part; its accuracy on the held-out recordings is the best
+that the sounds can reach.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""What verdicts come to, from noise to the recordings themselves: the table of docs/verdict.md.
+"""Verdicts on sounds from noise to the recordings themselves: makes the table of docs/verdict.md.
 
     python scripts/verdicts.py music drums ~/speech ... [work=runs/verdicts] [model=tiny] [steps=60,250,1000]
 
-Trains on each folder for each number of steps, where work/MODEL-FOLDER-STEPS does not hold that run yet, lets every
-model make eight sounds of two seconds, and judges these as training does; beside them held-out recordings, the same
-with white noise 20 and 10 dB below them, and noise of their spectrum, moment by moment (a whisper) or altogether.
-`music` and `drums` are made up: harmonic notes over a bass with rests, and loops of a kick, a snare and a hi-hat.
+Trains on each folder for each number of steps, unless work/MODEL-FOLDER-STEPS already holds that run. Every model makes
+eight sounds of two seconds, which are judged as in training. So are held-out recordings, the same with white noise 20
+and 10 dB below them, and noise with their spectrum, either of each moment (a whisper) or of the whole.
+`music` and `drums` are synthetic: harmonic notes over a bass with rests, and loops of a kick, a snare and a hi-hat.
 """
 
 import json
@@ -90,7 +90,7 @@ def row(folder: str, name: str, bits: str, better: str, judged: list[verdict.Jud
 
 
 def trained(folder: Path, work: Path, model: str, steps: str, rate: int) -> Path:
-    """The folder of a run, which is trained where it is not there."""
+    """The folder of a run, which is trained if it does not exist."""
     run = work / f"{model}-{folder.name}-{steps}"
     if not (run / "report.json").is_file():
         settings = {"data.dir": folder.absolute(), "data.sample_rate": rate, "model": model, "steps": steps}
@@ -103,7 +103,7 @@ def trained(folder: Path, work: Path, model: str, steps: str, rate: int) -> Path
 
 
 def noise_like(sound: Tensor, rate: int, every_moment: bool) -> Tensor:
-    """Noise with the spectrum of a sound (n,): that of each moment, smoothed over 300 Hz, or that of all of it."""
+    """Noise with the spectrum of a sound (n,): that of each moment, smoothed over 300 Hz, or that of the whole."""
     window = torch.hann_window(512)
     shape = torch.stft(sound, 512, 128, window=window, return_complex=True).abs().square()
     width = 2 * max(1, round(300 / (rate / 512))) + 1
@@ -118,11 +118,11 @@ def noise_like(sound: Tensor, rate: int, every_moment: bool) -> Tensor:
     return made * (sound.square().mean() / made.square().mean()).sqrt()
 
 
-# ---- what is made up: fifteen seconds each
+# ---- synthetic sounds of fifteen seconds each
 
 
 def music(random: np.random.Generator) -> np.ndarray:
-    """Notes of eight harmonics, struck and dying away, some left out, over a bass two octaves below."""
+    """Decaying notes of eight harmonics, some of them left out, over a bass two octaves below."""
     sound, root = np.zeros(15 * RATE), random.choice([57, 59, 60, 62])
     for shift, length in ((0, 0.3), (-24, 1.2)):
         at = 0.0
@@ -147,7 +147,7 @@ def struck(hertz: float, seconds: float, random: np.random.Generator) -> np.ndar
 
 
 def drums(random: np.random.Generator) -> np.ndarray:
-    """A bar of sixteen steps again and again, with slips."""
+    """A repeated bar of sixteen steps, with mistakes."""
     sound, step = np.zeros(16 * RATE), 15 / random.choice([90, 100, 110])
     pattern = random.choice(["k.h.s.h.k.k.s.hh", "k.hhs.h.khk.s.h.", "khh.shh.k.h.s.h."])
     for number in range(int(15 / step)):
@@ -176,7 +176,7 @@ MADE_UP = {"music": music, "drums": drums}
 
 
 def make_up(name: str, folder: Path) -> Path:
-    """Five minutes of it, two files held out."""
+    """Write five minutes of a synthetic sound, with two files held out."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(20):
         with audio.Writer(folder / f"{number:02}.flac", RATE) as writer:

@@ -179,7 +179,9 @@ def test_the_command_lists_and_removes(call, sounds, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["removed"] == [str(kept["b"])]
     status, _, err = call("cache", "remove=nowhere")
     assert status == 1
-    assert err.startswith("error: remove: nothing is kept of nowhere; give all, or a folder that wavenet-cache lists")
+    assert err.startswith(
+        "error: remove: there is no prepared audio of nowhere; give all, or a folder that wavenet-cache lists"
+    )
     assert call("cache", f"remove={tmp_path / 'a'}")[0] == 0
     assert [path.exists() for path in kept.values()] == [False, False, True]
     assert call("cache", "remove=all")[0] == 0

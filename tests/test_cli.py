@@ -69,7 +69,10 @@ def test_the_main_job(call, tones, tmp_path):
         (["label=wind"], "label is 'wind', but it is written label.NAME=wind"),
         (["checkpoint=run/config.yaml"], "run/config.yaml is no checkpoint: give a run folder or a .safetensors file"),
         (["seconds=4e6"], "seconds is 4000000.0, but it must be greater than 0 and at most 3600000 (1,000 hours)"),
-        (["seconds=3e5"], "300000 seconds are asked for, but a WAV file holds at most 268435 at 8000 Hz: name a .flac"),
+        (
+            ["seconds=3e5"],
+            "the sound is 300000 seconds long, but a WAV file holds at most 268435 at 8000 Hz: name a .flac",
+        ),
         (["checkpoint="], "checkpoint is empty"),
         (["checkpoint=run/checkpoints/last.state"], "run/checkpoints/last.state is a training state: give a run"),
     ],
@@ -149,7 +152,7 @@ def test_the_environment_is_named(call, run, monkeypatch):
     native.code.cache_clear()
     status, _, err = call("generate", "checkpoint=run")
     assert status == 1
-    assert err.startswith("error: environment variable WAVENET_INSTRUCTION_SET is 'foo', but what runs here is ")
+    assert err.startswith("error: environment variable WAVENET_INSTRUCTION_SET is 'foo', but this machine runs ")
 
 
 @pytest.mark.parametrize(
@@ -157,9 +160,12 @@ def test_the_environment_is_named(call, run, monkeypatch):
     [
         (
             "data.labels=[folder]",
-            "data.labels: the model knows its labels: leave it out; use_labels=false tells it none",
+            "data.labels: the model has its own labels: leave it out; use_labels=false gives it none",
         ),
-        ("instruction_set=portable", "instruction_set is of engine=compiled alone: leave it out, or use that engine"),
+        (
+            "instruction_set=portable",
+            "instruction_set applies only to engine=compiled: leave it out, or use that engine",
+        ),
         ("split=test", "split=test: no recording of "),
         ("resynthesise=2", "resynthesise: run/checkpoints/best.safetensors was trained without features"),
     ],
@@ -213,7 +219,7 @@ def test_nothing_of_another_kind_is_overwritten(call, run):
     for command in (["export", "output=notes.md"], ["generate", "seconds=0.01", "report=notes.md"]):
         status, _, err = call(*command[:1], "checkpoint=run", *command[1:])
         assert status == 1
-        assert " notes.md is there already and is no " in err
+        assert " notes.md already exists and is not a" in err
     assert Path("notes.md").read_text() == "my notes"
     for _ in range(2):  # what is of the kind is
         assert call("export", "checkpoint=run", "output=x.wavenet", "report=r.json")[0] == 0

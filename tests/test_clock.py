@@ -236,9 +236,7 @@ def test_few_steps_for_the_minutes_are_said():
     """A demo on a busy machine once ended after 52 steps, with noise and no hint."""
     lines = Run(Machine(), minutes=2.5).train(2.9).lines
     assert lines[0] == "2.9 s a step: about 52 steps in all"
-    assert lines[1].startswith(
-        "warning: only about 52 steps fit into 2.5 minutes, and after so few a model makes little"
-    )
+    assert lines[1].startswith("warning: only about 52 steps fit into 2.5 minutes, after which a model makes little")
     assert len(Run(Machine(), minutes=2.5).train(150 / FEW_STEPS / 1.2).lines) == 1
     assert "about 1,200 steps" in few_steps(1234, 15)
 

@@ -36,7 +36,7 @@ assert not {"hydra", "omegaconf"} & sys.modules.keys()
 def test_every_job_runs_in_a_plain_process(tones, tmp_path):
     done = subprocess.run([sys.executable, "-c", ALL, tones], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "run/checkpoints/best.safetensors recognises nothing" in done.stdout
+    assert "run/checkpoints/best.safetensors cannot recognise" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"run", "cache", "x.wav", "x.wavenet"}
 
 

@@ -130,7 +130,7 @@ def test_a_state_that_is_restored_goes_on_bit_for_bit(learner, batches, name):
 def test_optimizers_of_another_kind_are_refused(learner):
     stored = state.capture(TrainConfig(), learner())
     stored["optimizers"] = stored["optimizers"][::-1]
-    with pytest.raises(CheckpointError, match="run is of an older version, with other optimizers"):
+    with pytest.raises(CheckpointError, match="run was written by an older version with other optimizers"):
         state.restore(stored, learner(), "run")
 
 

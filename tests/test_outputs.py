@@ -203,7 +203,7 @@ def test_sound_is_not_poured_over_a_terminal(call, model, monkeypatch):
     monkeypatch.setattr(os, "isatty", lambda number: True)
     status, _, err = call("generate", f"checkpoint={model}", "output=-")
     assert status == 1
-    assert err.startswith("error: output is -, which here is the terminal: send it on")
+    assert err.startswith("error: output is -, which is the terminal here: pipe it on")
 
 
 def test_the_prime_is_kept_where_that_is_asked_for(call, model):

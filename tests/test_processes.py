@@ -144,7 +144,7 @@ def test_what_one_process_cannot_do_ends_all_in_the_same_words(two):
     words = {
         "taken": "already holds a run",
         "nowhere": "no training state at",
-        "unlike": "other holds other recordings for process 1 (19) than for the first (20); give all the same",
+        "unlike": "other holds other recordings for process 1 (19) than for the first (20); give all processes",
     }
     for name, expected in words.items():
         assert expected in (work / f"{name}.0").read_text()
@@ -156,7 +156,7 @@ def test_what_one_process_cannot_do_ends_all_in_the_same_words(two):
     ("environment", "devices", "said"),
     [
         ({"SLURM_NTASKS": "2"}, 1, r"devices=1 times num_nodes=1 is 1, but SLURM started 2 \(SLURM_NTASKS\)"),
-        ({"SLURM_NTASKS": "2"}, 2, "devices=2: SLURM must be told as many by --ntasks-per-node=2"),
+        ({"SLURM_NTASKS": "2"}, 2, "devices=2: start SLURM with --ntasks-per-node=2 as well"),
         ({"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4"}, 2, "is 2, but SLURM started 4"),
         ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "3"}, 2, r"but torchrun started 3 \(WORLD_SIZE\): give devices"),
         ({"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}, 2, None),

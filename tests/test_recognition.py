@@ -416,7 +416,7 @@ def test_the_command(call, settings, folder, tmp_path):
         (["split=tests"], "split is 'tests', but it must be one of all, train, valid, test"),
         (["output=file/x.csv"], "output: file is a file, not a folder; choose another output"),
         (["output=."], "output: . is a folder; name a file"),
-        (["output=recordings/phones.csv"], "output: recordings/phones.csv tells what is said there, and would be"),
+        (["output=recordings/phones.csv"], "output: recordings/phones.csv has the reference phones and would be"),
         (["data.trim_silence_db=40"], "data.trim_silence_db is 40.0, but it must be left out"),
     ],
 )
@@ -435,7 +435,7 @@ def test_a_model_that_recognises_nothing_is_named(call, small, tmp_path):
     checkpoint.save(tmp_path / "x.safetensors", WaveNet(small), RATE, 1, None)
     status, _, err = call("recognise", "checkpoint=x.safetensors")
     assert status == 1
-    assert "recognises nothing: it was trained without data.frames" in err
+    assert "cannot recognise: it was trained without data.frames" in err
 
 
 # ---- windows and whole recordings

@@ -143,7 +143,7 @@ def test_weights_and_biases_that_are_missing_are_told_before_anything_is_read(tm
 
 def test_the_sound_made_is_judged_and_bits_promise_none(trained):
     run, lines = trained
-    judged = [line for line in lines if "the sound made is" in line]
+    judged = [line for line in lines if "the generated sound is" in line]
     assert [line.split(":")[0] for line in judged] == ["step 2", "step 4"]
     assert all(line.split("is ")[1].startswith("noise") for line in judged)
     rows = [row for row in runs.read_metrics(run) if "sample/pitch" in row]

@@ -89,7 +89,7 @@ def test_each_setting_applies_or_is_refused_by_name(begun, name):
     with pytest.raises(CheckpointError) as caught:
         resuming.check_settings(stored, config)
     said = (
-        f"{run} cannot go on so: {name} is {before!r} there, {other(before)!r} here ({resuming.refusal(name)}); leave"
+        f"{run} cannot continue: {name} is {before!r} there, {other(before)!r} here ({resuming.refusal(name)}); leave"
     )
     assert str(caught.value).startswith(said)
 
@@ -173,10 +173,13 @@ def copied(begun, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda rows: [*rows[:-1], "19.wav,valid,new"], "have speaker 'new', with which .* was not trained: take them"),
+        (
+            lambda rows: [*rows[:-1], "19.wav,valid,new"],
+            "have speaker 'new', which .* was not trained with: remove them",
+        ),
         (
             lambda rows: [row.replace(",2", ",1") for row in rows],
-            "has speaker '2', with which .* was trained: put some",
+            "has speaker '2', which .* was trained with: put some",
         ),
     ],
 )
@@ -193,10 +196,10 @@ def test_new_and_missing_phones_are_named(copied, tmp_path):
     _, config, folder = copied
     phones = (folder / "phones.csv").read_text()
     (folder / "phones.csv").write_text(phones + "00.wav,0,40,click\n")
-    with pytest.raises(CheckpointError, match=r"have phone 'click', with which .* was not trained"):
+    with pytest.raises(CheckpointError, match=r"have phone 'click', which .* was not trained with"):
         train(config, tmp_path / "run")
     (folder / "phones.csv").write_text(phones.replace(",a\n", ",b\n"))
-    with pytest.raises(CheckpointError, match=r"has phone 'a', with which .* was trained"):
+    with pytest.raises(CheckpointError, match=r"has phone 'a', which .* was trained with"):
         train(config, tmp_path / "run")
     config.data.frames = None
     with pytest.raises(CheckpointError, match=r"data\.frames is 'phones\.csv' there, None here"):
@@ -206,7 +209,7 @@ def test_new_and_missing_phones_are_named(copied, tmp_path):
 def test_a_folder_that_was_moved_is_asked_for(copied, tmp_path):
     _, config, folder = copied
     folder.rename(tmp_path / "moved")
-    with pytest.raises(AudioError, match=rf"{folder} does not exist; if it was moved, say where to: data\.dir="):
+    with pytest.raises(AudioError, match=rf"{folder} does not exist; if it was moved, give its new place: data\.dir="):
         train(config, tmp_path / "run")
 
 
@@ -214,7 +217,7 @@ def test_settings_are_refused_before_recordings_are_read(copied, tmp_path, monke
     _, config, _ = copied
     monkeypatch.setattr(data, "prepare", lambda *_: pytest.fail("that can take hours"))
     config.data.sample_rate = RATE // 2
-    with pytest.raises(CheckpointError, match=r"cannot go on so: data\.sample_rate is"):
+    with pytest.raises(CheckpointError, match=r"cannot continue: data\.sample_rate is"):
         train(config, tmp_path / "run")
 
 
@@ -224,7 +227,7 @@ def test_recordings_that_are_as_many_but_others_are_said(copied, tmp_path):
     rewrite(folder, lambda rows: [row.replace("00.wav", "new.wav") for row in rows])
     reporter = Stop()
     train(config, tmp_path / "run", reporter)
-    said = "warning: the recordings are not those of the run so far: as many, with other names or lengths"
+    said = "warning: the recordings have changed since the run was saved: as many, with other names or lengths"
     assert said in reporter.lines
 
 
@@ -256,10 +259,12 @@ def test_the_best_is_measured_anew_where_the_folder_grew(copied, tmp_path):
     assert (result.best_step, checkpoint.load(best).step) == (3, 3)
     assert result.bits_per_sample == checkpoint.load(best).valid_bits == pytest.approx(anew, abs=1e-6)
     assert abs(anew - before["best_bits"]) > 1e-3
-    said = f"step 3, measured anew: {anew:.3f} bits per sample on what is held out now, {before['best_bits']:.3f} on"
+    said = f"step 3, measured again: {anew:.3f} bits per sample on what is held out now, {before['best_bits']:.3f} on"
     assert any(said in line for line in reporter.lines)
-    (grown,) = [line for line in reporter.lines if "recordings are not those" in line]
-    assert grown.startswith("warning: the recordings are not those of the run so far: 20 of 0.1 minutes then, 22 of")
+    (grown,) = [line for line in reporter.lines if "recordings have changed" in line]
+    assert grown.startswith(
+        "warning: the recordings have changed since the run was saved: 20 of 0.1 minutes then, 22 of"
+    )
     state_after = checkpoint.load_state(tmp_path / "run")
     assert state_after["best_bits"] == pytest.approx(anew, abs=1e-6)
     assert state_after["recordings"]["count"] == 22

@@ -31,10 +31,10 @@ def state(tmp_path):
 
 def test_a_run_is_never_trained_over(state):
     run = state.parents[1]
-    assert taken(run).endswith(f"a run already holds a run: go on with it by resume='{run}', or choose another run.dir")
+    assert taken(run).endswith(f"a run already holds a run: continue it with resume='{run}', or choose another run.dir")
     state.unlink()
     (run / "metrics.jsonl").touch()
-    assert "already holds a run that has saved no state yet: if it is over, delete it" in taken(run)
+    assert "already holds a run that has saved no state: delete the folder if" in taken(run)
 
 
 def test_no_other_run_is_trained_over_when_one_is_resumed(state, tmp_path):
@@ -64,7 +64,7 @@ def test_a_folder_is_one_runs_from_the_start(tmp_path):
 
 
 def test_recordings_are_no_run_folder(tmp_path):
-    with pytest.raises(ConfigError, match="is the folder of recordings itself"), claimed(tmp_path, None, str(tmp_path)):
+    with pytest.raises(ConfigError, match="is the folder of recordings"), claimed(tmp_path, None, str(tmp_path)):
         pass
 
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_written_is_told_with_what_is_kept(tmp_path, state):
         pass
     for run, kept in (
         (tmp_path, "no checkpoint was written yet"),
-        (state.parents[1], "the last checkpoint is whole: "),
+        (state.parents[1], "the last checkpoint is intact: "),
     ):
         with pytest.raises(TrainingError) as caught, writing(run):
             raise OSError(28, "No space left on device")

@@ -54,7 +54,7 @@ def test_a_sound_its_pictures_and_a_verdict_are_left(data, model, log):
     assert soundfile.info(made).frames == round(0.6 * RATE)
     for picture in (made.with_suffix(".png"), log.folder / "labels.png", log.folder / "features.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
-    assert any(line.startswith("step 7: the sound made is noise") for line in lines)
+    assert any(line.startswith("step 7: the generated sound is noise") for line in lines)
     row = json.loads(log.path.read_text().splitlines()[-1])
     assert row["step"] == 7
     assert {"sample/level", "sample/pitch", "sample/bits"} <= set(row)

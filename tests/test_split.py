@@ -185,7 +185,7 @@ def test_a_split_that_is_not_understood_does_not_matter_where_all_is_scored(tmp_
     (tmp_path / "metadata.csv").write_text(text)
     data, display = prepared({"a.wav": 10, "b.wav": 10, "c.wav": 10}, tmp_path), Heard()
     assert divide(data, DataConfig(), "all", display)[1] == whole(data)
-    assert display.lines[0].endswith("; it does not matter for split=all")
+    assert display.lines[0].endswith("; split=all does not need it")
     for part in ("train", "valid", "test"):
         with pytest.raises(AudioError, match=r"metadata\.csv"):
             divide(data, DataConfig(), part, display)
@@ -320,7 +320,7 @@ def test_what_an_older_run_held_out_is_scored_and_stays_so(call, tmp_path):
     assert status == 0, err
     assert how in out.splitlines()
     status, _, err = call("evaluate", "checkpoint=run", sounds, "split=test")
-    assert err.endswith("with data.split_by=auto, which the run, of an older version, did not know\n")
+    assert err.endswith("with data.split_by=auto, which the run's older version did not have\n")
     status, out, err = call("evaluate", "checkpoint=run", sounds, "split=test", "data.split_by=auto")
     assert "split by folders train/, test/ and name: " in out
     status, out, err = call("train", "resume=run", "steps=2")

@@ -87,7 +87,7 @@ def test_a_folder_without_the_models_labels(call, folder, tmp_path):
     shutil.copy(folder / "june" / "a.wav", tmp_path / "bare" / "a.wav")
     status, _, err = call("evaluate", "checkpoint=run", f"data.dir={tmp_path}/bare", "device=cpu")
     assert status == 1
-    assert err.endswith("the sub-folder's name. Or use_labels=false, to tell the model none\n")
+    assert err.endswith("the sub-folder's name. Or give use_labels=false to use no labels\n")
     assert call("evaluate", "checkpoint=run", f"data.dir={tmp_path}/bare", "device=cpu", "use_labels=false")[0] == 0
 
 
@@ -256,7 +256,7 @@ def models(tmp_path_factory) -> dict[str, Path]:
     [
         (["label.speaker=jun"], "label.speaker is 'jun', but it must be one of carlo, june"),
         (["label.speakr=june"], "label.speakr is not a label of this model; it knows label.speaker"),
-        (["features=a.wav"], "was trained without: leave it out"),
+        (["features=a.wav"], "was trained without features: leave it out"),
         (["guidance=-1"], "guidance is -1.0, but it must be at least 0"),
         (["guidance=2"], "guidance is 2, but no label is chosen: give label.speaker=..."),
     ],

@@ -34,7 +34,7 @@ def test_the_first_is_noted_and_the_second_ends_at_once(number):
             stopper.interrupt()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert lines == ["stopping after this step; once more to stop at once, without saving"]
+    assert lines == ["stopping after this step; interrupt again to stop at once, without saving"]
     assert signal.getsignal(number) is before
 
 

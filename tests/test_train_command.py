@@ -34,7 +34,7 @@ def test_a_run_of_few_steps_for_its_minutes_ends_with_a_hint(call, tones):
     assert (status, err) == (0, "")
     assert "this takes 1 second; the first validation and checkpoint come after 1 second\n" in out
     ending = out[out.index("done: ") :]
-    assert re.search(r"\nwarning: only \d+ steps? fitted into 1 second, and after so few a model makes little", ending)
+    assert re.search(r"\nwarning: only \d+ steps? fitted into 1 second, after which a model makes little", ending)
 
 
 def test_more_minutes_and_the_way_on_are_said(call, tones):
@@ -44,11 +44,11 @@ def test_more_minutes_and_the_way_on_are_said(call, tones):
     assert status == 1
     assert json.loads(Path("r.json").read_text())["steps"] == 3  # the earlier report is whole
     assert err == (
-        "error: run.dir: a run already holds a run: go on with it by resume='a run', or choose another run.dir\n"
+        "error: run.dir: a run already holds a run: continue it with resume='a run', or choose another run.dir\n"
     )
     status, _, err = call("train", "resume=a run")
     assert status == 1
-    assert err.startswith("error: a run is at step 3 of 3: give steps= above 3, or minutes= to train so much longer")
+    assert err.startswith("error: a run is at step 3 of 3: give steps= above 3, or minutes= to train that much longer")
     status, out, err = call("train", "resume=a run/checkpoints", "minutes=0.01", "report=r.json")
     assert (status, err) == (0, "")
     assert "run folder: a run\n" in out
@@ -90,7 +90,7 @@ def test_other_recordings_than_before_are_told(call, run, tones, tmp_path):
     shutil.copytree(tones, tmp_path / "others")
     status, out, err = call("train", "resume=run", f"data.dir={tmp_path}/others", "steps=4")
     assert (status, err) == (0, "")
-    assert f"warning: run was trained on {tones}, and goes on with another folder" in out
+    assert f"warning: run was trained on {tones}, and continues with another folder" in out
 
 
 def test_labels_of_any_name_are_resumed_and_drawn(call, tmp_path):
@@ -116,14 +116,14 @@ def test_a_run_that_saved_nothing_is_to_be_deleted(call, tones):
     Path("run/metrics.jsonl").write_text("")
     status, _, err = call("train", f"data.dir={tones}", "run.dir=run", *QUICK)
     assert status == 1
-    said = "run.dir: run already holds a run that has saved no state yet: if it is over, delete it, or choose another"
-    assert err == f"error: {said} run.dir\n"
+    said = "run.dir: run already holds a run that has saved no state: delete the folder if that run has ended, or"
+    assert err == f"error: {said} choose another run.dir\n"
 
 
 def test_a_run_does_not_live_among_the_recordings(call, tones):
     status, _, err = call("train", f"data.dir={tones}", f"run.dir={tones}", *QUICK)
     assert status == 1
-    assert err == f"error: run.dir: {tones} is the folder of recordings itself; choose another run.dir\n"
+    assert err == f"error: run.dir: {tones} is the folder of recordings; choose another run.dir\n"
     assert not (tones / "checkpoints").exists()
 
 

@@ -37,7 +37,7 @@ def test_everything_held_out_is_one_line(tmp_path):
     config.data.labels, config.data.frames = [], None
     soundfile.write(tmp_path / "a.wav", np.sin(np.arange(4000) / 3), RATE)
     (tmp_path / "metadata.csv").write_text("file_name,split\na.wav,valid\n")
-    with pytest.raises(AudioError, match="held out, none left to train on"):
+    with pytest.raises(AudioError, match="held out, so none is left to train on"):
         read(config, lambda *_: None)
 
 
@@ -53,4 +53,4 @@ def test_a_run_is_announced(data, tmp_path):
     ("fraction", "said"), [(0.1, "mark some as valid in metadata.csv"), (0.0, "set data.valid_fraction above 0")]
 )
 def test_nothing_held_out_is_said(fraction, said):
-    assert announcements.baselines(None, fraction) == f"no validation part: nothing to measure on; {said}"
+    assert announcements.baselines(None, fraction) == f"there is no validation part, so nothing is measured; {said}"

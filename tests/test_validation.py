@@ -154,7 +154,8 @@ def test_the_best_is_measured_anew_where_another_part_is_held_out(validation, be
     made.restore(*begun)
     made.measure_best_anew(lines.append)
     assert lines == [
-        "the best so far, step 2, measured anew: 6.000 bits per sample on what is held out now, 4.000 on what was then"
+        "the best so far, step 2, measured again: 6.000 bits per sample on what is held out now, "
+        "4.000 on what was held out before"
     ]
     assert best(tmp_path, "begun").valid_bits == made.best_bits == 6.0
     made.measure_best_anew(pytest.fail)  # once is enough

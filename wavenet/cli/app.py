@@ -1,4 +1,4 @@
-"""How every command starts and ends: what its command line asks for, and errors in one line."""
+"""How every command starts and ends: reading its command line, and reporting errors in one line."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ from wavenet.config import settings
 from wavenet.errors import ConfigError, WaveNetError
 
 Job = Callable[[Any, frozenset[str]], Any]
-"""The work of a command: its settings, and the names of those that the command line gives."""
+"""The work of a command; takes its settings, and the names of those that the command line gives."""
 
 
 def run(command: str, schema: type, job: Job) -> None:
     """Run `job` with an object of `schema`, made from configs/<command>.yaml and the command line.
 
-    Exit status: 0; 1 for an error that the user can mend, one line on stderr; 2 for a command line that cannot be
-    understood; 128 + the number of the signal that ended it. Mistakes of ours keep their traceback.
+    Exit status: 0; 1 for an error that the user can fix, with one line on stderr; 2 for a command line that cannot be
+    understood; 128 + the number of the signal that ended it. Bugs keep their traceback.
     """
     with steady_streams(), interruptible() as received:
         try:

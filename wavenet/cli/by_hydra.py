@@ -1,7 +1,7 @@
-"""What Hydra does itself: sweeps, showing what is set, and whatever its own flags and settings ask for.
+"""Runs that Hydra handles itself: sweeps, showing settings, and its own flags and settings.
 
-Hydra reads such a command line from sys.argv, which is therefore set, while it runs, to what `overrides.for_hydra` made
-of it. A single run needs none of this.
+Hydra reads the command line from sys.argv, so that holds the result of `overrides.for_hydra` while Hydra runs. A
+single run needs none of this.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ from wavenet.files import expanded, streamed
 
 
 def run(command: str, schema: type, job: Any, flags: Namespace, overrides: list[str]) -> None:
-    """Run `job` as `app.run` describes, in Hydra's hands.
+    """Run `job` as `app.run` describes, through Hydra.
 
-    A job of a sweep that fails is reported, and the others go on. Raises WaveNetError where any failed.
+    If a job of a sweep fails, it is reported and the others go on. Raises WaveNetError if any failed.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder(flags, overrides), replace=True)
-    errors: list[WaveNetError] = []  # kept from Hydra, which would add words of its own and end a sweep
+    errors: list[WaveNetError] = []  # hidden from Hydra, which would add its own text and end a sweep
 
     def work(settings: Any) -> Any:
         mode, given = HydraConfig.get().mode, names(list(HydraConfig.get().overrides.task))
@@ -58,25 +58,25 @@ def run(command: str, schema: type, job: Any, flags: Namespace, overrides: list[
         main()
     if errors and flags.multirun:
         failed = "1 job" if len(errors) == 1 else f"{len(errors)} jobs"
-        raise WaveNetError(f"{failed} of the sweep failed, as told above; the others are done")
+        raise WaveNetError(f"{failed} of the sweep failed, see the errors above; the others are done")
     if errors:
         raise errors[0]
 
 
 def folder_name(text: str) -> str:
-    """What a sweep's job changes, as the name of one folder: without quotes and slashes, and not too long for one."""
+    """The settings that a sweep's job changes, as a folder name: without quotes and slashes, and not too long."""
     return re.sub(r"[/\\\"']+", "_", re.sub(r"[\"']", "", text)).encode()[:200].decode(errors="ignore")
 
 
 def sweep_folder(flags: Namespace, overrides: list[str]) -> Callable[[str], str]:
-    """What configs/train.yaml names the folder of a sweep by, from run.dir. The folder is made when it is first asked
-    for; unless it was named, it gets a number where another has taken its name in the same second."""
+    """Returns the function by which configs/train.yaml turns run.dir into the sweep's folder. Its first call makes the
+    folder; unless the user named it, it gets a number if another has taken its name in the same second."""
 
     @functools.cache
     def folder(run_dir: str) -> str:
         if not flags.multirun:
             return run_dir
-        from wavenet.cli.jobs.train import make_folder  # only now: it comes with torch
+        from wavenet.cli.jobs.train import make_folder  # imported late, because it imports torch
 
         return str(make_folder(expanded(run_dir), new="run.dir" not in names(overrides)))
 
@@ -84,7 +84,7 @@ def sweep_folder(flags: Namespace, overrides: list[str]) -> Callable[[str], str]
 
 
 def _use_folder(config: TrainConfig, folder: Path) -> None:
-    """Let a job of a sweep write to its own folder, which Hydra has made, and its report as well."""
+    """Let a job of a sweep write its run and its report to its own folder, which Hydra has made."""
     from wavenet.cli.display import destination
     from wavenet.cli.jobs.train import make_folder
 
@@ -94,7 +94,7 @@ def _use_folder(config: TrainConfig, folder: Path) -> None:
 
 
 def _for_sweep(overrides: list[str]) -> list[str]:
-    """Settings of Hydra's: a job's folder is named by what the sweep changes, and a table comes at the end."""
+    """Hydra's settings for a sweep: jobs' folders are named after what the sweep changes, and a table ends it."""
     parsed = OverridesParser.create().parse_overrides(overrides)
     same = [override.key_or_group for override in parsed if not override.is_sweep_override()]
     return [
@@ -105,7 +105,7 @@ def _for_sweep(overrides: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _command_line(flags: Namespace, overrides: list[str]) -> Iterator[None]:
-    """Within, sys.argv holds these flags and overrides."""
+    """Set sys.argv to these flags and overrides inside the block."""
     before = sys.argv
     given = {f"--{name.replace('_', '-')}": value for name, value in vars(flags).items() if name != "overrides"}
     written = [flag if value is True else f"{flag}={value}" for flag, value in given.items() if value]

@@ -11,7 +11,7 @@ def main() -> None:
 
 
 def _job(config: CacheConfig, _: frozenset[str]) -> Any:
-    from wavenet.cli.jobs.cache import job  # only now: --help does without rich
+    from wavenet.cli.jobs.cache import job  # imported here because --help needs no rich
 
     return job(config)
 

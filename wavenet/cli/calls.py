@@ -32,15 +32,15 @@ def train(
         result = wavenet.train("~/recordings", "runs/mine", minutes=15, model="base", **{"optim.lr": 0.01})
         voice = wavenet.load("runs/mine")
 
-    folder: `data.dir` of the command; with `resume`, and with an experiment that names one, it may be left out.
-    run_dir: left out, runs/<date>_<time>, or the folder of the run that is resumed.
-    minutes, steps: how long to train; with `resume`, how many minutes more, or up to which step.
-    model, experiment: config groups, `tiny`, `base`, `paper` or `large`, and a whole recipe by its name.
-    reporter: what is told how it goes. Left out, it is printed; Reporter() is silent.
+    folder: `data.dir` of the command; optional with `resume`, or with an experiment that names one.
+    run_dir: by default runs/<date>_<time>, or the folder of the resumed run.
+    minutes, steps: how long to train; with `resume`, how many more minutes, or up to which step.
+    model, experiment: presets: `tiny`, `base`, `paper` or `large`; the name of a whole recipe.
+    reporter: receives the progress. By default it is printed; Reporter() is silent.
     settings: any other setting of `wavenet-train --help` by its dotted name, and the config group `optim`.
 
-    The first Ctrl-C stops after the step and saves, where this runs in the main thread: `stopped_by` of the result then
-    tells. Raises WaveNetError, most often ConfigError or AudioError, with one line that says what to do.
+    In the main thread, the first Ctrl-C stops after the current step and saves; `stopped_by` of the result then holds
+    the signal. Raises WaveNetError, mostly ConfigError or AudioError, with one line that says what to do.
     """
     asked = {"data.dir": folder, "run.dir": run_dir, "minutes": minutes, "steps": steps}
     asked |= {"model": model, "experiment": experiment, "resume": resume}

@@ -1,4 +1,4 @@
-"""Settings from YAML and the command line, put together by Hydra; what it objects to, in words."""
+"""Settings from YAML and the command line, composed by Hydra, whose errors become plain messages."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ from wavenet.files import expanded
 
 KINDS = {"Integer": "a whole number", "int": "a whole number", "Float": "a number", "float": "a number"}
 KINDS |= {"String": "text", "str": "text", "bool": "true or false"}
-"""What OmegaConf calls a type, in words."""
+"""OmegaConf's names of types, in words."""
 _COMPOSING = threading.Lock()
 """Hydra composes one configuration at a time."""
 
@@ -37,7 +37,7 @@ def groups(*folders: Path) -> Groups:
 
 
 def folders(config_dir: str | None) -> list[Path]:
-    """Our folder of YAML files, and the user's, of --config-dir. Raises UsageError where that is no folder."""
+    """The package's folder of YAML files, and that of --config-dir. Raises UsageError if that is not a folder."""
     if config_dir is None:
         return [config_folder()]
     own = expanded(config_dir)
@@ -47,7 +47,7 @@ def folders(config_dir: str | None) -> list[Path]:
 
 
 def compose(command: str, schema: type, overrides: list[str], config_dir: str | None = None) -> Any:
-    """An object of `schema` from configs/<command>.yaml and the overrides. Raises ConfigError for what does not fit."""
+    """An object of `schema` from configs/<command>.yaml and the overrides. Raises ConfigError if they do not fit."""
     import hydra
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
@@ -62,7 +62,7 @@ def compose(command: str, schema: type, overrides: list[str], config_dir: str | 
 
 @contextlib.contextmanager
 def in_words() -> Iterator[None]:
-    """Within, what Hydra and OmegaConf object to is a ConfigError."""
+    """Turn errors of Hydra and OmegaConf inside the block into ConfigError."""
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -75,7 +75,7 @@ def in_words() -> Iterator[None]:
 
 
 def _in_words(error: BaseException) -> str:
-    """One line of what Hydra or OmegaConf objects to: the setting, what was found, what is allowed."""
+    """One line for an error of Hydra or OmegaConf: the setting, what was found, what is allowed."""
     while error.__cause__ is not None and not getattr(error, "full_key", None):
         error = error.__cause__
     if isinstance(error.__cause__, WaveNetError):

@@ -1,4 +1,4 @@
-"""What the commands show: a live progress line on a terminal, plain lines now and then elsewhere; reports as JSON."""
+"""What the commands show: a live progress line on a terminal, occasional plain lines elsewhere; reports as JSON."""
 
 import json
 import os
@@ -19,26 +19,26 @@ from wavenet.files import STANDARD_OUTPUT, atomic, expanded, followed, is_stdout
 from wavenet.training import Reporter
 
 PLAIN_SECONDS = 10
-"""Seconds between two lines where the output is not a terminal."""
+"""Seconds between two lines if the output is not a terminal."""
 
 
 class Display(Reporter):
-    """Shows lines of words, and one task's progress at a time; use it in a `with` block.
+    """Shows lines of text, and one task's progress at a time; use it in a `with` block.
 
-    A display that cannot be written to any more, a closed terminal say, is dropped without a word: the work goes on.
+    A display that can no longer be written to, such as a closed terminal, is dropped silently: the work goes on.
     """
 
     def __init__(self, to_stderr: bool = False) -> None:
         stream: Any = Steady(sys.stderr if to_stderr else sys.stdout)
-        # a path may have :car: in its name; a notebook gets plain lines
+        # no emoji, because a path may contain :car:; no jupyter, because a notebook gets plain lines
         self.console = Console(file=stream, highlight=False, emoji=False, force_jupyter=False)
-        # the text comes last: on a narrow terminal the bar goes first, and then the text's end
+        # the text comes last: a narrow terminal first drops the bar, and then the end of the text
         columns = BarColumn(bar_width=24), TextColumn("{task.description}: {task.fields[words]}", markup=False)
         live = self.console.is_interactive  # a dumb terminal cannot draw over a line
         self._progress = Progress(*columns, console=self.console, transient=True, disable=not live)
         self._task: Any = None
         self._kind, self._printed = "", 0.0
-        self._longest = 0.0  # seconds that were left of training
+        self._longest = 0.0  # most seconds that training had left
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -48,10 +48,10 @@ class Display(Reporter):
         self._progress.stop()
 
     def say(self, line: str) -> None:
-        """A line of words; on a terminal it is broken between them, elsewhere it stays one."""
+        """Show a line of text; a terminal wraps it between words, elsewhere it stays one line."""
         line = printable(line)
         if self.console.is_terminal:
-            # a path that is longer than a line is left to the terminal, so that it can be copied
+            # a path longer than a line is left to the terminal to wrap, so that it can be copied
             line = textwrap.fill(
                 line,
                 max(self.console.width, 20),
@@ -62,7 +62,7 @@ class Display(Reporter):
         self.console.print(line, markup=False, soft_wrap=True)
 
     def offer(self, words: str, command: str) -> None:
-        """A command to run next, as it can be copied from a terminal: never broken by us."""
+        """Show a command to run next, without line breaks, so that it can be copied."""
         self.console.print(printable(f"{words}: {command}"), markup=False, soft_wrap=True)
 
     def preparing(self, done: int, total: int) -> None:
@@ -76,7 +76,7 @@ class Display(Reporter):
         self._show("training", done, total, f"step {number}, {bits:.3f} bits, {left}")
 
     def generating(self, done: int, total: int, seconds: float, sample_rate: int) -> None:
-        """`done` of `total` samples of each file are made, after so many seconds."""
+        """`done` of `total` samples of each file are made, after `seconds`."""
         left = seconds / max(done, 1) * (total - done)
         made = f"{done / sample_rate:.1f}/{total / sample_rate:.1f} s, {clock(left)} left"
         self._show("generating", done, total, made)
@@ -105,17 +105,17 @@ def clock(seconds: float) -> str:
 
 
 def setting(name: str, path: Path) -> str:
-    """name=path as a shell takes it, spaces and all."""
+    """name=path, quoted for a shell."""
     return shlex.quote(f"{name}={path}")
 
 
 def destination(given: str) -> Path:
-    """The path that a setting means; "-" is the standard output. Raises ConfigError for a home that nobody has."""
+    """The path that a setting means; "-" is the standard output. Raises ConfigError for the home of an unknown user."""
     return STANDARD_OUTPUT if given == "-" else expanded(given)
 
 
 def takes_stdout(*given: str | None) -> bool:
-    """Whether one of these settings sends its result to the standard output, which words then stay out of."""
+    """Whether one of these settings sends its result to the standard output, so that messages must go elsewhere."""
     places = [destination(path) for path in given if path is not None]
     if len(places) > 1 and all(map(is_stdout, places)):
         raise ConfigError("output and report both go to standard output; write one of them to a file")
@@ -123,19 +123,19 @@ def takes_stdout(*given: str | None) -> bool:
 
 
 def check_report(path: str | None) -> None:
-    """Find out before the long part that a report can be written. Raises ConfigError where it cannot."""
+    """Check, before the long part, that a report can be written. Raises ConfigError if it cannot."""
     if path is None or streamed(destination(path)):
         return
     there = destination(path)
     if there.is_file() and there.stat().st_size and there.read_bytes()[:1] != b"{":
-        raise ConfigError(f"report: {path} is there already and is no report; choose another place")
-    if not (there.is_file() and os.access(there.parent, os.W_OK)):  # an earlier report stays until the new one
+        raise ConfigError(f"report: {path} already exists and is not a report; choose another place")
+    if not (there.is_file() and os.access(there.parent, os.W_OK)):  # an earlier report stays until replaced
         write_report(path, {})
         followed(there).unlink()
 
 
 def write_report(path: str | None, figures: dict[str, Any]) -> None:
-    """Write a command's figures as JSON, whole or not at all. Raises ConfigError where that cannot be."""
+    """Write a command's figures as JSON, whole or not at all. Raises ConfigError if they cannot be written."""
     if path is None:
         return
     try:

@@ -11,7 +11,7 @@ def main() -> None:
 
 
 def _job(config: EvaluateConfig, given: frozenset[str]) -> Any:
-    from wavenet.cli.jobs.evaluate import job  # only now: --help does without torch
+    from wavenet.cli.jobs.evaluate import job  # imported here because --help needs no torch
 
     return job(config, given)
 

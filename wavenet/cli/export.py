@@ -11,7 +11,7 @@ def main() -> None:
 
 
 def _job(config: ExportConfig, _: frozenset[str]) -> Any:
-    from wavenet.cli.jobs.export import job  # only now: --help does without torch
+    from wavenet.cli.jobs.export import job  # imported here because --help needs no torch
 
     return job(config)
 

@@ -1,4 +1,4 @@
-"""The flags of a command line, which are Hydra's, told from its settings."""
+"""Separates the flags of a command line, which are Hydra's, from its settings."""
 
 import argparse
 from argparse import Namespace
@@ -9,15 +9,15 @@ from wavenet.cli.suggest import nearest
 from wavenet.errors import ConfigError
 
 RUNS = ("config_dir", "run", "overrides")
-"""Flags, besides the settings, of a command that does its work once, with settings composed here."""
+"""Flags, and the settings, that do not require Hydra itself to run the command."""
 
 
 class UsageError(ConfigError):
-    """The command line itself cannot be understood; ends with exit status 2."""
+    """The command line itself cannot be understood; the exit status is 2."""
 
 
 def parse_flags(arguments: Sequence[str], names: list[str]) -> Namespace:
-    """Hydra's flags, and the settings as `overrides`. Raises UsageError for another flag, with the setting among
+    """Hydra's flags, and the settings as `overrides`. Raises UsageError for any other flag, naming the setting in
     `names` that it may mean."""
     parser: Any = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.error = _refuse
@@ -48,7 +48,7 @@ def parse_flags(arguments: Sequence[str], names: list[str]) -> Namespace:
 
 
 def asks_hydra(flags: Namespace) -> bool:
-    """Whether the command line asks for more than one run: a sweep, to see settings, or something of Hydra's own."""
+    """Whether the command line asks for more than a single run: a sweep, a view of settings, or a feature of Hydra."""
     own = any(setting.lstrip("+~").startswith("hydra") or "${hydra" in setting for setting in flags.overrides)
     return own or any(value for name, value in vars(flags).items() if name not in RUNS)
 

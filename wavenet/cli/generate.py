@@ -11,7 +11,7 @@ def main() -> None:
 
 
 def _job(config: GenerateConfig, _: frozenset[str]) -> Any:
-    from wavenet.cli.jobs.generate import job  # only now: --help does without torch
+    from wavenet.cli.jobs.generate import job  # imported here because --help needs no torch
 
     return job(config)
 

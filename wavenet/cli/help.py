@@ -34,7 +34,7 @@ EXAMPLES = {
   wavenet-recognise checkpoint=runs/phones data.dir=~/recordings split=valid report=figures.json
   wavenet-recognise checkpoint=runs/phones data.dir=~/others output=others.csv
 """,
-    "cache": """List the prepared audio that is kept of folders of recordings, or remove it.
+    "cache": """List the prepared audio of folders of recordings, or remove it.
 
   wavenet-cache
   wavenet-cache remove=~/recordings
@@ -49,7 +49,7 @@ EXAMPLES = {
 
 
 def describe(command: str, schema: type, groups: dict[str, list[str]]) -> str:
-    """The whole help text of a command, whose settings `schema` has; `groups` are the presets that there are."""
+    """The whole help text of a command with the settings of `schema`; `groups` are the available presets."""
     lines = [EXAMPLES[command], "Any setting can be given as name=value.\n"]
     if command == "train":
         sections = {setting.name.partition(".")[0] for setting in settings(schema)}

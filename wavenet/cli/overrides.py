@@ -1,6 +1,6 @@
-"""The settings of a command line, `name=value`, held against what there is before Hydra sees them.
+"""Checks the settings of a command line, `name=value`, before Hydra sees them.
 
-Hydra alone accepts a mistyped `+model.chanels=8` without a word, whatever the prefix.
+Hydra itself silently accepts a mistyped `+model.chanels=8`, whatever the prefix.
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ Groups = dict[str, list[str]]
 
 
 def for_hydra(arguments: list[str], schema: type, groups: Groups, sweep: bool = False) -> list[str]:
-    """The settings as Hydra takes them: paths expanded and quoted, with a plus before an entry that is not there yet,
-    and none before one that is. Raises ConfigError for what `check` finds."""
+    """The settings as Hydra takes them: paths expanded and quoted, and a plus only before new entries of an open
+    setting. Raises ConfigError as `check` does."""
     quote = quote_sweep if sweep else quote_path
     written = [quote(expand_home(argument)) for argument in arguments]
     check(written, schema, groups, sweep)
@@ -27,25 +27,25 @@ def for_hydra(arguments: list[str], schema: type, groups: Groups, sweep: bool = 
 
 
 def names(overrides: list[str]) -> frozenset[str]:
-    """Names of the settings and groups that are given, `optim.lr` and `model`, say; those of Hydra's own are not."""
+    """Names of the given settings and groups, such as `optim.lr` and `model`, without Hydra's own."""
     written = (override.lstrip("+").split("=")[0] for override in overrides)
     return frozenset(name for name in written if not _of_hydra(name))
 
 
 def open_settings(schema: type) -> list[str]:
-    """Settings of a schema whose entries the model names, as `label` in label.speaker=..."""
+    """Settings of a schema whose entries depend on the model, such as `label` in label.speaker=..."""
     return [setting.name for setting in settings(schema) if setting.container is dict and "." not in setting.name]
 
 
 def choices(schema: type, groups: Groups) -> list[str]:
-    """All names that a setting of the command line may have."""
+    """All names that a setting on the command line may have."""
     entries = open_settings(schema)
     return [f"{s.name}.NAME" if s.name in entries else s.name for s in settings(schema)] + list(groups)
 
 
 def check(overrides: list[str], schema: type, groups: Groups, sweep: bool = False) -> None:
-    """Raise ConfigError for an override that names no setting and no group, with the nearest that there is, and for one
-    that gives something else than it can."""
+    """Raise ConfigError for an override that names no setting or group, with the nearest one, and for a value of the
+    wrong kind."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -70,7 +70,7 @@ def check(overrides: list[str], schema: type, groups: Groups, sweep: bool = Fals
 
 
 def _check_option(group: str, value: Any, options: list[str], required: bool) -> None:
-    """Raise ConfigError for a preset that does not exist, or for none where one is required."""
+    """Raise ConfigError for a preset that does not exist, or for null if one is required."""
     if value is None and required:
         raise ConfigError(f"{group} is null, but it must be one of {', '.join(options)}")
     for option in value if isinstance(value, list) else [value]:
@@ -79,12 +79,12 @@ def _check_option(group: str, value: Any, options: list[str], required: bool) ->
 
 
 def _is_entry(key: str, entries: list[str]) -> bool:
-    """Whether a name is an entry of such a setting, label.speaker say, which the command holds against the model."""
+    """Whether a name is an entry of an open setting, such as label.speaker; the command checks it with the model."""
     return key.count(".") == 1 and key.split(".")[0] in entries
 
 
 def _check_kind(setting: Setting, value: Any, entries: bool) -> None:
-    """Raise ConfigError where a list or a set of entries is not written as one."""
+    """Raise ConfigError if a list or a set of entries is not written as one."""
     name = setting.name
     if (setting.container is list or entries) and isinstance(value, str | int | float):
         better = f"{name}.NAME={value}" if entries else f"{name}=[{value}]"
@@ -92,5 +92,5 @@ def _check_kind(setting: Setting, value: Any, entries: bool) -> None:
 
 
 def _of_hydra(name: str) -> bool:
-    """Whether a setting is one of Hydra's own, `hydra.job.chdir` or `hydra/launcher`, say."""
+    """Whether a setting is one of Hydra's own, such as `hydra.job.chdir` or `hydra/launcher`."""
     return name.startswith(("hydra.", "hydra/"))

@@ -1,4 +1,4 @@
-"""Settings that are paths, as people and shells write them, made fit for Hydra's grammar."""
+"""Converts paths, as people and shells write them, to Hydra's grammar."""
 
 import os
 import re
@@ -9,9 +9,9 @@ from wavenet.files import expanded
 PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove")
 """Last parts of the settings that are paths."""
 QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")
-"""A value that is in quotes already, those of Hydra's grammar."""
+"""A value that is already in quotes of Hydra's grammar."""
 PLACES = ("run.dir", "report", "output")
-"""Settings that name where to write: one place, which a sweep does not go over."""
+"""Settings that name where to write: always one path, never a sweep."""
 
 
 def is_path(name: str) -> bool:
@@ -37,10 +37,9 @@ def expand_home(argument: str) -> str:
 
 
 def quote_path(argument: str) -> str:
-    """Quote the value of a setting that is a path or a label, so that any name gets through Hydra's grammar.
+    """Quote the value of a setting that is a path or a label, so that Hydra's grammar accepts any name.
 
-    A label's value goes through as it is, for the command to read. A path may also be null, be in quotes, or hold an
-    interpolation.
+    A label's value reaches the command as written. A path may also be null, quoted, or contain an interpolation.
     """
     name, equals, value = argument.partition("=")
     plain = name.lstrip("+")
@@ -51,16 +50,16 @@ def quote_path(argument: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """Text in quotes of Hydra's grammar, where a backslash escapes a quote, or a backslash just before one."""
+    """Text in quotes of Hydra's grammar, where a backslash escapes a quote or a backslash just before one."""
     escaped = re.sub(r'(\\+)(?="|$)', r"\1\1", value).replace('"', '\\"')
     return f'"{escaped}"'.replace("${", "\\${")
 
 
 def quote_sweep(argument: str) -> str:
-    """Under --multirun: quote paths as `quote_path` does, where commas between several paths still are a sweep.
+    """Under --multirun, quote paths as `quote_path` does, but keep commas between several paths as a sweep.
 
-    Of pieces between commas, as many make one path as together exist. A setting that says where to write is always one
-    path. Hydra's own forms, such as choice(a,b), and what is quoted already stay as they are.
+    The longest run of pieces between commas that exists as a path counts as one path. A setting that says where to
+    write is always one path. Hydra's own forms, such as choice(a,b), and quoted values stay as they are.
     """
     name, equals, value = argument.partition("=")
     plain = name.lstrip("+")

@@ -1,4 +1,4 @@
-"""What a name that does not exist may have meant: by other words for the same thing, parts of names, and letters."""
+"""Suggests what an unknown name may mean, by synonyms, by parts of names, and by spelling."""
 
 import difflib
 import math
@@ -96,21 +96,21 @@ SYNONYMS = {
     "width": ["model.residual_channels"],
     "workers": ["data.workers"],
 }
-"""Words that other programs have, and the settings that mean the same here; the first that a command has is meant."""
+"""Words of other programs, and the settings that mean the same here; the first that a command has is suggested."""
 
 NO_TEXT = "no command reads text: labels and features tell a model what to make (data.labels, model.features)"
 UNSUPPORTED = {
     **dict.fromkeys(("text", "transcript", "sentence", "phonemes"), NO_TEXT),
     "speed": "device, threads and precision decide how fast a command is; nothing changes a sound's tempo",
 }
-"""Words that mean no setting here, and what comes nearest to them."""
+"""Words without a setting here, and an answer to each."""
 
 ALIKE = 0.75
-"""Share of letters that a name must have in common with what was written, part by part, to be suggested."""
+"""Least similarity of spelling, part by part, for a name to be suggested."""
 
 
 def unknown(name: str, choices: list[str], prefix: str = "") -> str:
-    """What to say after a name that is none of `choices`: which was meant, or where to find them."""
+    """What to add after a name that is not in `choices`: a suggestion, or where to find the names."""
     word = name.split(".")[-1].lower().replace("-", "_")
     found = nearest(name, choices)
     if found:
@@ -121,12 +121,12 @@ def unknown(name: str, choices: list[str], prefix: str = "") -> str:
 
 
 def nearest(name: str, choices: list[str]) -> list[str]:
-    """Those of `choices` that a mistaken name may mean: one, rarely up to three that fit equally well, or none."""
+    """Those of `choices` that an unknown name may mean: one, rarely up to three that fit equally well, or none."""
     section, _, word = name.lower().replace("-", "_").rpartition(".")
     if word in UNSUPPORTED:
         return []
     known = not section or any(choice.startswith(section + ".") for choice in choices)
-    if known:  # else the section is mistyped, and the letters tell more
+    if known:  # otherwise the section is mistyped, and spelling tells more
         word = word if word in SYNONYMS else re.sub(r"^(num|n|number_of)_", "", word)
         meant = [choice for choice in SYNONYMS.get(word, []) if choice in choices]
         meant.sort(key=lambda choice: not choice.startswith(section + "."))
@@ -141,7 +141,7 @@ def nearest(name: str, choices: list[str]) -> list[str]:
 
 
 def _by_parts(word: str, choices: list[str]) -> list[str]:
-    """The settings whose last part has all parts of `word`, whole or as beginnings; of these, those that add least."""
+    """The settings whose last part has all parts of `word`, in full or abbreviated, and the fewest others."""
     asked = word.split("_")
     extra: dict[str, int] = {}
     for choice in choices:
@@ -153,7 +153,7 @@ def _by_parts(word: str, choices: list[str]) -> list[str]:
 
 
 def _alike(name: str, choice: str) -> float:
-    """How much two dotted names have in common, 0 to 1: part by part, or where sections are left out, at their ends."""
+    """Similarity of two dotted names, 0 to 1: part by part, or only of their ends if sections are left out."""
     ours, theirs = name.split("."), choice.split(".")
     if len(ours) == len(theirs):
         return math.prod(1 if b == "NAME" else _letters(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -161,7 +161,7 @@ def _alike(name: str, choice: str) -> float:
 
 
 def _letters(written: str, meant: str) -> float:
-    """Share of letters in common; 0 where it is no slip of the finger: another first letter, or another length."""
+    """Share of letters in common; 0 if it cannot be a typing error: another first letter, or a different length."""
     if written[:1] != meant[:1] or abs(len(written) - len(meant)) > max(1, len(meant) // 5):
         return 0.0
     return difflib.SequenceMatcher(None, written, meant).ratio()

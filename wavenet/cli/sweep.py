@@ -1,4 +1,4 @@
-"""What a sweep ends with: a table of its runs, the best first, on the terminal and as sweep.csv beside them."""
+"""The table at the end of a sweep: its runs, the best first, on the terminal and as sweep.csv beside them."""
 
 import csv
 import math
@@ -20,7 +20,7 @@ NAME = "sweep.csv"
 
 
 class Results(Callback):
-    """Hydra calls it once the last job is done, whichever launcher ran them."""
+    """Hydra calls this after the last job, whichever launcher ran the jobs."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         report(expanded(config.hydra.sweep.dir), takes_stdout(config.get("report")))
@@ -29,7 +29,7 @@ class Results(Callback):
 def report(folder: Path, to_stderr: bool = False) -> None:
     """Show the runs of a sweep's folder and write them to sweep.csv, with the settings in which they differ.
 
-    Nothing where there are no runs: only training leaves any.
+    Does nothing if there are no runs, as after a sweep of another command than training.
     """
     found = sorted(runs.within(folder), key=_bits)
     if not found:
@@ -56,7 +56,7 @@ def report(folder: Path, to_stderr: bool = False) -> None:
 
 
 def _bits(run: Run) -> float:
-    """What the best has the least of; a run that was not measured comes last."""
+    """The sort key, lowest first; a run that was not measured comes last."""
     bits = _figures(run)["bits_per_sample"]
     return math.inf if bits is None else bits
 

@@ -1,6 +1,6 @@
-"""What a command writes words to, and the signals that end it.
+"""The output streams of a command, and the signals that end it.
 
-Neither a lost terminal nor a name in letters that the terminal lacks may end the work.
+Neither a lost terminal nor a name in letters that its encoding lacks may end the work.
 """
 
 import atexit
@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from typing import Any
 
 REPEAT_SECONDS = 1.0
-"""A closing terminal sends SIGHUP, and a person in a hurry Ctrl-C, more than once within this time; once is meant."""
+"""Signals repeated within this time count as one: a closing terminal sends SIGHUP, and a hasty user Ctrl-C, again."""
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""What asks a command to end. Not every system has SIGHUP."""
+"""Signals that end a command. Not every system has SIGHUP."""
 
 
 class Steady:
-    """A text stream that does not fail: once it cannot be written, what it is given goes nowhere."""
+    """A text stream that does not fail: once it cannot be written to, text is discarded."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -28,7 +28,7 @@ class Steady:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except (OSError, ValueError):  # a ValueError where it was closed
+        except (OSError, ValueError):  # ValueError if it was closed
             self._drop()
             return len(text)
 
@@ -39,7 +39,7 @@ class Steady:
             self._drop()
 
     def _drop(self) -> None:
-        """Let the system discard it: what is buffered too, which would fail again when the program ends."""
+        """Discard all output, and the buffered text, which would fail again when the program ends."""
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:
@@ -54,11 +54,11 @@ class Steady:
 
 @contextlib.contextmanager
 def steady_streams() -> Iterator[None]:
-    """Within, print takes any letter, escaped where the encoding lacks it, and fails at nothing."""
+    """Let print escape letters that the encoding lacks, and never fail, inside the block."""
     with contextlib.ExitStack() as stack:
         for name, redirect in (("stdout", contextlib.redirect_stdout), ("stderr", contextlib.redirect_stderr)):
             stream = getattr(sys, name)
-            if stream is None:  # closed by whoever started us; its number must not go to another file
+            if stream is None:  # closed by the parent process; another file must not get its number
                 stream = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
             if isinstance(stream, io.TextIOWrapper) and not stream.closed:
                 stream.reconfigure(errors="backslashreplace")
@@ -70,8 +70,8 @@ def steady_streams() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Within, SIGINT (Ctrl-C), SIGTERM and SIGHUP raise KeyboardInterrupt, once however fast they are repeated; one
-    that is ignored stays so. Yields the signals that have come."""
+    """Raise KeyboardInterrupt on SIGINT (Ctrl-C), SIGTERM and SIGHUP, and only once if they are repeated quickly. An
+    ignored signal stays ignored. Yields the received signals."""
     received: list[int] = []
     last = -REPEAT_SECONDS
 
@@ -94,14 +94,14 @@ def interruptible() -> Iterator[list[int]]:
 
 
 def ignore_signals() -> None:
-    """Let nothing interrupt the last words of a command that was interrupted, or Python's clearing up after it."""
+    """Ignore signals while an interrupted command prints its last line and Python cleans up."""
     for number in SIGNALS:
         _handle(number, signal.SIG_IGN)
         atexit.register(_handle, number, signal.SIG_IGN)
 
 
 def _handle(number: int, handler: Any) -> None:
-    """Set a signal's handler where that is possible: in the main thread, and a handler that Python can call."""
+    """Set a signal's handler if possible: in the main thread, and if Python installed the handler."""
     if handler is not None:
         with contextlib.suppress(ValueError):
             signal.signal(number, handler)

@@ -11,7 +11,7 @@ def main() -> None:
 
 
 def _job(config: TrainConfig, given: frozenset[str]) -> Any:
-    from wavenet.cli.jobs.train import job  # only now: --help does without torch
+    from wavenet.cli.jobs.train import job  # imported here because --help needs no torch
 
     return job(config, given)
 

@@ -1,4 +1,4 @@
-// What lies between two products: the gate, and the rounding of its result to the inputs of the next product.
+// The steps between two products: the gate, and rounding its result to the inputs of the next product.
 
 #pragma once
 
@@ -17,7 +17,7 @@ struct Scale {
     explicit Scale(const Matrix& m) : inverse(splat(1.0f / m.input_scale)), zero(splat(float(m.input_zero))) {}
 };
 
-/// Writes W values as a product of each precision reads them.
+/// Writes W values in the input format of each precision's products.
 inline void quantise(float* to, F32 v, const Scale&) { store(to, v); }
 inline void quantise(bf16* to, F32 v, const Scale&) { store(to, v); }
 inline void quantise(uint8_t* to, F32 v, const Scale& scale) {
@@ -33,7 +33,7 @@ inline void quantise(uint8_t* to, F32 v, const Scale& scale) {
     std::memcpy(to, &bytes, W);
 }
 
-/// z = tanh(a) * sigmoid(b): in float32 to its precision, otherwise to 1e-4.
+/// z = tanh(a) * sigmoid(b), accurate to float32 precision for float32 weights, otherwise to 1e-4.
 template <class Weight>
 inline F32 gated(F32 a, F32 b) {
     if constexpr (std::is_same_v<Weight, float>) {

@@ -1,4 +1,4 @@
-// The Python module: it gives the kernels their names in Python, and does nothing else.
+// The Python module, which only exposes the kernels to Python.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
@@ -25,8 +25,8 @@ T* at(uintptr_t address) {
     return reinterpret_cast<T*>(address);
 }
 
-/// Passes take shapes as tuples and arrays as addresses, 0 for none; their caller, wavenet/model/fused.py, makes the
-/// arrays.
+/// Passes take shapes as tuples and arrays as addresses, 0 for none; their caller, wavenet/model/fused.py, allocates
+/// the arrays.
 template <class T>
 void bind_passes(nb::module_& module, const char* name) {
     using P = Passes<T>;
@@ -57,14 +57,14 @@ void bind_passes(nb::module_& module, const char* name) {
         }, release());
 }
 
-/// Runs streams of one length, which lie one after another: states (streams, state_bytes), logits (streams, outputs),
-/// codes and the rest (streams, samples). `rows` says which row of the conditions goes with each sample. Arrays are
-/// addresses again, 0 for none; wavenet/generation/compiled.py makes them. The first `guided` streams are each guided
-/// by a twin that hears the same codes, `guided` places later.
+/// Runs streams of equal length, stored one after another: states (streams, state_bytes), logits (streams, outputs),
+/// codes and the rest (streams, samples). `rows` gives the row of the conditions for each sample. Arrays are addresses
+/// again, 0 for none; wavenet/generation/compiled.py allocates them. Each of the first `guided` streams is guided by a
+/// twin that hears the same codes, `guided` places later.
 void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
          Address uniforms, Address bits, Address conditions, Address rows, int guided,
          std::tuple<double, int, double, double> sampling, int threads) {
-    // Ctrl-C is looked for after each slice: about 10 ms of one stream, by how fast a core reads weights
+    // Ctrl-C is checked after each slice, about 10 ms of one stream, estimated from how fast a core reads weights
     int64_t slice = 1'000'000'000 / int64_t(engine.weight_bytes()) / std::max(streams / threads, 1);
     slice = std::clamp<int64_t>(slice, 32, 1024);
     for (int64_t t = 0; t < samples; t += slice) {
@@ -116,5 +116,5 @@ NB_MODULE(_native, module) {
         .def("make_engine", [](const Code& code, nb::bytes exported) {
             return code.make_engine(Network::parse(static_cast<const uint8_t*>(exported.data()), exported.size()));
         });
-    module.def("available", &available, "What this processor runs, fastest first.");
+    module.def("available", &available, "The instruction sets that this processor runs, fastest first.");
 }

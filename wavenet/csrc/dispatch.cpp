@@ -35,7 +35,7 @@ std::vector<Code> available() {
 #elif defined(__linux__) && defined(__aarch64__)
     if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) found.push_back(CODE(neon));
 #elif defined(__aarch64__)
-    found.push_back(CODE(neon));  // Apple's all have dot products
+    found.push_back(CODE(neon));  // all of Apple's processors have dot products
 #endif
     found.push_back(CODE(portable));
     return found;

@@ -1,4 +1,4 @@
-// The choice of the instruction set whose copy of the code runs.
+// Chooses the instruction set whose copy of the code runs.
 
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace wavenet {
 
-/// What one compilation of the code offers.
+/// What the copy for one instruction set offers.
 struct Code {
     const char* name;
     const Passes<float>* float32;
@@ -18,7 +18,7 @@ struct Code {
     std::unique_ptr<Engine> (*make_engine)(const Network&);
 };
 
-/// Those that are compiled in and that this processor runs, fastest first.
+/// The compiled copies that this processor runs, fastest first.
 std::vector<Code> available();
 
 }  // namespace wavenet

@@ -8,13 +8,13 @@
 
 namespace wavenet::ISA {
 
-/// What inputs a weight is multiplied with, and what their products add up in. int8 weights meet unsigned bytes.
+/// The types of a weight's inputs and of the sum of their products. int8 weights are multiplied by unsigned bytes.
 template <class Weight>
 using Input = std::conditional_t<sizeof(Weight) == 1, uint8_t, Weight>;
 template <class Weight>
 using Sum = std::conditional_t<sizeof(Weight) == 1, I32, F32>;
 
-/// Weights, or inputs, in 32 bits.
+/// How many weights, or inputs, 32 bits hold.
 template <class Weight>
 constexpr int GROUP = 4 / sizeof(Weight);
 
@@ -33,14 +33,14 @@ inline Sum<Weight> dot(Sum<Weight> sum, U32 inputs, U32 weights) {
 #if defined(__AVX512VNNI__)
         return (I32)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)inputs, (__m512i)weights);
 #elif defined(__AVX2__)
-        // pairs of 16-bit products, even and odd bytes apart: multiplying bytes at once would saturate
+        // even and odd bytes are multiplied separately, as 16-bit numbers: multiplying bytes directly would saturate
         __m256i a = (__m256i)inputs, w = (__m256i)weights;
         __m256i even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi16(255)),
                                          _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
         __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(w, 8));
         return sum + (I32)even + (I32)odd;
 #elif defined(__ARM_FEATURE_DOTPROD)
-        // signed by signed alone: 128 less of every input, and 64 times every weight twice to make up for it
+        // the instruction needs signed inputs: each is reduced by 128, and 64 times its weight is added twice instead
         int8x16_t w = (int8x16_t)weights, a = (int8x16_t)(inputs ^ 0x80808080), half = vdupq_n_s8(64);
         return (I32)vdotq_s32(vdotq_s32(vdotq_s32((int32x4_t)sum, a, w), half, w), half, w);
 #else

@@ -11,7 +11,7 @@
 
 namespace wavenet::ISA {
 
-/// Exponentials of logits over a temperature, less the largest.
+/// exp((logits - largest) / temperature), and their sums.
 struct Softmax {
     float p[CODES];
     float top;
@@ -30,7 +30,7 @@ struct Softmax {
         }
     }
 
-    /// First code whose cumulative probability passes `uniform` of the total.
+    /// The first code whose cumulative probability exceeds `uniform` times the total.
     int at(double uniform) const {
         double target = std::min(uniform * total, std::nextafter(total, 0.0)), passed = 0;
         int part = 0;
@@ -46,7 +46,7 @@ struct Softmax {
     }
 };
 
-/// Gives every code that top_k and top_p leave out a probability of 0. It sorts, so it runs only where it is asked for.
+/// Sets the probability of every code that top_k and top_p exclude to 0. It sorts, so it runs only if needed.
 inline void keep_likeliest(Softmax& d, const Sampling& sampling) {
     int order[CODES];
     for (float& p : d.p)
@@ -89,10 +89,10 @@ inline int draw(const float* logits, double uniform, const Sampling& sampling, f
 
 inline double compand(double x) { return std::copysign(std::log1p(255 * std::fabs(x)) / std::log(256.0), x); }
 
-/// The companded amplitude of a 16-bit code; of its lower edge, for half a step less.
+/// The companded amplitude of a 16-bit code; code - 0.5 gives its lower edge.
 inline double companded(double code) { return compand((code - STEPS) / STEPS); }
 
-/// Where the 16-bit codes of each mu-law code begin, as companded amplitudes.
+/// The lower edge of each mu-law code's 16-bit codes, as a companded amplitude.
 struct MulawEdges {
     double edge[CODES + 1];
     static int of(int code) { return int(std::floor((companded(code) + 1) / 2 * (CODES - 1) + 0.5)); }
@@ -102,7 +102,7 @@ struct MulawEdges {
     }
 };
 
-/// A mixture of logistics as its outputs (3 count) describe it: see wavenet/model/distributions.py.
+/// A mixture of logistics, given by its outputs (3 count); see wavenet/model/distributions.py.
 struct Mixture {
     const float* logits;
     int64_t count;
@@ -112,7 +112,7 @@ struct Mixture {
     }
     double scale(int64_t k) const { return std::exp(std::clamp(double(logits[2 * count + k]) - 3, -9.0, 2.0)); }
 
-    /// exp of a weight's logit over the temperature, less the largest.
+    /// exp((a weight's logit - the largest) / temperature).
     double weight(int64_t k, double top, double temperature) const {
         return std::exp((double(logits[k]) - top) / temperature);
     }

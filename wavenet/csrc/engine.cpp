@@ -69,7 +69,7 @@ class Kernel final : public Engine {
         Stream active[BATCH];
         std::copy(streams, streams + count, active);
         for (int64_t t = 0; count > 0; t++) {
-            // those that are done leave; the others keep their order, in which guided ones come before their twins
+            // finished streams are removed; the others keep their order, with guided ones before their twins
             count = int(std::remove_if(active, active + count, [t](const Stream& s) { return s.samples <= t; }) - active);
             step.run(active, count, t, sampling);
         }

@@ -1,4 +1,4 @@
-// Streams shared among threads: each thread takes a batch of streams at a time and runs it to its end. A single stream
+// Divides streams among threads: each thread takes a batch of streams at a time and runs it to its end. A single stream
 // runs on two threads while they are faster than one.
 
 #include <algorithm>
@@ -29,11 +29,11 @@ void Engine::run(const std::vector<Stream>& streams, const Sampling& sampling, i
 
 namespace {
 
-constexpr int64_t PART = 64;           // samples that are measured together on one thread
-constexpr double MEASURE_AFTER = 0.25;  // seconds after which one thread is measured again: the machine's speed drifts
+constexpr int64_t PART = 64;           // samples in one measurement on one thread
+constexpr double MEASURE_AFTER = 0.25;  // seconds until one thread is measured again, since the machine's speed drifts
 constexpr double LONGEST_PAUSE = 2;     // seconds
-constexpr double PAUSE = 50;            // times what a try on two threads has lost, which bounds the loss at 2 %
-constexpr double MOST_SAVED = 0.02;     // seconds that count against a later loss, such as a short interruption
+constexpr double PAUSE = 50;            // times the loss of a try on two threads, which bounds the loss at 2 %
+constexpr double MOST_SAVED = 0.02;     // most saved seconds that may offset a later loss, such as a short interruption
 
 Stream from(Stream stream, int64_t samples) {
     stream.codes += samples;

@@ -14,8 +14,8 @@ namespace wavenet::ISA {
 
 constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-/// `size` zeros. Much memory comes in big pages where the system has them: their lines spread evenly over the
-/// second-level cache, which the weights nearly fill and where small pages would collide.
+/// `size` zeros. Large buffers use big pages if the system has them: their lines spread evenly over the second-level
+/// cache, which the weights nearly fill, so that small pages would collide there.
 template <class T>
 struct Buffer {
     explicit Buffer(int64_t count = 0) : size(count) {

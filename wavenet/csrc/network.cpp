@@ -36,7 +36,7 @@ uint64_t bytes_of(Precision precision) {
     return precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
 }
 
-/// Reads the bytes one after another, and never past their end.
+/// Reads the bytes in order, and never past their end.
 struct Reader {
     const uint8_t* at;
     size_t left;
@@ -125,7 +125,7 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
     std::memcpy(&version, bytes + 8, 4);
     if (version != VERSION)
         throw FormatError("the file has format version " + std::to_string(version) +
-                          ", and this program reads version " + std::to_string(VERSION) + ": export it again, or use a program of its own version");
+                          ", and this program reads version " + std::to_string(VERSION) + ": export it again, or use a program of that version");
     if (size < 16) throw FormatError("the file is shorter than its own header says: it was cut off or altered");
     std::memcpy(&sum, bytes + size - 4, 4);
     if (sum != crc32(bytes, size - 4)) throw FormatError("the file's checksum is wrong: it was cut off or altered");

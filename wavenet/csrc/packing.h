@@ -1,5 +1,5 @@
-// A network's weights as the step reads them. Reading every weight once a sample is what bounds the speed, so the
-// weights lie one after another in the order of their use, padded to whole vectors.
+// A network's weights in the layout that the step reads. Reading every weight once per sample limits the speed, so the
+// weights are stored in the order of their use, padded to whole vectors.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace wavenet::ISA {
 
-/// The row of a matrix that each lane of its output vectors takes; -1 for a lane of padding.
+/// The matrix row of each lane of its output vectors; -1 for a lane of padding.
 using Order = std::vector<int64_t>;
 
 inline Order in_order(int64_t rows) {
@@ -22,7 +22,7 @@ inline Order in_order(int64_t rows) {
     return order;
 }
 
-/// Filter and gate rows of the same channels lie in the same block of vectors, half of it each.
+/// Filter and gate rows of the same channels share a block of vectors, half of it each.
 inline Order filter_beside_gate(int64_t channels) {
     Order order;
     int64_t vectors = round_up(channels, W) / W;
@@ -36,15 +36,15 @@ inline Order filter_beside_gate(int64_t channels) {
     return order;
 }
 
-/// Where a part of a matrix lies among the weights: block after block of up to VECTORS output vectors, within a block
-/// group after group of inputs.
+/// Where a part of a matrix lies among the weights: in blocks of up to VECTORS output vectors, and within a block in
+/// groups of inputs.
 template <class Weight>
 struct Packed {
     int64_t groups = 0, vectors = 0, offset = 0;
 
     int64_t words() const { return groups * vectors * W; }
 
-    /// Copies columns [first, first + count) of m, of which every `run` are padded to whole groups.
+    /// Copies columns [first, first + count) of m; every `run` of them are padded to whole groups.
     void pack(const Matrix& m, const Order& order, int64_t first, int64_t count, int64_t run, uint32_t* arena) const {
         Weight* to = reinterpret_cast<Weight*>(arena + offset);
         const Weight* from = reinterpret_cast<const Weight*>(m.weights);
@@ -64,7 +64,7 @@ struct Packed {
     }
 };
 
-/// Where the bias of each output lane lies among the constants, and in int8 what one step of its sum is worth.
+/// Where the bias and the scale of each output lane lie among the constants; only int8 uses the scale.
 struct Affine {
     int64_t bias = 0, scale = 0;
 };
@@ -76,7 +76,7 @@ struct Dense {
     Affine outputs;
 };
 
-/// One gated residual block. The convolution's past taps and its present one are products of their own.
+/// One gated residual block. The convolution's past taps and its present tap are separate products.
 template <class Weight>
 struct PackedLayer {
     Packed<Weight> past, now;
@@ -102,14 +102,14 @@ struct PackedNetwork {
     const int64_t x_length, z_length, h_length, z_all, skip_length, head_length;
     std::vector<PackedLayer<Weight>> layers;
     Dense<Weight> skip_sum, hidden, output;
-    const Scale z_scale, skip_scale, hidden_scale;  // z lies in [-1, 1], so that one scale serves all layers
+    const Scale z_scale, skip_scale, hidden_scale;  // z lies in [-1, 1], so one scale serves all layers
     Buffer<uint32_t> arena;                         // every weight
     Buffer<float> constants, initial;
 
     int64_t x_groups() const { return round_up(channels, GROUP<Weight>) / GROUP<Weight>; }
 
   private:
-    /// Decides where every weight lies, in the order of use.
+    /// Assigns every weight its place, in the order of use.
     void plan(const Network& net) {
         const int64_t z_groups = round_up(net.gate, GROUP<Weight>) / GROUP<Weight>;
         const int64_t h_vectors = h_length / W, x_vectors = x_length / W;
@@ -158,7 +158,7 @@ struct PackedNetwork {
         dense.outputs = constants_of(m, order, used);
     }
 
-    /// The skip matrix, with each layer's columns padded to z_length, as z lies.
+    /// The skip matrix, with each layer's columns padded to z_length, as z is.
     void fill_skip(const Network& net, int64_t& used) {
         const Matrix& m = net.skip_sum;
         std::vector<Weight> wide(size_t(m.rows) * z_all);
@@ -179,7 +179,7 @@ struct PackedNetwork {
             if (order[i] < 0) continue;
             float bias = m.bias[order[i]], scale = 1;
             if constexpr (sizeof(Weight) == 1) {
-                // inputs are bytes above `input_zero`; what that adds to every sum is subtracted here
+                // input bytes are offset by `input_zero`; what that adds to every sum is subtracted here
                 int64_t total = 0;
                 const int8_t* row = reinterpret_cast<const int8_t*>(m.weights) + order[i] * m.columns;
                 for (int64_t c = 0; c < m.columns; c++) total += row[c];

@@ -1,5 +1,5 @@
-// One stream on two threads, which hand over to each other without locks. The first goes through the layers; the second
-// computes the past of each layer for the next sample behind it; each computes half of the output layers.
+// One stream on two threads, which synchronise without locks. The first goes through the layers. The second follows it
+// and computes each layer's past sums for the next sample. Each computes half of the output layers.
 
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace wavenet::ISA {
 
-/// Tells the processor that a loop only waits.
+/// Tells the processor that this loop only waits.
 inline void relax() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -20,12 +20,12 @@ inline void relax() {
 #endif
 }
 
-/// Seconds that a thread spins for the other one, and that a pair may lose before it ends.
+/// Seconds that a thread spins while it waits, and that a pair may lose before it ends.
 constexpr double GRACE = 1e-4;
 
-/// Waits until the counter has reached the value: whether it did so while the thread spun. Otherwise the other thread
-/// has lost its core, or both have only this one: sleeping gives the core up, where on a busy machine spinning or
-/// yielding would not.
+/// Waits until the counter has reached the value; returns whether that happened while the thread spun. Otherwise the
+/// other thread has lost its core, or both share this one: sleeping then frees the core, which spinning or yielding
+/// would not do on a busy machine.
 inline bool wait(const std::atomic<int64_t>& counter, int64_t value) {
     auto reached = [&] { return counter.load(std::memory_order_acquire) >= value; };
     for (int i = 0; i < 64; i++, relax())
@@ -47,7 +47,7 @@ class Pair {
         step.attach(0, stream.state);
     }
 
-    /// Ends early, after a sample, once it has taken more than `each` seconds a sample and `besides` seconds on top.
+    /// Ends early, after a sample, once it has taken more than `each` seconds per sample plus `besides` seconds.
     /// Returns how many samples were run.
     int64_t run(double each, double besides) {
         for (int64_t l = 0; l < layers; l++) step.past(size_t(l), 1);
@@ -70,7 +70,7 @@ class Pair {
   private:
     static constexpr int HEAD_STAGES = Step<Weight>::HEAD_STAGES;
 
-    /// The first thread's part of sample t; whether it never had to sleep.
+    /// The first thread's part of sample t; returns whether it never had to sleep.
     bool lead(int64_t t) {
         step.begin(stream, 0, t, sampling);
         first.store(t * events + 1, std::memory_order_release);
@@ -88,7 +88,7 @@ class Pair {
     void follow() {
         for (int64_t t = 0; t < stream.samples; t++) {
             for (int64_t l = 0; l < layers; l++) {
-                wait(first, t * events + l + 2);  // the layer has used its sums, and its x is in its ring
+                wait(first, t * events + l + 2);  // now the layer has used its sums, and its ring holds its x
                 if (t >= end.load(std::memory_order_relaxed)) return;
                 step.past(size_t(l), 1);
             }
@@ -96,7 +96,7 @@ class Pair {
         }
     }
 
-    /// Half of the output layers; each stage needs both halves of the one before.
+    /// One half of the output layers; each stage needs both halves of the previous one.
     bool head_half(int64_t t, int share, std::atomic<int64_t>& mine, const std::atomic<int64_t>& other) {
         bool at_once = true;
         for (int stage = 0; stage < HEAD_STAGES; stage++) {
@@ -111,10 +111,10 @@ class Pair {
     const Sampling& sampling;
     const int64_t layers, events;  // events of one sample: its begin, its layers, its output stages
     Step<Weight> step;
-    // what each thread has finished: a count of events that only grows
+    // how many events each thread has finished
     alignas(64) std::atomic<int64_t> first{0};
     alignas(64) std::atomic<int64_t> second{0};
-    std::atomic<int64_t> end;  // brought nearer by the first thread, between two samples
+    std::atomic<int64_t> end;  // the first thread may lower it between two samples
 };
 
 }  // namespace wavenet::ISA

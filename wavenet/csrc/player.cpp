@@ -47,7 +47,7 @@ constexpr int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP};
 #else
 constexpr int SIGNALS[] = {SIGINT, SIGTERM};
 #endif
-volatile std::sig_atomic_t interrupted = 0;  // the signal that came
+volatile std::sig_atomic_t interrupted = 0;  // the received signal
 
 /// splitmix64 as a function of seed and position: wavenet/generation/splitmix.py
 double uniform(uint64_t seed, uint64_t position) {
@@ -71,18 +71,18 @@ std::array<int16_t, CODES> decoded() {
 }
 
 const std::string RAW = "-", STANDARD_OUTPUT = "/dev/stdout";
-constexpr uint32_t UNKNOWN_SIZE = 0xFFFFFFFF;  // as ffmpeg writes it; readers then read to the end
+constexpr uint32_t UNKNOWN_SIZE = 0xFFFFFFFF;  // as ffmpeg writes it; programs then read to the end
 
 bool is_stdout(const std::string& path) { return path == RAW || path == STANDARD_OUTPUT; }
 
-/// Whether the path is a pipe, a device or the standard output, through which data goes at once.
+/// Whether the path is a pipe, a device or the standard output, to which data is written directly.
 bool streamed(const std::string& path) {
     std::error_code ignored;
     return is_stdout(path) || std::filesystem::is_other(std::filesystem::status(path, ignored));
 }
 
-/// Mono, 16 bits. A file's header is written again at the end, with the length; a stream's header leaves the length
-/// open, and RAW has no header.
+/// Mono, 16 bits. A file's header is written again at the end, with the length. A stream's header leaves the length
+/// unknown, and RAW has no header.
 class WavFile {
   public:
     WavFile(const std::string& path, int64_t rate)
@@ -144,7 +144,7 @@ uint64_t whole_number(const Settings& settings, const char* name) {
     return value;
 }
 
-/// Throws if a sound cannot be written to `output`, before the time is spent on making it.
+/// Throws if a sound cannot be written to `output`; called before the sound is made.
 void check_output(const std::filesystem::path& output) {
     if (streamed(output.string())) return;
     std::string ending = output.extension().string();
@@ -175,7 +175,7 @@ Code choose_code(const std::string& name) {
         if (name == "auto" || name == code.name) return code;
         names += std::string(names.empty() ? "" : ", ") + code.name;
     }
-    throw UsageError("instruction_set is '" + name + "', but what runs here is auto, " + names);
+    throw UsageError("instruction_set is '" + name + "', but this machine runs auto, " + names);
 }
 
 void play(int count, char** arguments) {
@@ -225,7 +225,7 @@ void play(int count, char** arguments) {
 
     std::vector<uint64_t> state((engine->state_bytes() + 7) / 8);
     if (engine->mixtures && (sampling.top_k > 0 || sampling.top_p < 1))
-        throw UsageError(paths[0] + " ends in a mixture, which only temperature shapes: leave top_k and top_p out");
+        throw UsageError(paths[0] + " ends in a mixture, which supports only temperature: leave top_k and top_p out");
     std::vector<float> logits(size_t(engine->outputs));
     Stream stream{reinterpret_cast<uint8_t*>(state.data()), logits.data(), nullptr, nullptr, nullptr, nullptr, 0};
     engine->start(stream.state, stream.logits, nullptr);

@@ -1,4 +1,4 @@
-// Matrix products of V vectors of outputs for N streams at a time, whose sums stay in registers; packing.h lays out the
+// Matrix products of V output vectors for N streams at a time, whose sums stay in registers; packing.h lays out the
 // weights in the order in which they are read here.
 
 #pragma once
@@ -10,7 +10,7 @@
 
 namespace wavenet::ISA {
 
-/// The most output vectors, and streams, of one block of a product.
+/// The most output vectors, and the most streams, in one block of a product.
 constexpr int VECTORS = 8;
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int STREAMS = 3;
@@ -18,7 +18,7 @@ constexpr int STREAMS = 3;
 constexpr int STREAMS = 1;
 #endif
 
-/// Calls body(first vector, V) for blocks of V = 8 vectors, then of 4, 2 and 1 for the rest: V is a constant.
+/// Calls body(first vector, V) for blocks of V = 8 vectors, then of 4, 2 and 1 for the rest; V is constant in each.
 template <class Body>
 [[gnu::always_inline]] inline void with_vectors(int64_t vectors, Body body) {
     int64_t block = 0;
@@ -46,7 +46,7 @@ template <class Sums, int V, int N>
 }
 
 /// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups. With few sums, even and odd
-/// groups are added up separately, so that no addition waits for the one before.
+/// groups are added separately, so that no addition waits for the previous one.
 template <class Weight, int V, int N>
 [[gnu::always_inline]] inline void multiply(const uint32_t* weights, int64_t groups,
                                             const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {

@@ -6,8 +6,8 @@ namespace wavenet {
 
 struct Sampling {
     double temperature = 1;  // divides the logits; 0 takes the likeliest code
-    int top_k = 0;           // keeps the k likeliest, of equal ones the lower; 0 keeps all
-    double top_p = 1;        // keeps the fewest likeliest that hold this much probability; 1 keeps all
+    int top_k = 0;           // keeps the k likeliest, and the lower of two that tie; 0 keeps all
+    double top_p = 1;        // keeps the smallest set of likeliest codes with this probability; 1 keeps all
     double guidance = 1;     // logits = without + guidance (logits - without), for streams that have a `without`
 };
 

@@ -1,4 +1,4 @@
-// Vectors of W floats on any processor, in GNU vector extensions: what the kernels are written in.
+// Vectors of W floats on any processor, by GNU vector extensions. The kernels are written with them.
 //
 // A file that includes this is compiled once for each instruction set, with ISA defined to its name; everything lands in
 // namespace wavenet::ISA, so the copies never mix.
@@ -34,7 +34,7 @@ typedef uint16_t U16 __attribute__((vector_size(W * 2), may_alias));
 inline F32 splat(float value) { return F32{} + value; }
 inline F32 choose(I32 condition, F32 a, F32 b) { return condition ? a : b; }
 
-/// The larger and the smaller; b where either is NaN.
+/// The larger and the smaller of two; b if either is NaN.
 inline F32 max(F32 a, F32 b) {
 #if defined(__AVX512F__)
     return (F32)_mm512_max_ps((__m512)a, (__m512)b);
@@ -55,7 +55,7 @@ inline F32 min(F32 a, F32 b) {
 #endif
 }
 
-/// Halves the lanes until one is left.
+/// The sum or maximum of all lanes, by halving them until one is left.
 template <class Combine>
 inline float fold(F32 v, Combine combine) {
     float lanes[W];
@@ -106,7 +106,7 @@ inline void store(bf16* p, F32 v) {
     std::memcpy(p, &half, sizeof half);
 }
 
-/// The first n < W of a row's last elements; zeros beside them.
+/// The first n < W elements of a row's end, followed by zeros.
 template <class T>
 inline F32 load(const T* p, int n) {
     T padded[W] = {};
@@ -138,7 +138,7 @@ inline F32 exp(F32 x) {
     return p * (F32)(((I32)shifted << 23) + 0x3F800000);
 }
 
-/// 1 / x, to a bfloat16's precision where T is one and the processor has a faster way.
+/// 1 / x; to bfloat16 precision if T is bf16 and the processor has a faster instruction.
 template <class T>
 inline F32 reciprocal(F32 x) {
 #if defined(__AVX512F__)
@@ -147,7 +147,7 @@ inline F32 reciprocal(F32 x) {
     return 1.0f / x;
 }
 
-/// tanh(a) and sigmoid(b), to T's precision, with one division between them.
+/// tanh(a) and sigmoid(b), to T's precision, with a single division.
 template <class T>
 inline void gate(F32 a, F32 b, F32& tanh_a, F32& sigmoid_b) {
     F32 p = 1.0f + exp(-2.0f * max(splat(-20.0f), a)), q = 1.0f + exp(-max(splat(-40.0f), b));

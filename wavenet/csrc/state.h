@@ -1,5 +1,5 @@
-// What a stream remembers, in one piece of memory that the caller keeps: the last codes, and for each layer a ring of
-// its past inputs, as many as its convolution reaches back.
+// What a stream remembers, in one block of memory that the caller owns: the last codes and, for each layer, a ring of
+// the past inputs that its convolution needs.
 
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace wavenet::ISA {
 
-/// Where everything lies in a state: the rings' places (layers), the last codes (taps), the rings (length, x_length).
+/// The layout of a state: the rings' positions (layers), the last codes (taps), the rings (length, x_length).
 template <class Weight>
 class StateLayout {
     using In = Input<Weight>;
@@ -51,7 +51,7 @@ class StateLayout {
         return inputs(state, ring) + (slot >= ring.length ? slot - ring.length : slot) * x_length;
     }
 
-    /// Puts layer l's newest input, (x_length), in the place of its oldest.
+    /// Replaces layer l's oldest input by its newest, (x_length).
     void remember(uint8_t* state, size_t l, const In* input) const {
         const Ring& ring = rings[l];
         if (!ring.length) return;
@@ -67,7 +67,7 @@ class StateLayout {
         std::fill_n(codes(state), taps, code);
     }
 
-    /// As if every input of layer l so far had been this one, (x_length).
+    /// Fills layer l's ring as if every input so far had been this one, (x_length).
     void fill_inputs(uint8_t* state, size_t l, const In* input) const {
         slots(state)[l] = 0;
         for (int64_t slot = 0; slot < rings[l].length; slot++)

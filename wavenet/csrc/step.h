@@ -1,11 +1,11 @@
 // One sample of every stream of a batch, from its code to the logits of the next:
 //
-//     x     = sum over the last codes of a row of the initial table, or for 16-bit codes of what lies between two rows
+//     x     = sum over the last codes of their rows of the initial table, interpolated between two for 16-bit codes
 //     h_l   = W_past x_l[t - d] + W_now x_l[t] + b          z_l = tanh(filter half) * sigmoid(gate half)
 //     x_l+1 = x_l + R z_l + r
 //     logits = A2 relu(A1 relu(S [z_1 ... z_L] + s) + a1) + a2
 //
-// All streams of a batch share each read of the weights. A layer's products with its past need nothing of this sample,
+// All streams of a batch share each read of the weights. A layer's products with its past do not depend on this sample,
 // so they come before the layer below is done. The skip sum is one product over all layers' z at the end.
 
 #pragma once
@@ -23,7 +23,7 @@ class Step {
     using Sums = Sum<Weight>;
 
   public:
-    /// Room for so many streams. With `every_layer`, the sums over the past of all layers are kept at once.
+    /// Allocates buffers for `streams` streams. With `every_layer`, they hold the past sums of all layers at once.
     Step(const PackedNetwork<Weight>& net, const StateLayout<Weight>& layout, int streams, bool every_layer = false)
         : net(net), layout(layout), layer_stride(every_layer ? streams * net.h_length : 0), x(streams * net.x_length),
           x_input(streams * net.x_length), past_sums(streams * net.h_length * (every_layer ? net.layers.size() : 1)),
@@ -50,16 +50,16 @@ class Step {
         if (wanted) head(streams, count);
     }
 
-    /// Has stream s continue from this state.
+    /// Makes stream s continue from this state.
     void attach(int s, uint8_t* state) { states[s] = state; }
 
-    /// Brings a code to the first layer of stream s; `condition`, one row of them, may be null.
+    /// Feeds a code to the first layer of stream s; `condition`, a row of conditions, may be null.
     void begin(int s, uint16_t code, const float* condition) {
         conditions[s] = condition;
         embed(s, code);
     }
 
-    /// Draws sample t's code, or takes the given one, and brings it to the first layer.
+    /// Draws sample t's code, or takes the given one, and feeds it to the first layer.
     void begin(Stream& stream, int s, int64_t t, const Sampling& sampling) {
         float* bits = stream.bits ? stream.bits + t : nullptr;
         if (stream.uniforms) {
@@ -78,15 +78,15 @@ class Step {
         begin(s, stream.codes[t], stream.conditions ? stream.conditions + row : nullptr);
     }
 
-    /// Whether anything reads the logits after sample t: the output layers run only then.
+    /// Whether the logits after sample t are needed: the output layers run only then.
     static bool needs_logits(const Stream& stream, int64_t t) {
         return stream.uniforms || stream.bits || t + 1 == stream.samples;
     }
 
-    /// Stream s's input of the layer that is next, (x_length).
+    /// Stream s's input to the next layer, (x_length).
     In* x_in(int s) { return x_input.data + s * net.x_length; }
 
-    /// The part of h that needs nothing of this sample: sums over the layer's past taps, kept for `gate`.
+    /// The part of h that does not depend on this sample: sums over the layer's past taps, kept for `gate`.
     void past(size_t l, int count) {
         const PackedLayer<Weight>& layer = net.layers[l];
         const int64_t groups = net.x_groups(), taps = net.kernel_size - 1;
@@ -111,9 +111,9 @@ class Step {
         });
     }
 
-    /// z of one layer, beside those of all others.
+    /// z of one layer, stored beside those of all other layers.
     void gate(size_t l, int count) {
-        bool conditioned = false;  // decided outside of the loops, which it would slow down without conditions
+        bool conditioned = false;  // decided outside the loops, so that they stay fast without conditions
         for (int s = 0; s < count; s++) conditioned |= conditions[s] != nullptr;
         conditioned ? gate<true>(l, count) : gate<false>(l, count);
     }
@@ -134,7 +134,7 @@ class Step {
         for (int stage = 0; stage < HEAD_STAGES; stage++) head_stage(streams, count, stage, 0, 1);
     }
 
-    /// Skip sum, hidden or output layer: of its output vectors, the part of one of `shares` threads.
+    /// Skip sum, hidden or output layer: share number `share` of `shares` of its output vectors.
     void head_stage(Stream* streams, int count, int stage, int share, int shares) {
         auto relu = [](const Scale& scale, Buffer<In>& to, int64_t stride) {
             return [&scale, &to, stride](int s, int64_t i, F32 v) {
@@ -159,7 +159,7 @@ class Step {
     }
 
   private:
-    /// Logits led away from those of the stream's twin, which lacks its conditions (classifier-free guidance).
+    /// Logits moved away from those of the stream's twin, which has other conditions (classifier-free guidance).
     static const float* lead(const Stream& stream, const Sampling& sampling, float* guided) {
         for (int i = 0; i < CODES; i += W) {
             F32 without = load(stream.without + i);
@@ -168,7 +168,7 @@ class Step {
         return guided;
     }
 
-    /// x of the first layer: a row of the initial table for each of the last codes.
+    /// x of the first layer: the sum of a row of the initial table for each of the last codes.
     void embed(int s, uint16_t code) {
         layout.hear(states[s], code);
         const uint16_t* codes = layout.codes(states[s]);
@@ -185,7 +185,7 @@ class Step {
         layout.remember(states[s], 0, x_in(s));
     }
 
-    /// The same for 16-bit codes, each of which lies between two mu-law codes.
+    /// The same for 16-bit codes, each interpolated between two mu-law codes.
     void embed_between(int s, const uint16_t* codes) {
         float* sums = x.data + s * net.x_length;
         std::fill_n(sums, net.x_length, 0.0f);
@@ -202,13 +202,13 @@ class Step {
         for (int64_t i = 0; i < net.x_length; i += W) enter(s, i, load(sums + i), net.layers[0].x);
     }
 
-    /// Channels i..i+W of x become an input of the layer whose scale this is.
+    /// Stores channels i..i+W of x, and quantises them as input of the layer with this scale.
     void enter(int s, int64_t i, F32 v, const Scale& scale) {
         store(x.data + s * net.x_length + i, v);
         quantise(x_in(s) + i, v, scale);
     }
 
-    /// Asks for a layer's past inputs before they are needed: they lie too far apart for the processor to foresee.
+    /// Prefetches a layer's past inputs, which lie too far apart for the processor's own prefetching.
     void prefetch(size_t l, int count) const {
         if (l >= layers()) return;
         for (int s = 0; s < count; s++)
@@ -254,7 +254,7 @@ class Step {
         });
     }
 
-    /// Calls take(s, i, outputs i..i+W of stream s) for a matrix, or for one share of its blocks.
+    /// Multiplies by a matrix, or one share of its blocks, and calls take(s, i, outputs i..i+W of stream s).
     template <class From, class Take>
     void product(const Dense<Weight>& dense, int count, From from, Take take, int share = 0, int shares = 1) const {
         const Packed<Weight>& m = dense.weights;
@@ -302,7 +302,7 @@ class Step {
 
     const PackedNetwork<Weight>& net;
     const StateLayout<Weight>& layout;
-    const int64_t layer_stride;  // between two layers' sums over the past; 0 where they share a place
+    const int64_t layer_stride;  // between two layers' past sums; 0 if they share one buffer
     uint8_t* states[Engine::BATCH];
     const float* conditions[Engine::BATCH] = {};
     Buffer<float> x;  // the residual stream, (streams, x_length)

@@ -1,7 +1,7 @@
 // What a training step does between its matrix products, each part in one pass over memory, forward and backward.
 //
-// Arrays are channels-last, rows of time steps. `T` is the type of what the matrix products read and write, float or
-// bf16; sums and the residual stream are float. Threads split the rows.
+// Arrays are channels-last, with one row per time step. `T`, float or bf16, is the type that the matrix products read
+// and write; sums and the residual stream are float. Threads divide the rows.
 
 #include "training.h"
 
@@ -32,7 +32,7 @@ inline void store(T* p, F32 v, std::integral_constant<int, W>) {
     ISA::store(p, v);
 }
 
-/// Adds up the threads' sums in the order of the threads, so that the total is the same each time.
+/// Adds the threads' sums in a fixed order, so that the total is always the same.
 template <class Body>
 void with_column_sums(int64_t rows, int64_t columns, float* sums, int threads, Body body) {
     std::vector<float> partial(size_t(threads) * columns);
@@ -46,7 +46,7 @@ void with_column_sums(int64_t rows, int64_t columns, float* sums, int threads, B
         for (int64_t i = 0; i < columns; i++) sums[i] += partial[thread * columns + i];
 }
 
-/// Rows between a prefetch and its use, for rows that lie too far apart for the processor to foresee the next.
+/// Rows between a prefetch and its use, for rows that lie too far apart for the processor's own prefetching.
 constexpr int64_t ahead = 16;
 
 }  // namespace

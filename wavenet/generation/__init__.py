@@ -54,7 +54,7 @@ def generate(
     chunk: int = CHUNK,
     conditions: Conditions | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield codes (streams, n) and their bits (streams, n), n <= `chunk`, `samples` per stream in all.
+    """Yield codes (streams, n) and their bits (streams, n), n <= `chunk`, until each stream has `samples`.
 
     One stream per seed; a stream depends only on its own seed, not on its neighbours or on `chunk`. `prime` is codes
     (n,) that every stream continues from; left out, silence. `conditions`, one companion per seed, tell a model with
@@ -70,11 +70,11 @@ def generate(
 
 @dataclass(frozen=True)
 class Rendering:
-    """Files that were written, and how it went."""
+    """The files that were written, and what was measured on the way."""
 
     files: list[Path]
     samples: int
-    """In all files together."""
+    """In all files together, without `before`."""
     seconds_taken: float
     bits_per_sample: float
     """Bits of the sound made, under the model itself, without temperature or guidance."""

@@ -1,17 +1,17 @@
 """Fast generation in torch: each layer remembers its past inputs, so a sample costs one step per layer.
 
-Fast WaveNet (Paine et al. 2016, arXiv:1611.09482). A layer's memory is a ring of its last context = (K - 1) d inputs,
-K taps with dilation d. At time t slot t % context holds the oldest input, x[t - context], and then takes x[t]; tap k is
-in slot (t + k d) % context. A ring is a list of small tensors: writing it moves nothing, and a step's cost is its few
-calls into torch.
+This is Fast WaveNet (Paine et al. 2016, arXiv:1611.09482). A layer with K taps and dilation d remembers a ring of its
+last context = (K - 1) d inputs. At time t, slot t % context holds the oldest input, x[t - context], and then x[t]; tap
+k is in slot (t + k d) % context. A ring is a list of small tensors, so that writing to it moves no data and a step
+costs only a few calls into torch.
 
     h = W [x[t - (K - 1) d] ... x[t - d] x[t]] + V y + b,   z = tanh(h filter) sigmoid(h gate),   x' = x + R z
 
-The residual biases r are moved into the b of the layers above, b + W (r_1 + ... + r_l, once per tap), which leaves the
-residual update one product.
+The residual biases r are moved into the b of the layers above, b + W (r_1 + ... + r_l, once per tap), so that the
+residual update is a single product.
 
-Those are the equations of `model`. Where `twins` finds that the model's blocks compute something else, each block
-itself runs instead, on its taps: slower, and right as long as taps are all that it hears.
+Those are the equations of `model`. If `twins` finds that the model's blocks compute something else, each block itself
+runs on its taps instead. That is slower, and correct as long as a block depends on nothing but its taps.
 """
 
 import copy
@@ -30,8 +30,8 @@ from wavenet.model.wavenet import WaveNet
 class CachedEngine(Engine):
     """Runs on any device, any model configuration, any number of streams at once.
 
-    blockwise: whether the model's blocks run as they are; left out, where they compute something else than the
-    equations above. Raises ConfigError where not even that makes what the model does.
+    blockwise: whether the model's own blocks run; by default, only if they compute something other than the equations
+    above. Raises ConfigError if even that does not give the model's results.
     """
 
     name = "cached"
@@ -77,7 +77,7 @@ class CachedEngine(Engine):
         for block, moved in zip(self.model.blocks, self.moved, strict=True):
             inputs.append((x - moved, block.conv.context))
             x, _ = block(x, rows)
-        # all but the newest input of each layer, which the step below hears
+        # all but the newest input of each layer, which the step below adds
         memory = [list(codes[:, -1 - self.model.initial.context : -1].unbind(1))]
         memory += [list(values[:, -1 - past : -1].unbind(1)) for values, past in inputs]
         state = State(memory, 0, torch.empty(0))
@@ -122,4 +122,4 @@ def _finds_blockwise(model: WaveNet) -> bool:
         name = "cached, blockwise" if blockwise else "cached"
         if twins.same(model, name, lambda small, how=blockwise: compared(CachedEngine(small, blockwise=how), small)):
             return blockwise
-    raise ConfigError("engine=cached cannot run this model, whose layers hear more than their taps: use engine=naive")
+    raise ConfigError("engine=cached cannot run this model, whose layers use more than their taps: use engine=naive")

@@ -1,11 +1,11 @@
 """Exporting a model, and the sound that int8's scales are measured on.
 
-A scale that is measured in silence clips what is loud, and one that never was clips what is sure. So the layers are
-shown pieces of what the engine will hear and make, from all over it, the loudest there are and a quiet one:
+Scales measured on silence clip loud sounds; scales measured without it clip the strong activations of certainty. So the
+layers run on loud pieces and a quiet one, from all over what the engine will hear and make:
 
-    recordings that are known        the loudest piece of each part of them
-    features that sound will follow  the loudest of what the model makes along those of their parts that differ most
-    nothing, or labels               the loudest of what the model makes by itself, after silence
+    given recordings                 the loudest piece of each part of them
+    given features                   the loudest pieces that the model makes from those parts that differ most
+    nothing, or labels               the loudest pieces that the model makes by itself, after silence
 """
 
 import bisect
@@ -27,11 +27,11 @@ from wavenet.model.distributions import Sampling
 from wavenet.model.wavenet import WaveNet
 
 PIECES, SAMPLES = 6, 1024
-"""Loud pieces of sound that the layers are shown, and samples in each; a receptive field before it comes on top."""
+"""Number of loud pieces of sound, and samples in each, not counting the receptive field before it."""
 MADE = 4096
-"""Samples that the model makes, of which a piece is shown."""
+"""Samples that the model makes, from which a piece is chosen."""
 CANDIDATES = 64
-"""Places in each part of the recordings, or in all the features for each piece, that are looked at."""
+"""Places that are tried for each piece, in its part of the recordings or in all the features."""
 
 Piece = tuple[Tensor, Tensor | None]
 """Codes (receptive field + SAMPLES,), and the rows that go with them."""
@@ -40,14 +40,14 @@ Piece = tuple[Tensor, Tensor | None]
 def exported(model: WaveNet, sample_rate: int, precision: str, examples: Sequence[Companion] = ()) -> bytes:
     """The model as the kernels load it.
 
-    precision: `auto` is int8, which costs 0.001 to 0.003 bits per sample; with mixtures, which it costs 0.01, bfloat16.
-    examples: what sounds to come will be told, without codes, and recordings that will be heard, with theirs; int8's
-    scales are measured on them. Left out: on what the model makes when it is told nothing. Raises ConfigError for a
-    model whose code computes something else than the kernels.
+    precision: `auto` is int8, which costs 0.001 to 0.003 bits per sample; for mixtures, where int8 costs 0.01 bits, it
+    is bfloat16. examples: what int8's scales are measured on: the conditioning of sounds to come, without codes, and
+    recordings that will be heard, with codes; by default, what the model makes without conditioning. Raises ConfigError
+    for a model whose code does not compute what the kernels do.
     """
     if native.code() is not None and not twins.same(model, "compiled", _kernels):
         raise ConfigError(
-            "engine=compiled, and an exported file, state the network's equations once more, and this model's code "
+            "engine=compiled and exported files have their own copy of the network's equations, and this model's code "
             "computes something else (was a layer edited?): use engine=cached or naive, which run the code itself"
         )
     if precision == "auto":
@@ -97,7 +97,7 @@ def _recorded(model: WaveNet, examples: list[Companion], count: int) -> list[Pie
 
 
 def _spread(model: WaveNet, examples: list[Companion], count: int) -> list[Companion]:
-    """`count` of these in turn; where they have frames, parts of them, each as far as can be from those before it."""
+    """`count` of these in turn; if they have frames, parts of them, each as unlike the earlier ones as can be."""
     hop = model.config.features.hop
     if any(example.frames is None or not example.samples for example in examples):
         return [examples[i % len(examples)] for i in range(count)]
@@ -114,7 +114,7 @@ def _spread(model: WaveNet, examples: list[Companion], count: int) -> list[Compa
 
 
 def _made(model: WaveNet, told: list[Companion]) -> list[Piece]:
-    """The loudest piece of what the model makes under each of these after silence, and the first's beginning."""
+    """The loudest piece that the model makes for each of these after silence, and the beginning of the first."""
     engine = CompiledEngine(export.pack(model, 16000, "float32"), condition=projection(model))
     field, seeds = engine.receptive_field, list(range(len(told)))
     conditions = None if model.conditioning is None else Conditions(model.conditioning, told)
@@ -138,7 +138,7 @@ def _made(model: WaveNet, told: list[Companion]) -> list[Piece]:
 
 
 def _places(examples: list[Companion], count: int, samples: int) -> list[tuple[Companion, int]]:
-    """`count` places evenly over the examples laid end to end: in which one, and where a piece may begin."""
+    """`count` places, spread evenly over the examples laid end to end: the example, and where a piece may begin."""
     ends = list(itertools.accumulate(example.samples for example in examples))
     places = []
     for i in range(count):

@@ -1,4 +1,4 @@
-"""Which engine runs a model: the one that is asked for, or the fastest that computes what the model's code does."""
+"""Which engine runs a model: the requested one, or the fastest that computes what the model's code does."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from wavenet.model.wavenet import WaveNet
 
 ENGINES = ("compiled", "cached", "naive")
 TIMED_SAMPLES = 20
-"""Of each stream, that two engines are timed on; as many before go untimed."""
+"""Samples of each stream on which two engines are timed, after as many untimed ones."""
 
 
 def make_engine(
@@ -35,11 +35,11 @@ def make_engine(
 ) -> Engine:
     """The engine called `name`, or the fastest for this model and machine if that is `auto`.
 
-    `compiled` runs on the CPU, the others on the model's device. On a CPU `auto` is `compiled`, where there are kernels
-    and they compute what the model's code does; for a model elsewhere both are timed on so many streams.
-    precision: one of PRECISIONS, int8 for `compiled` alone; `auto` is `exported`'s choice for `compiled` and float32
-    for the others. instruction_set and threads are `compiled`'s. examples: what will be heard and told, which int8's
-    scales are measured on, see `calibration`. Raises ConfigError for what there is not.
+    `compiled` runs on the CPU, the others on the model's device. On a CPU `auto` is `compiled`, provided that there are
+    kernels and they compute what the model's code does. On other devices `compiled` and `cached` are timed on `streams`
+    streams. precision: one of PRECISIONS, int8 only for `compiled`; `auto` is `exported`'s choice for `compiled` and
+    float32 for the others. instruction_set and threads apply to `compiled`. examples: recordings and conditioning to
+    measure int8's scales on, see `calibration`. Raises ConfigError for an option that is not available.
     """
     if name not in ("auto", *ENGINES):
         raise ConfigError(f"engine is {name!r}, but it must be one of auto, {', '.join(ENGINES)}")
@@ -71,7 +71,7 @@ def make_engine(
 
 
 def _fastest(makers: Sequence[Callable[[], Engine]], timed: bool, streams: int) -> Engine:
-    """The first engine that can be made; where that is in doubt, the faster of it and the next."""
+    """The first engine that can be made; if `timed`, the faster of the first two."""
     found, refused = [], []
     for make in makers:
         try:
@@ -86,7 +86,7 @@ def _fastest(makers: Sequence[Callable[[], Engine]], timed: bool, streams: int) 
 
 
 def _seconds(engine: Engine, streams: int) -> float:
-    """How long an engine takes for a few samples of so many streams that are told nothing."""
+    """How long an engine takes for a few samples of `streams` streams without conditioning."""
     state = engine.start(torch.empty(streams, 0, dtype=torch.int64))
     noise = uniforms(list(range(streams)), 0, TIMED_SAMPLES)
     engine.generate(state, noise, Sampling())

@@ -1,4 +1,4 @@
-"""Fast generation by the C++ kernels of wavenet/csrc: an exported network, run without torch."""
+"""Fast generation with the C++ kernels of wavenet/csrc, which run an exported network without torch."""
 
 import torch
 from torch import Tensor
@@ -14,12 +14,12 @@ from wavenet.model.distributions import Sampling, make_distribution
 class CompiledEngine(Engine):
     """Runs an exported network on the CPU. A state's memory is one row of bytes per stream.
 
-    condition: every layer's projection of a row, (layers * 2 gate, C), for a network that is conditioned; an exported
-    file does not hold it.
-    threads: over which streams are spread. A single stream runs on two if 2 or more are asked for, while that is found
-    to be faster, as it is on some machines by a third, where a second core is free. 0 spreads streams over torch's
-    number of threads and runs a single one on one. Raises ConfigError where there are no kernels or the instruction set
-    is not one that runs here, CheckpointError for bytes that are damaged.
+    condition: every layer's projection of a row, (layers * 2 gate, C), for a conditioned network; an exported file does
+    not hold it.
+    threads: how many threads share the streams. If it is 2 or more, a single stream runs on two threads while that is
+    measured to be faster, which it is by a third on some machines with a free core. 0 spreads several streams over
+    torch's number of threads and runs a single one on one. Raises ConfigError if there are no kernels or this machine
+    does not run the instruction set, and CheckpointError if the bytes are damaged.
     """
 
     name = "compiled"
@@ -55,13 +55,13 @@ class CompiledEngine(Engine):
 
     def _project(self, rows: Tensor) -> Tensor:
         """Rows (n, C) -> what they add to each layer's h, in the kernel's order."""
-        assert self.condition is not None, "an exported network is not told anything"
+        assert self.condition is not None, "an exported network takes no conditioning"
         return rows.to(self.condition) @ self.condition
 
     def _added(self, rows: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Rows (S, n | 1, C) -> projected rows, and which of them goes with each sample, (S, samples) int32.
 
-        A row that goes on for several samples is projected once.
+        A row that stays the same for several samples is projected once.
         """
         flat = rows.flatten(0, 1).cpu()
         starts = torch.cat([torch.ones(1, dtype=torch.bool), (flat[1:] != flat[:-1]).any(dim=1)])
@@ -105,7 +105,7 @@ class CompiledEngine(Engine):
         bits: Tensor | None = None,
         sampling: Sampling | None = None,
     ) -> None:
-        """Hears codes (S, n), or writes them where there are uniforms."""
+        """Feed codes (S, n) to the network, or fill them in if `uniforms` are given."""
         levels = self.distribution.encoding.levels
         if uniforms is None and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < levels:
             raise ValueError(f"codes {int(codes.min())}..{int(codes.max())} are not within 0..{levels - 1}")

@@ -1,4 +1,4 @@
-"""What streams are told while they are made: rows of `conditioning`, worked out as far ahead as they are known."""
+"""The conditioning of streams while they are made: rows of `conditioning`, computed as far ahead as they are known."""
 
 import torch
 from torch import Tensor
@@ -6,14 +6,14 @@ from torch import Tensor
 from wavenet.model.conditioning import Companion, Conditioning, Range
 
 AHEAD = 4096
-"""Samples whose rows are worked out at once, where nothing that is still to be made decides them."""
+"""Samples whose rows are computed at once if they do not depend on samples still to be made."""
 
 
 class Conditions:
-    """Rows for S streams; `begin` first, then `next` and `hear` in turn.
+    """Rows for S streams: call `begin` first, then `next` and `hear` in turn.
 
-    Sample 0 is the first that a stream hears: of its prime, or if it has none the first that is made. With guidance
-    the streams come twice, the second time without labels: rows are (2 S, n, C).
+    Sample 0 is the first that a stream hears: the first of its prime, or, without a prime, the first that is made. With
+    guidance every stream comes twice, the second time without labels: rows are (2 S, n, C).
     """
 
     def __init__(self, conditioning: Conditioning, companions: list[Companion], guided: bool = False) -> None:
@@ -22,13 +22,13 @@ class Conditions:
         self.guided = guided
         self._told = self.companions
         self._codes = torch.empty(len(self.companions), 0, dtype=torch.int64)
-        self._dropped = 0  # samples that are too long ago to matter
+        self._dropped = 0  # samples too old to matter
         self._position = 0
         self._rows, self._rows_start = torch.empty(0), 0
 
     @torch.inference_mode()
     def begin(self, context: Tensor) -> Tensor:
-        """Rows of samples 0..n of a context (n,) that every stream hears first: (S, n + 1, C) or (S, 1, C)."""
+        """Rows of samples 0..n, after a context (n,) that every stream hears first: (S, n + 1, C) or (S, 1, C)."""
         self._codes, self._dropped = context.long().expand(len(self.companions), -1), 0
         self._position, self._rows_start = len(context), 0
         self._told = [c._replace(codes=self._heard(s), memory={}) for s, c in enumerate(self.companions)]
@@ -53,7 +53,7 @@ class Conditions:
         return self._rows[:, start - self._rows_start :][:, :count]
 
     def hear(self, codes: Tensor) -> None:
-        """(S, count) codes that were made."""
+        """Take the codes (S, count) that were made."""
         self._position += codes.shape[1]
         if len(self.conditioning.context):
             twice = codes.long().repeat(len(self.companions) // len(codes), 1)

@@ -1,11 +1,11 @@
 """What every engine promises: the same codes for the same model, context and uniform numbers.
 
-An engine holds weights and no state. Streams live in a `State`, which can be copied, cut down to some of its streams,
-stored and taken up again. Letters: S streams, n samples, C condition channels.
+An engine holds weights but no state. Streams live in a `State`, which can be copied, reduced to some of its streams,
+stored and resumed. In shapes, S is streams, n samples and C condition channels.
 
-Rows of `conditioning` come as (S, n, C), one for the sample after each code that is heard, or as (S, 1, C) where all
-are the same; None tells nothing. With guidance the state holds 2 S streams: the second half hears the same codes under
-rows of its own, which guidance leads away from.
+Rows of `conditioning` come as (S, n, C), one for the sample after each code that is heard, or as (S, 1, C) if all are
+the same; None means no conditioning. With guidance the state holds 2 S streams: the second half hears the same codes
+with rows of its own, which guidance moves the logits away from.
 """
 
 from abc import ABC, abstractmethod
@@ -22,22 +22,22 @@ from wavenet.model.wavenet import WaveNet
 
 @dataclass
 class State:
-    """Streams in the middle of generation: whatever the engine remembers, and the logits of each stream's next code."""
+    """Streams in the middle of generation: what the engine remembers, and the logits of each stream's next code."""
 
     memory: list[list[Tensor]]
-    """Tensors with streams first; their meaning is the engine's own."""
+    """Tensors whose first dimension is the streams; their meaning depends on the engine."""
     position: int
     """Codes heard since the start."""
     logits: Tensor
     """(S, outputs) of the model's distribution."""
 
     def select(self, streams: list[int]) -> "State":
-        """A copy with these streams alone, in this order: to stop some early, or to follow one twice."""
+        """A copy with only these streams, in this order, to drop some or to continue one in two ways."""
         memory = [[tensor[streams] for tensor in tensors] for tensors in self.memory]
         return State(memory, self.position, self.logits[streams])
 
     def clone(self) -> "State":
-        """A copy that goes its own way."""
+        """An independent copy."""
         return self.select(list(range(len(self.logits))))
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,14 +62,14 @@ class Engine(ABC):
 
     @abstractmethod
     def start(self, context: Tensor, rows: Tensor | None = None) -> State:
-        """Streams that have heard `context`, (S, n) codes of any n, in one parallel pass; before it, silence.
+        """Streams that have heard silence and then `context`, (S, n) codes with any n, in one parallel pass.
 
-        rows: (S, n + 1, C), the first for the context's own first sample, or (S, 1, C).
+        rows: (S, n + 1, C), the first for the first sample of the context, or (S, 1, C).
         """
 
     @abstractmethod
     def step(self, state: State, codes: Tensor, rows: Tensor | None = None) -> None:
-        """Hear one more code per stream, (S,), and set the logits of the next, under rows (S, C)."""
+        """Hear one more code per stream, (S,), and set the logits of the next, with rows (S, C)."""
 
     @torch.inference_mode()
     def generate(
@@ -77,8 +77,8 @@ class Engine(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Make n codes per stream from uniforms (S, n): codes (S, n), and the bits of each (S, n).
 
-        The bits are the model's own, told what it is told: neither temperature nor guidance enters them. Raises
-        ConfigError for sampling that the distribution does not have.
+        The bits are those of the model with its conditioning, without temperature or guidance. Raises ConfigError for
+        sampling that the distribution does not support.
         """
         self.distribution.check(sampling)
         made, bits = [], []
@@ -92,7 +92,7 @@ class Engine(ABC):
 
     @torch.inference_mode()
     def score(self, state: State, codes: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Hear codes (S, n) that are given, and return the bits of each under the model: (S, n)."""
+        """Hear the given codes (S, n), and return the bits of each under the model: (S, n)."""
         bits = []
         for t, column in enumerate(codes.to(self.device).unbind(dim=1)):
             bits.append(self.distribution.bits(state.logits, column))
@@ -100,33 +100,33 @@ class Engine(ABC):
         return _columns(bits, codes, torch.float32)
 
     def heard(self, context: Tensor) -> Tensor:
-        """The last receptive field of what a stream has heard, silence in front: (S, n) -> (S, receptive field)."""
+        """The last receptive field that each stream has heard, after silence: (S, n) -> (S, receptive field)."""
         silence = torch.full((len(context), self.receptive_field), self.distribution.encoding.zero, dtype=torch.int64)
         return torch.cat([silence, context.long().cpu()], dim=1)[:, -self.receptive_field :].to(self.device)
 
 
 def row(rows: Tensor | None, t: int) -> Tensor | None:
-    """The rows of one step, (S, C)."""
+    """The rows of step t, (S, C)."""
     return None if rows is None else rows[:, min(t, rows.shape[1] - 1)]
 
 
 def heard_rows(rows: Tensor | None, length: int) -> Tensor | None:
-    """Rows (S, n + 1, C) or (S, 1, C) of a context -> those of the last `length` codes heard, silence in front."""
+    """Rows (S, n + 1, C) or (S, 1, C) of a context -> those of the last `length` codes heard, after silence."""
     if rows is None:
         return None
     return torch.cat([rows[:, :1].expand(-1, length, -1), rows[:, 1:]], dim=1)[:, -length:]
 
 
 def projection(model: WaveNet) -> Tensor | None:
-    """Every layer's projection of a row of conditioning: (layers * 2 gate, C); None where there is none."""
+    """Every layer's projection of a row of conditioning: (layers * 2 gate, C); None if the model has none."""
     found = [block.condition.weight for block in model.blocks if block.condition is not None]
     return torch.cat(found).detach() if found else None
 
 
 def compared(engine: Engine, model: WaveNet) -> tuple[Tensor, Tensor]:
-    """Logits of an engine for the model, which hears a few random codes one by one, and the model's own of the same.
+    """An engine's logits for a few random codes, heard one by one, and the model's own logits for the same codes.
 
-    What `twins.same` takes, once the engine is known.
+    `twins.same` compares the two.
     """
     config, context = model.config, model.receptive_field
     length = context + config.kernel_size + 2

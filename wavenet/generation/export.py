@@ -1,7 +1,7 @@
 """Exported networks: one versioned file that the compiled engine and the player load; csrc/FORMAT.md describes it.
 
-In int8, a weight is a whole number in -127..127 times its row's scale, and a layer's input a byte times the layer's
-scale. The inputs' scales are measured here, on sound that the model makes itself.
+In int8, a weight is a whole number in -127..127 times its row's scale, and a layer's input is a byte, less the zero,
+times the layer's scale. The inputs' scales are measured here, on the sound that `pack` is given.
 """
 
 import copy
@@ -27,22 +27,21 @@ VERSION = 2
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 UNITY = (1 / 127, 128)
-"""Scale and zero of bytes for what lies in [-1, 1]: every z."""
+"""Scale and zero of bytes for values in [-1, 1], such as every z."""
 
 
 def pack(
     model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None = None, rows: Tensor | None = None
 ) -> bytes:
-    """The exported file's bytes; what conditions the model is not in it.
+    """The exported file's bytes, without the conditioning.
 
-    heard: codes (B, T), T at least the receptive field, and the rows that condition them (B, T, C), where any do, that
-    int8's scales are measured on; the other precisions do without. Raises ConfigError for a precision that is not one
-    of PRECISIONS.
+    heard, rows: codes (B, T), T at least the receptive field, and the rows that condition them (B, T, C), if any, to
+    measure int8's scales on; other precisions need none. Raises ConfigError for a precision not in PRECISIONS.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}, but it must be one of {', '.join(PRECISIONS)}")
     if precision == "int8" and heard is None:
-        raise ValueError("int8 needs sound that its scales are measured on")
+        raise ValueError("int8 needs sound to measure its scales on")
     model = copy.deepcopy(model).cpu().float().eval()
     config, dilations = model.config, model.config.layer_dilations
     parts = [MAGIC, struct.pack("<I", VERSION)]
@@ -61,11 +60,11 @@ def pack(
 
 @torch.no_grad()
 def fixed(model: WaveNet, row: Tensor) -> WaveNet:
-    """A model without conditioning that makes what `model` makes when it is told this row (C,) at every sample."""
+    """A model without conditioning that makes what `model` makes with this row (C,) at every sample."""
     plain = WaveNet(dataclasses.replace(model.config, labels={}, bias=True)).eval()
     weights = {name: tensor for name, tensor in model.state_dict().items() if name in plain.state_dict()}
     for name, parameter in plain.named_parameters():
-        if name not in weights:  # a bias that the model does without
+        if name not in weights:  # a bias that the model lacks
             weights[name] = torch.zeros_like(parameter)
     for i, block in enumerate(model.blocks):
         if block.condition is not None:
@@ -78,7 +77,7 @@ def fixed(model: WaveNet, row: Tensor) -> WaveNet:
 def initial_table(model: WaveNet) -> Tensor:
     """What each of the last codes adds to the first layer's input: (taps, 256, residual), oldest first.
 
-    A 16-bit code adds what lies between its two mu-law neighbours' rows, which for a scalar input is exact.
+    A 16-bit code adds the interpolation between the rows of its two mu-law neighbours, which is exact for scalar input.
     """
     if isinstance(model.initial, CausalEmbedding):
         return model.initial.weight
@@ -89,7 +88,7 @@ def initial_table(model: WaveNet) -> Tensor:
 
 
 def _matrices(model: WaveNet) -> Iterator[nn.Linear | CausalConv1d]:
-    """Everything that is multiplied, in the file's order."""
+    """Every weight matrix, in the file's order."""
     for block in model.blocks:
         yield block.conv
         if block.residual is not None:
@@ -116,13 +115,13 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def little_endian(array: np.ndarray) -> bytes:
-    """An array's numbers, little-endian whatever the order of their bytes is here."""
+    """An array's numbers as little-endian bytes, whatever this machine's byte order."""
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 @torch.inference_mode()
 def _input_scales(model: WaveNet, heard: Tensor, rows: Tensor | None) -> Iterator[tuple[float, int]]:
-    """Scale and zero of every matrix's inputs, in the file's order: what `heard` reaches fills a byte's range."""
+    """Scale and zero of every matrix's inputs, in the file's order; the values of `heard` fill a byte's range."""
     x, gated = model.initial(heard), []
     steps = heard.shape[1] - model.receptive_field + 1
     for block in model.blocks:
@@ -142,7 +141,7 @@ def _reach(values: Tensor) -> float:
 
 
 def is_exported(path: Path) -> bool:
-    """Whether this file says of itself that it is an exported network."""
+    """Whether this file begins as an exported network does."""
     try:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -151,9 +150,9 @@ def is_exported(path: Path) -> bool:
 
 
 def check_place(output: Path) -> None:
-    """Raise ConfigError for a place that an exported network must not take."""
+    """Raise ConfigError for a path that an exported network must not be written to."""
     if output.suffix.lower() in {*audio.EXTENSIONS, *audio.UNREAD, ".safetensors", ".state"}:
         better = output.with_suffix(".wavenet")
         raise ConfigError(f"output is {output}, but an exported network is no {output.suffix} file: call it {better}")
     if output.is_dir() or (output.exists() and not streamed(output) and not is_exported(output)):
-        raise ConfigError(f"output: {output} is there already and is no exported network; choose another output")
+        raise ConfigError(f"output: {output} already exists and is not an exported network; choose another output")

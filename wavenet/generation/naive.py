@@ -1,4 +1,4 @@
-"""The oracle: the whole receptive field through the model for every sample. Slow, and plainly right."""
+"""The reference engine: runs the whole receptive field through the model for every sample. Slow, but simple."""
 
 import copy
 
@@ -10,7 +10,7 @@ from wavenet.model.wavenet import WaveNet
 
 
 class NaiveEngine(Engine):
-    """Runs `WaveNet.forward` on the last receptive field of codes, again for each sample."""
+    """Runs `WaveNet.forward` on the last receptive field of codes for each sample."""
 
     name = "naive"
 

@@ -1,4 +1,4 @@
-"""All that is decided before the first sample of a sound: which engine makes it, how long it is, what it is told."""
+"""Everything that is decided before the first sample of a sound: its engine, its length and its conditioning."""
 
 import contextlib
 import hashlib
@@ -27,24 +27,24 @@ from wavenet.recordings import annotations
 from wavenet.recordings.reader import Reader, Recording, read_prime
 
 DEFAULT_SECONDS = 5.0
-"""Of sound, where neither a length nor features are given."""
+"""Length of a sound if neither a length nor features are given."""
 ENDLESS = sys.maxsize
-"""Samples of a stream that goes on until nobody asks for more."""
+"""Samples of a stream that continues until its reader stops."""
 HEARD_SECONDS = 60
-"""Of a prime, at its end, that int8's scales are measured on."""
+"""Length of the end of a prime that int8's scales are measured on."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: settings, the sounds that two of them name, and what reads these."""
+    """What is asked for: settings, the sounds that two of them name, and the reader of these sounds."""
 
     config: GenerateConfig
     reader: Reader
-    """At the model's sample rate; what is to be said of the recordings is found in it."""
+    """Reads at the model's sample rate, and collects remarks on the recordings."""
     prime: Recording | None = None
     features: Recording | None = None
     endless: bool = False
-    """Whether the sound has no end, where neither a length nor features are given."""
+    """Whether the sound has no end if neither a length nor features are given."""
 
     @property
     def sampling(self) -> Sampling:
@@ -52,7 +52,7 @@ class Request:
         return Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
 
     def samples(self, followed: int = 0) -> int:
-        """Samples of each sound; `followed`: how many the features last for, 0 without."""
+        """Samples of each sound; `followed` is the length of the features, 0 without."""
         rate = self.reader.sample_rate
         if self.config.seconds is not None:
             return max(round(self.config.seconds * rate), 1)
@@ -61,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Performance:
-    """Streams that are ready to begin, one for each seed."""
+    """Streams that are ready to start, one for each seed."""
 
     engine: Engine
     samples: int
@@ -72,8 +72,8 @@ class Performance:
     """Codes (n,) that are heard first."""
     conditions: Conditions | None
     threads: int
-    """Of torch, for the engines that run in it; 0 is one, since a step is many small products, for which a second
-    thread only waits."""
+    """Threads of torch, for the engines that run in it; 0 means one, since a step is many small products, in which a
+    second thread mostly waits."""
 
     def chunks(self) -> Iterator[Tensor]:
         """Sound (streams, n) in [-1, 1], n at most CHUNK, as it is made."""
@@ -87,8 +87,8 @@ class Performance:
 
     @contextlib.contextmanager
     def set_threads(self) -> Iterator[None]:
-        """Within, torch has as many threads as are asked for."""
-        if self.engine.name == "compiled":  # its threads are its own
+        """Run torch with `threads` threads inside the block."""
+        if self.engine.name == "compiled":  # it has its own threads
             yield
             return
         before = torch.get_num_threads()
@@ -101,16 +101,16 @@ class Performance:
 
 @dataclass
 class Kept:
-    """The last engine that was made, and what it was made of: measuring int8's scales takes seconds."""
+    """The last engine, and a key of what it was made from, kept because measuring int8's scales takes seconds."""
 
     engine: Engine | None = None
     key: tuple[Any, ...] = field(default=())
 
 
 def of_model(model: WaveNet, name: str, request: Request, kept: Kept) -> Performance:
-    """What a network, called `name` in words, is to make.
+    """What a network, called `name` in messages, is to make.
 
-    Raises ConfigError for what the model or the machine does not have, AudioError for a recording that cannot be read.
+    Raises ConfigError for what the model or the machine does not support, and AudioError for an unreadable recording.
     """
     config, reader, conditioning = request.config, request.reader, model.conditioning
     model.distribution.check(request.sampling)
@@ -128,10 +128,10 @@ def of_model(model: WaveNet, name: str, request: Request, kept: Kept) -> Perform
 
 
 def of_file(exported: CompiledEngine, name: str, request: Request) -> Performance:
-    """The same of an exported file, which is told nothing."""
+    """The same for an exported file, which takes no conditioning."""
     config, prime = request.config, None
     if config.label or request.features is not None or config.guidance != 1:
-        raise ConfigError(f"{name} is an exported network, which is told nothing: give label.* to wavenet-export")
+        raise ConfigError(f"{name} is an exported network, which takes no conditioning: give label.* to wavenet-export")
     if config.engine not in ("auto", "compiled"):
         raise ConfigError(f"engine is {config.engine!r}, but {name} is an exported network: only compiled runs it")
     if config.precision not in ("auto", exported.precision):
@@ -152,13 +152,13 @@ def _performance(
 
 
 def _engine(model: WaveNet, request: Request, told: Companion, heard: Tensor | None, kept: Kept) -> Engine:
-    """The kept engine, while nothing that it was made of has changed, else a new one."""
+    """The kept engine, or a new one if anything that it was made from has changed."""
     config, rate, device = request.config, request.reader.sample_rate, next(model.parameters()).device
     digest = hashlib.sha256()
     frames = None if told.frames is None else told.frames(0, told.samples // model.config.features.hop)
     for tensor in (*model.state_dict().values(), told.labels, frames, heard):
         digest.update(b"none" if tensor is None else np.ascontiguousarray(tensor.detach().cpu()).tobytes())
-    streams = 1 if device.type == "cpu" else config.count  # elsewhere two engines are timed on so many
+    streams = 1 if device.type == "cpu" else config.count  # on other devices engines are timed on this many
     how = (config.precision, config.instruction_set, config.threads, rate)
     key = (config.engine, *how, streams, device, digest.digest(), *twins.code_of(model))
     if kept.engine is None or kept.key != key:

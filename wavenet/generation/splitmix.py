@@ -1,8 +1,8 @@
-"""Uniform random numbers that anyone can make again: splitmix64, a function of seed and position alone.
+"""Reproducible uniform random numbers: splitmix64, a function of only seed and position.
 
     u(seed, t) = mix(mix(seed) + (t + 1) * 0x9E3779B97F4A7C15) / 2**64, to 53 bits
 
-No state is kept, so a stream is continued from any sample, in chunks of any length, in any language.
+No state is kept, so a stream can be continued from any sample, in chunks of any length, in any language.
 """
 
 import numpy as np

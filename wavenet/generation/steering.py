@@ -1,4 +1,4 @@
-"""What the settings of a sound tell the model: labels that are chosen, features to follow, guidance."""
+"""Turns the settings of a sound into conditioning: chosen labels, features to follow, guidance."""
 
 import csv
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from wavenet.recordings import annotations
 from wavenet.recordings.reader import Reader, Recording, read_features
 
 SHOWN = 20
-"""Values of a label that are named where one is not known."""
+"""Most values of a label that an error message lists."""
 
 
 def steer(
     config: GenerateConfig, model: WaveNet, name: str, reader: Reader, features: Recording | None, primed: bool
 ) -> Companion:
-    """What a sound is told. Its `samples` are those that the features last for, 0 without features.
+    """The conditioning of a sound. Its `samples` is the length of the features, 0 without features.
 
-    name: of the model, for words. Raises ConfigError for what the model does not know, or needs and is not given.
+    name: of the model, for messages. Raises ConfigError for what the model does not know, or needs and is not given.
     """
     known = model.config
     labels = choose_labels(config.label, known.labels)
@@ -37,7 +37,7 @@ def steer(
     if features is None:
         return Companion(labels)
     if not known.features.kinds:
-        raise ConfigError(f"features is given, but {name} was trained without: leave it out")
+        raise ConfigError(f"features is given, but {name} was trained without features: leave it out")
     if primed:
         raise ConfigError("prime and features cannot be combined: the features begin where the sound begins")
     rows = read_features(features, known.features, reader, model.distribution.encoding)
@@ -45,7 +45,7 @@ def steer(
 
 
 def choose_labels(chosen: Mapping[str, Any], known: dict[str, list[str]]) -> Tensor:
-    """(values,) with 1 for each that is chosen. Raises ConfigError for one that the model does not know."""
+    """(values,) with 1 for each chosen value. Raises ConfigError for one that the model does not know."""
     asked: dict[str, list[str]] = {}
     for label, values in chosen.items():
         if label not in known:
@@ -55,13 +55,13 @@ def choose_labels(chosen: Mapping[str, Any], known: dict[str, list[str]]) -> Ten
         for value in asked[label]:
             if value not in known[label]:
                 there = ", ".join(known[label][:SHOWN]) + ", ..." * (len(known[label]) > SHOWN)
-                raise ConfigError(f"label.{label} is {value!r}, but it must be one of {there}, or some, [a,b]")
+                raise ConfigError(f"label.{label} is {value!r}, but it must be one of {there}, or several, as in [a,b]")
     told = [value in asked.get(label, []) for label, values in known.items() for value in values]
     return torch.tensor(told, dtype=torch.float32)
 
 
 def _listed(chosen: Any, known: list[str]) -> list[str]:
-    """The value that the model knows as it is written, or in quotes; else those between brackets, in quotes or not."""
+    """A value as written if the model knows it, otherwise without its quotes; or the values of a list in brackets."""
     if isinstance(chosen, list | tuple):
         return [str(value) for value in chosen]
     text = str(chosen)

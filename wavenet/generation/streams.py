@@ -1,4 +1,4 @@
-"""Streams of samples from an engine, a chunk at a time, told what is known of them by then."""
+"""Streams of samples from an engine, a chunk at a time, with the conditioning that is known by then."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def stream(
     chunk: int,
     conditions: Conditions | None,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """What `generation.generate` yields, and the rows (S, n, C) that each chunk was told."""
+    """What `generation.generate` yields, and the rows (S, n, C) that conditioned each chunk."""
     context = torch.empty(0, dtype=torch.int64) if prime is None else prime
     rows = None if conditions is None else conditions.begin(context)
     state = engine.start(context.expand(len(seeds) if rows is None else len(rows), -1), rows)

@@ -5,19 +5,19 @@ import numpy as np
 from wavenet.audio.mulaw import ZERO
 
 BLOCK_SECONDS = 0.5
-"""A verdict needs this much in a row."""
+"""Length of the blocks that are judged."""
 SILENT_CODES = 2
-"""Codes this near to zero are silence: below -60 dB."""
+"""Codes within this distance of zero are silence: below -60 dB."""
 STUCK_SHARE = 0.98
-"""Stuck: the block is one code, or repeats one short cycle, in this share of its samples."""
+"""A block is stuck if this share of its samples is one code, or repeats one short cycle."""
 STUCK_HERTZ = 2000
 """Above this no voice or instrument holds a bit-exact cycle for half a second; shorter cycles are a stuck model."""
 NOISE_BITS = 7.0
-"""Average bits a sample from which a block is noise: 8 is a code drawn blindly, and the unigram of speech is 7.5."""
+"""A block is noise from this average of bits per sample on: a uniform guess costs 8, the unigram of speech 7.5."""
 
 
 class Watch:
-    """Takes a stream's mu-law codes and their bits, in chunks of any length; `warnings` has a line for each trouble."""
+    """Takes a stream's mu-law codes and their bits, in chunks of any length; `warnings` has a line for each problem."""
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
@@ -28,7 +28,7 @@ class Watch:
         self._seconds, self._found = 0.0, set()
 
     def hear(self, codes: np.ndarray, bits: np.ndarray) -> None:
-        """(n,) codes and (n,) bits."""
+        """Take the next codes (n,) and their bits (n,)."""
         self._codes, self._bits = np.append(self._codes, codes), np.append(self._bits, bits)
         while len(self._codes) >= self._block:
             trouble = _trouble(self._codes[: self._block], self._bits[: self._block], self._longest_cycle)

@@ -1,9 +1,9 @@
-"""Checkpoints: one self-describing `.safetensors` file to share, one training state beside it to resume from.
+"""Checkpoints: one self-describing `.safetensors` file to share, and one training state beside it to resume from.
 
-The shared file holds the (averaged) weights and, in its header, all that it takes to use them: format version, model
-settings, sample rate, mu-law convention, training step and validation bits; and how recordings were prepared and
-divided, so that what was held out can be told again. Reading it never unpickles. The training state is read with
-`weights_only=True`. Both are written whole or not at all.
+The shared file holds the (averaged) weights and, in its header, all that is needed to use them: format version, model
+settings, sample rate, mu-law convention, training step and validation bits. The header also says how recordings were
+prepared and divided, so that the held-out part can be found again. Reading it never unpickles. The training state is
+read with `weights_only=True`. Both are written whole or not at all.
 """
 
 import dataclasses
@@ -32,21 +32,21 @@ KINDS = {
     b"PK\x03\x04": "a training state",
     **dict.fromkeys((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3"), "a recording"),
 }
-"""What a file is that begins so. A training state is a zip file of torch's."""
+"""First bytes of a file -> its kind. A training state is a zip file written by torch."""
 MULAW = {"mu": MULAW_LEVELS - 1, "levels": MULAW_LEVELS, "rounding": "half up", "zero": MULAW_LEVELS // 2}
-"""The convention of `wavenet.audio.mulaw`, so that a reader of the file need not guess."""
+"""The convention of `wavenet.audio.mulaw`, stored so that a reader of the file need not guess."""
 
 
 DATA = ("valid_fraction", "split_by", "min_seconds", "trim_silence_db", "channel", "normalise")
-"""Settings of DataConfig that decide which samples were learned from, and how they were
-read; so do the model's labels."""
+"""Settings of DataConfig that decide, together with the model's labels, which samples were learned from and how they
+were read."""
 OLDER = {"split_by": "older"}
-"""What those of them were that a file of an older version does not tell."""
+"""Values of those that a file of an older version leaves out."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model ready to use, on the CPU, in float32 and evaluation mode, and where it came from."""
+    """A model ready to use, on the CPU, in float32 and evaluation mode, and its origin."""
 
     path: Path
     model: WaveNet
@@ -54,15 +54,15 @@ class Checkpoint:
     """Hz"""
     step: int
     valid_bits: float | None
-    """Bits per sample on the validation part when it was saved; None if it was never validated."""
+    """Bits per sample on the validation part when saved; None if never validated."""
     data: dict[str, Any]
-    """Those of DATA that it was trained with."""
+    """Values of DATA that it was trained with."""
 
 
 def save(
     path: Path, model: WaveNet, sample_rate: int, step: int, valid_bits: float | None, data: DataConfig | None = None
 ) -> None:
-    """Write the shared file. Raises CheckpointError where it cannot be written; an older file there stays whole."""
+    """Write the shared file. Raises CheckpointError if it cannot be written; an older file there is left intact."""
     header = {
         "format_version": FORMAT_VERSION,
         "model": model.config.shape(),
@@ -77,9 +77,9 @@ def save(
 
 
 def load(path: str | Path) -> Checkpoint:
-    """Read a shared file, or a run folder's best one.
+    """Read a shared file, or the best one of a run folder.
 
-    Raises CheckpointError where there is none, it is truncated or altered, of a newer format, or its weights do not
+    Raises CheckpointError if there is none, if it is cut short, altered or of a newer format, or if its weights do not
     fit the model that its header describes.
     """
     path = find(path)
@@ -108,7 +108,7 @@ def load(path: str | Path) -> Checkpoint:
         for name, tensor in tensors.items():
             if not tensor.is_floating_point() or not tensor.isfinite().all():
                 raise ValueError(f"{name} holds {tensor.dtype} that are not all finite floating-point numbers")
-        settings(ModelConfig, header["model"], path, "model.")  # their names
+        settings(ModelConfig, header["model"], path, "model.")  # checks their names
         for name in header["model"].get("sources", []):
             if name not in SOURCES:
                 raise CheckpointError(f"{path} has {unregistered(name)}")
@@ -121,7 +121,7 @@ def load(path: str | Path) -> Checkpoint:
         for name in data:
             if name not in DATA:
                 raise _newer(path, f"data.{name}")
-        dataclasses.replace(DataConfig(), **data)  # within their ranges
+        dataclasses.replace(DataConfig(), **data)  # checks their ranges
         checkpoint = Checkpoint(path, model.eval(), rate, step, bits, data)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the second line names the tensor
@@ -132,9 +132,9 @@ def load(path: str | Path) -> Checkpoint:
 
 
 def find(path: str | Path) -> Path:
-    """The shared file that `path` means: itself, or the best, else the last, of a run folder or of its checkpoints."""
+    """The shared file that `path` means: itself, or the best (else the last) in a run folder or its checkpoints."""
     path = Path(path)
-    if os.path.isdir(path):  # False too where its folder is closed
+    if os.path.isdir(path):  # also False if its parent folder cannot be read
         for folder in (path / "checkpoints", path):
             for name in ("best", "last"):
                 if os.path.isfile(folder / f"{name}.safetensors"):
@@ -146,14 +146,14 @@ def find(path: str | Path) -> Path:
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write what resuming needs: tensors, numbers and strings alone. Raises CheckpointError where it cannot."""
-    buffer = io.BytesIO()  # torch.save into a file names a line of its own source where the disk is full
+    """Write what resuming needs: only tensors, numbers and strings. Raises CheckpointError if it cannot be written."""
+    buffer = io.BytesIO()  # on a full disk, torch.save into a file reports a line of its own source
     torch.save(state, buffer)
     _write(path, buffer.getbuffer())
 
 
 def find_state(path: str | Path) -> Path:
-    """The training state that `path` means: itself, or the last one of a run folder or of its checkpoints."""
+    """The training state that `path` means: itself, or the last one in a run folder or its checkpoints."""
     path = Path(path)
     if os.path.isdir(path):
         within = path / "last.state"
@@ -164,7 +164,7 @@ def find_state(path: str | Path) -> Path:
 
 
 def load_state(path: str | Path) -> dict[str, Any]:
-    """Read a training state, or a run folder's last one. Raises CheckpointError if it is missing or damaged."""
+    """Read a training state, or the last one of a run folder. Raises CheckpointError if it is missing or damaged."""
     path = find_state(path)
     kind = _kind(path)
     if kind not in ("a training state", None):
@@ -175,7 +175,7 @@ def load_state(path: str | Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path} has format version {state['format_version']}, this program reads {FORMAT_VERSION}"
             )
-        settings(TrainConfig, state.get("config", {}), path)  # their names
+        settings(TrainConfig, state.get("config", {}), path)  # checks their names
         if "config" in state:
             state["config"]["data"] = OLDER | state["config"].get("data", {})
     except CheckpointError:
@@ -186,8 +186,8 @@ def load_state(path: str | Path) -> dict[str, Any]:
 
 
 def settings(kind: type, stored: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
-    """Dotted names of all settings of a dataclass -> what `stored`, made by `dataclasses.asdict`, says of each; what an
-    older version did not know has its default. Raises CheckpointError for a setting that this version lacks."""
+    """Dotted names of all settings of a dataclass -> their values in `stored`, made by `dataclasses.asdict`, or their
+    defaults if an older version did not store them. Raises CheckpointError for a setting that this version lacks."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         name, factory = field.name, field.default_factory
@@ -206,7 +206,7 @@ def _newer(path: Path, name: str) -> CheckpointError:
 
 
 def _kind(path: Path) -> str | None:
-    """What a file is by its first bytes, in words; None for what is not known."""
+    """What kind of file this is, by its first bytes; None if unknown."""
     try:
         with open(path, "rb") as file:
             start = file.read(10)

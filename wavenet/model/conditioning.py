@@ -1,12 +1,12 @@
-"""What tells a WaveNet what to make: labels, features and context stacks, added up to one row per sample.
+"""Conditioning: labels, features and context stacks, added up to one row per sample, tell a WaveNet what to make.
 
     y_t = sum of the embeddings of a recording's labels             global conditioning, paper section 2.5
         + frames of features, upsampled to one row per sample       local conditioning, section 2.5
-        + what small slow stacks make of a long past                context stacks, section 2.6
-        + sources of one's own                                      SOURCES
+        + outputs of small, slow stacks over a long past            context stacks, section 2.6
+        + sources that users add                                    SOURCES
 
-Each layer of the network adds its own projection V_l y_t before its gate. Before a recording began there was silence,
-under the recording's first row.
+Each layer of the network adds its own projection V_l y_t before its gate. The samples before a recording count as
+silence and have the recording's first row.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,22 +23,22 @@ from wavenet.model.distributions import make_distribution
 from wavenet.model.layers import ResidualBlock
 
 Range = Callable[[int, int], Tensor]
-"""Reads entries start..stop of something that is too long to hold."""
+"""Reads entries start..stop of something too long to hold in memory."""
 
 
 class Companion(NamedTuple):
-    """What is known of one recording besides the codes in a window of it."""
+    """What is known about one recording besides the codes in a window of it."""
 
     labels: Tensor
-    """(values,): 1 for each label that it has, in the order of `Conditioning.names`."""
+    """(values,): 1 for each label value that it has, in the order of `Conditioning.names`."""
     frames: Range | None = None
-    """Frames of features, (n, channels); beyond the recording's ends, its first and last."""
+    """Frames of features, (n, channels); the first and last repeat beyond the recording's ends."""
     codes: Range | None = None
-    """Codes, (n,), silence before the start."""
+    """Codes, (n,), with silence before the start."""
     memory: dict["ContextStack", "Memory"] | None = None
-    """What context stacks have heard of this stream, so that its next rows cost little; None forgets."""
+    """What context stacks keep of this stream, so that its next rows cost little; None keeps nothing."""
     samples: int = 0
-    """How long the recording is, or the sound that its frames describe; 0 where nothing tells."""
+    """Length of the recording, or of the sound that its frames describe; 0 if unknown."""
 
     def without_labels(self) -> "Companion":
         return self._replace(labels=torch.zeros_like(self.labels))
@@ -49,16 +49,16 @@ Piece = tuple[Companion, int, int]
 
 
 SOURCES: dict[str, Callable[[ModelConfig], nn.Module]] = {}
-"""Sources of one's own, by the names that `model.sources` asks for them by.
+"""Sources that users add, under the names that `model.sources` lists.
 
-Each is made with the model's settings. Its forward takes a Companion and a range of samples start..stop, start at least
-0, and returns rows (stop - start, condition_channels). They may depend on the labels, the frames and the place, and
-not on codes. docs/extending.md has an example.
+Each is made with the model's settings. Its forward takes a Companion and a range of samples start..stop, with start at
+least 0, and returns rows (stop - start, condition_channels). They may depend on the labels, the frames and the
+position, but not on codes. docs/extending.md has an example.
 """
 
 
 def unregistered(name: str) -> str:
-    """What is to be said of a source that nobody has registered."""
+    """The end of an error message about a source that is not registered."""
     there = ", ".join(SOURCES) or "none"
     return (
         f"a conditioning source {name!r}, which is not registered (registered: {there}): import the code that puts it "
@@ -87,7 +87,7 @@ class Conditioning(nn.Module):
 
     @property
     def constant(self) -> bool:
-        """Whether a recording's rows are all the same, as they are where there are labels alone."""
+        """Whether a recording's rows are all the same, as they are if the model has only labels."""
         return self.features is None and not len(self.context) and not len(self.sources)
 
     @property
@@ -95,7 +95,7 @@ class Conditioning(nn.Module):
         return next(self.parameters()).device
 
     def forward(self, companion: Companion, start: int, stop: int) -> Tensor:
-        """Rows (stop - start, channels) of samples start..stop, whose recording begins at 0; stop is above 0."""
+        """Rows (stop - start, channels) of samples start..stop of a recording that begins at 0; stop is above 0."""
         first = max(start, 0)
         rows = torch.zeros(stop - first, self.channels, device=self.device)
         if self.labels is not None:
@@ -111,7 +111,7 @@ class Conditioning(nn.Module):
         return torch.cat([rows[:1].expand(first - start, -1), rows])
 
     def batch(self, items: Sequence[Sequence[Piece]], length: int) -> Tensor:
-        """Rows (B, length, channels): of each item its pieces' one after another, cut or filled with zeros."""
+        """Rows (B, length, channels): each item's pieces one after another, cut or padded with zeros."""
         joined = [torch.cat([self(*piece) for piece in pieces])[:length] for pieces in items]
         return torch.stack([F.pad(rows, (0, 0, 0, length - len(rows))) for rows in joined])
 
@@ -119,9 +119,9 @@ class Conditioning(nn.Module):
 class Upsample(nn.Module):
     """Frames of features -> one row per sample.
 
-    A frame is standardised, seen together with its neighbours through a convolution and a ReLU, and then raised to the
-    sample rate by transposed convolutions: kernels of twice the stride, so that every output sample is reached by
-    equally many frames (Odena et al. 2016), initialised to linear interpolation.
+    A convolution and a ReLU combine each standardised frame with its neighbours. Transposed convolutions then raise the
+    result to the sample rate. Their kernels are twice the stride, so that equally many frames reach every output sample
+    (Odena et al. 2016), and are initialised to linear interpolation.
     """
 
     mean: Tensor
@@ -138,10 +138,10 @@ class Upsample(nn.Module):
         strides = config.stages if config.upsampling == "transposed" else []
         self.stages = nn.Sequential(*(linear_upsampling(channels, stride) for stride in strides))
         self.margin = config.look_ahead + max(len(strides), 1)
-        """Frames beyond its own on either side that a sample depends on."""
+        """Frames on either side of its own that a sample depends on."""
 
     def standardise(self, frames: Tensor) -> None:
-        """Take the mean and spread of these frames, (n, channels), for those of all."""
+        """Set the mean and scale to those of these frames, (n, channels)."""
         self.mean.copy_(frames.mean(dim=0))
         self.scale.copy_(frames.std(dim=0).clamp(min=1e-3))
 
@@ -172,7 +172,7 @@ def linear_upsampling(channels: int, stride: int) -> nn.ConvTranspose1d:
 
 
 class Memory(NamedTuple):
-    """Where a context stack is in a stream: the rows of its last frames, up to `last`, and each layer's last inputs."""
+    """A context stack's state in a stream: the rows of its last frames, up to `last`, and each layer's last inputs."""
 
     last: int
     rows: Tensor
@@ -180,17 +180,17 @@ class Memory(NamedTuple):
 
 
 class ContextStack(nn.Module):
-    """A small WaveNet over a long past at a low rate: `pool` samples to a frame, 2**layers frames.
+    """A small WaveNet over a long past at a low rate: `pool` samples per frame, 2**layers frames.
 
-    A frame is the log spectrum of the four pools that end with it. The samples of block b are told about the blocks up
-    to b - 5, so that generation knows the rows of four blocks before it begins them; what lies between the large
-    network hears for itself.
+    A frame is the log spectrum of the four pools that end with it. The samples of block b are conditioned on the blocks
+    up to b - 5, so that generation knows the rows of four blocks before it begins them. The large network itself sees
+    the samples in between.
     """
 
     hann: Tensor
     DELAY = 5
     LEAST_MAGNITUDE = 1e-3
-    """Magnitude, for a sound of full scale 1, below which the log spectrum is level: about a mu-law step."""
+    """Magnitude (full scale is 1) below which the log spectrum flattens out: about a mu-law step."""
 
     def __init__(self, pool: int, layers: int, channels: int, out_channels: int, encoding: Encoding) -> None:
         super().__init__()
@@ -205,14 +205,14 @@ class ContextStack(nn.Module):
         self.receptive_field = 1 + sum(dilations)
         """Frames."""
         self.span = (self.receptive_field + self.DELAY) * pool + self.window
-        """Samples of the past that decide a row."""
+        """Past samples that a row depends on."""
         self.recent = (self.DELAY + 2) * pool + self.window
-        """Samples of the past that are needed where `memory` holds the rest."""
+        """Past samples that are needed if `memory` holds the rest."""
 
     def forward(
         self, codes: Range, start: int, stop: int, memory: dict["ContextStack", Memory] | None = None
     ) -> Tensor:
-        """Rows (stop - start, channels) of samples start..stop; what `memory` holds is not worked out again."""
+        """Rows (stop - start, channels) of samples start..stop; what `memory` holds is not computed again."""
         first, last = start // self.pool - self.DELAY, (stop - 1) // self.pool - self.DELAY
         known = None if memory is None else memory.get(self)
         if known is None or not first - 1 <= known.last <= last or first <= known.last - len(known.rows):
@@ -225,7 +225,7 @@ class ContextStack(nn.Module):
         return rows[start % self.pool :][: stop - start]
 
     def _hear(self, codes: Range, known: Memory, last: int) -> Memory:
-        """One pass over the frames after `known.last` up to `last`, and those before that nothing is known of."""
+        """One pass over the frames after `known.last` up to `last`, and over earlier ones if none are known."""
         count = last - known.last
         begin = known.last + 1 - (0 if known.inputs else self.receptive_field - 1)
         spectrum = self.spectrum(codes((begin + 1) * self.pool - self.window, (last + 1) * self.pool))
@@ -243,5 +243,5 @@ class ContextStack(nn.Module):
         """Codes (n,) -> log magnitudes (1 + (n - window) / pool, window / 2 + 1)."""
         sound = self.encoding.decode(codes.to(self.hann.device))
         bins = torch.stft(sound, self.window, self.pool, window=self.hann, center=False, return_complex=True)
-        magnitudes = bins.abs() * (4 / self.window)  # the window adds up to its half
+        magnitudes = bins.abs() * (4 / self.window)  # the window's sum is half its length
         return torch.log(magnitudes + self.LEAST_MAGNITUDE).t() / 4 + 1

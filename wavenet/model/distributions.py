@@ -1,13 +1,13 @@
 """The two output distributions: how probable each code is, the loss that follows, and how a code is drawn.
 
-Softmax over the 256 mu-law codes (paper section 2.2). Or, for all 16 bits, a mixture of K logistics on the companded
-axis of `encodings`, each the share that falls between a code's two edges (PixelCNN++, Salimans et al. 2017,
-arXiv:1701.05517, there on a linear axis; Parallel WaveNet, arXiv:1711.10433):
+The first is a softmax over the 256 mu-law codes (paper section 2.2). The second, for all 16 bits, is a mixture of K
+logistics on the companded axis of `encodings`; a code's probability is the mass between its two edges (PixelCNN++,
+Salimans et al. 2017, arXiv:1701.05517, on a linear axis; Parallel WaveNet, arXiv:1711.10433):
 
     P(c) = sum_k w_k (sigma((e_{c+1} - m_k) / s_k) - sigma((e_c - m_k) / s_k)),    e_c = g((c - 1/2 - 32768) / 32768)
 
-Bits per sample are always those of the mu-law code, 8 for one drawn blindly, so that models with either can be
-compared: a mixture's is the share between the edges of the code's mu-law bin.
+Bits per sample are always those of the mu-law code (8 for a uniform guess), so that both kinds of model can be
+compared. A mixture assigns a mu-law code the mass between the edges of its bin.
 """
 
 import math
@@ -27,7 +27,7 @@ from wavenet.model import native
 FAR = 1e3
 """Stands for infinity on the companded axis."""
 IGNORED = -100
-"""Target that is not scored: context, or padding."""
+"""Marks a target that is not scored: context or padding."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class Sampling:
     """How a code is drawn. The default draws from the model's own distribution."""
 
     temperature: float = 1.0
-    """Divides the logits, and widens a mixture's logistics; 0 takes the likeliest code, or component's mean."""
+    """Divides the logits and scales a mixture's logistics; 0 takes the likeliest code or component mean."""
     top_k: int = 0
-    """Keeps the k likeliest codes, of equal ones the lower; 0 keeps all."""
+    """Keeps the k likeliest codes, and the lower of two that tie; 0 keeps all."""
     top_p: float = 1.0
-    """Keeps the fewest likeliest codes that hold this much probability; 1 keeps all."""
+    """Keeps the smallest set of likeliest codes that holds this much probability; 1 keeps all."""
     guidance: float = 1.0
-    """How far labels are exaggerated: logits become without + guidance (with - without). Above 1 each stream needs a
-    second one, without labels, beside it."""
+    """How far labels are exaggerated: logits become without + guidance (with - without). Unless it is 1, each stream
+    needs a second one without labels."""
 
 
 class Distribution(ABC):
-    """What a network's last layer means. `logits` stands for its outputs, (..., outputs)."""
+    """Interprets the outputs of a network's last layer, called `logits` here: (..., outputs)."""
 
     encoding: Encoding
     outputs: int
@@ -57,23 +57,23 @@ class Distribution(ABC):
 
     @abstractmethod
     def mulaw_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The same of the targets' mu-law codes."""
+        """The same sum for the targets' mu-law codes."""
 
     @abstractmethod
     def bits(self, logits: Tensor, codes: Tensor) -> Tensor:
-        """-log2 P of the codes' mu-law codes, under the model's own distribution: (..., outputs) and (...) -> (...)."""
+        """-log2 P of each code's mu-law code under the model's own distribution: (..., outputs) and (...) -> (...)."""
 
     @abstractmethod
     def sample(self, logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
         """Draw codes by inverting the cumulative distribution, so that equal uniforms give equal codes.
 
-        logits (S, outputs), uniforms (S,) in [0, 1) -> codes (S,), int64. Float64 within, so that engines whose logits
-        differ in the last float32 bits agree on all but a vanishing share of draws.
+        logits (S, outputs), uniforms (S,) in [0, 1) -> codes (S,), int64. Computed in float64, so that engines whose
+        logits differ in the last float32 bits agree on almost every draw.
         """
 
     @abstractmethod
     def check(self, sampling: Sampling) -> None:
-        """Raises ConfigError for a setting that this distribution does not have."""
+        """Raise ConfigError for a setting that this distribution does not support."""
 
 
 class Softmax(Distribution):
@@ -82,7 +82,7 @@ class Softmax(Distribution):
     encoding, outputs = MULAW, MULAW.levels
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """On a CPU in one pass that finds the gradient too, kept in the logits' type; else `reference_loss`."""
+        """On a CPU, one pass also computes the gradient, kept in the logits' type; elsewhere `reference_loss` runs."""
         if native.passes(logits) is None:
             return self.reference_loss(logits, targets)
         return _CrossEntropy.apply(logits, targets)
@@ -137,9 +137,9 @@ class _CrossEntropy(torch.autograd.Function):
 class Mixture(Distribution):
     """A mixture of logistics over the 16-bit codes.
 
-    Its outputs are `components` logits of the weights, as many means, as many logarithms of scales. The means count
-    from the middles of `components` equal parts of -1/2 .. 1/2, the scales from exp(`LOG_SCALE`), so that small outputs
-    are a sensible beginning.
+    Its outputs are the logits of the weights, the means and the logarithms of the scales, `components` of each. The
+    means are offsets from the midpoints of `components` equal parts of -1/2 .. 1/2, and the log scales are offsets from
+    `LOG_SCALE`, so that small outputs are a sensible start.
     """
 
     components: int
@@ -147,7 +147,7 @@ class Mixture(Distribution):
     encoding = SIXTEEN_BIT
     LOG_SCALE = -3.0
     LOWEST, HIGHEST = -9.0, 2.0
-    """Of a log scale. The companded axis is 2 long, a 16-bit step 0.000006 (loud) to 0.0014 (soft)."""
+    """Limits of a log scale. The companded axis is 2 long; a 16-bit step spans 0.000006 (loud) to 0.0014 (soft)."""
 
     @property
     def outputs(self) -> int:
@@ -164,7 +164,7 @@ class Mixture(Distribution):
         )
 
     def log_p(self, logits: Tensor, codes: Tensor, mulaw: bool = False) -> Tensor:
-        """ln P of 16-bit codes, or of mu-law codes: (..., 3 K) and (...) -> (...), float32 for all but float64 logits.
+        """ln P of 16-bit codes, or of mu-law codes: (..., 3 K) and (...) -> (...), float32 unless logits are float64.
 
         sigma(a) - sigma(b) = sigma(a) sigma(-b) (1 - exp(b - a)), which neither cancels nor overflows.
         """
@@ -187,7 +187,7 @@ class Mixture(Distribution):
         return self.log_p(logits, self.encoding.mulaw(codes), mulaw=True) / -math.log(2)
 
     def sample(self, logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
-        """A component by the uniform's place among the weights, and a point of it by the place within that weight."""
+        """The uniform's place among the weights picks a component, its place within that weight a point of it."""
         weights, means, log_scales = self.parts(logits.double())
         if sampling.temperature == 0:
             point = means.gather(1, weights.argmax(dim=-1, keepdim=True)).squeeze(1)
@@ -204,7 +204,7 @@ class Mixture(Distribution):
             value = getattr(sampling, name)
             if value != without:
                 raise ConfigError(
-                    f"{name} is {value}, but this model ends in a mixture, which only temperature shapes: leave it out"
+                    f"{name} is {value}, but this model ends in a mixture, which supports only temperature: omit it"
                 )
 
 
@@ -212,7 +212,7 @@ class Mixture(Distribution):
 def _bins(mulaw: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(3, levels): lower edge, upper edge and width of each 16-bit code on the companded axis, or of each mu-law code.
 
-    A mu-law code's edges are those of the 16-bit codes that fall on it. The outer edges are far away.
+    A mu-law code's bin spans the 16-bit codes that map to it. The outermost edges are at -FAR and FAR.
     """
     codes = torch.arange(SIXTEEN_BIT.levels)
     edges = compand((torch.arange(SIXTEEN_BIT.levels + 1, dtype=torch.float64) - 0.5 - FULL_SCALE) / FULL_SCALE)
@@ -225,7 +225,7 @@ def _bins(mulaw: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """(S, n) and (S,) -> the entry in which each uniform's share of the total falls, and where within it, in [0, 1]."""
+    """(S, n) and (S,) -> the entry that each uniform's share of the total falls in, and where in it, in [0, 1]."""
     total = cumulative[:, -1:]
     # strictly below the total, so that rounding never lands on an entry of no probability
     target = torch.minimum(uniforms.to(total).unsqueeze(1) * total, torch.nextafter(total, torch.zeros_like(total)))
@@ -236,9 +236,10 @@ def _invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def guided(logits: Tensor, sampling: Sampling) -> Tensor:
-    """(2 S, outputs), the second half of twins, -> without + guidance (with - without), (S, outputs); 1 is none.
+    """Classifier-free guidance (Ho and Salimans 2022) on an autoregressive model's logits.
 
-    Classifier-free guidance (Ho and Salimans 2022), on an autoregressive model's logits.
+    (2 S, outputs), whose second half comes from the streams without labels -> without + guidance (with - without),
+    (S, outputs). A guidance of 1 returns the logits unchanged.
     """
     if sampling.guidance == 1:
         return logits
@@ -247,5 +248,5 @@ def guided(logits: Tensor, sampling: Sampling) -> Tensor:
 
 
 def make_distribution(mixtures: int) -> Distribution:
-    """A mixture of so many logistics, or for 0 the softmax."""
+    """A mixture of `mixtures` logistics, or the softmax if that is 0."""
     return Mixture(mixtures) if mixtures else Softmax()

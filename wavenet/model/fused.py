@@ -1,11 +1,11 @@
-"""The residual stack and skip sum of `model` on a CPU: the same numbers, one pass over memory between matrix products.
+"""The residual stack and skip sum of `model` on a CPU, with one pass over memory between two matrix products.
 
-Autograd walks over all activations for each of a layer's dozen small operations; here the compiled passes of
-csrc/training.h do what lies between two matrix products at once, and the gradient is written out below. The plain twin
-that tests hold it equal to is `WaveNet.plain_stack`.
+Autograd reads all activations again for each of a layer's dozen small operations. Here the compiled passes of
+csrc/training.h do everything between two matrix products at once, and the gradient is written out below. Tests check
+that the results equal those of `WaveNet.plain_stack`.
 
-What conditions the layers lies beside their taps, [x taps, y] [W V]^T, so that it costs no product of its own. The skip
-sum is one product over all z; its gradient comes layer by layer, which finds it still in the processor's cache.
+Conditioning rows lie beside the taps, [x taps, y] [W V]^T, so that they cost no product of their own. The skip sum is
+one product over all z; its gradient is computed layer by layer, while the data is still in the processor's cache.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def supports(x: Tensor) -> bool:
 def run(blocks: Sequence[Any], skip: nn.Linear, x: Tensor, steps: int, rows: Tensor | None = None) -> Tensor:
     """The skip sum of the last `steps` steps: x (B, T, residual) -> (B, steps, skip).
 
-    rows (B, T, condition) condition the layers; they may be left out.
+    rows: (B, T, condition), what conditions the layers, if anything does.
     """
     weights: list[Tensor | None] = []
     for block in blocks:
@@ -73,7 +73,7 @@ class _Stack(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_sum: Tensor) -> tuple[Any, ...]:
         if ctx.spent:
-            raise RuntimeError("the stack's gradient overwrites what it was saved for, and can be taken once")
+            raise RuntimeError("the stack's gradient overwrites its saved tensors, so it can be taken only once")
         ctx.spent = True
         layers = len(ctx.taps)
         saved, (gated, *weights) = ctx.saved_tensors[: 3 * layers], ctx.saved_tensors[3 * layers :]
@@ -146,7 +146,7 @@ def _join_backward(
 
 
 def _gate(h: Tensor, bias: Tensor | None, gated: Tensor, layer: int) -> Tensor:
-    """z of all steps, and of the last ones also among `gated`."""
+    """z of all steps; the last steps are also written to `gated`."""
     z = h.new_empty(*h.shape[:2], h.shape[2] // 2)
     arrays = _addresses(h, bias, z, gated[..., layer * z.shape[2] :])
     native.passes(h).gate_forward(_gate_shape(h, gated), *arrays, torch.get_num_threads())

@@ -1,7 +1,7 @@
-"""The layers that networks here are made of: causal dilated convolution, initial filters, the gated residual block.
+"""The layers of the network: causal dilated convolution, initial filters and the gated residual block.
 
 Every tensor is channels-last, (batch B, time T, channels C), so a dilated convolution is one matrix product over its
-concatenated taps. No layer pads: it returns as many time steps fewer than it was given as it needs for context.
+concatenated taps. No layer pads: its output is shorter than its input by the time steps that it needs as context.
 """
 
 import math
@@ -15,9 +15,9 @@ from wavenet.config import MULAW_LEVELS
 
 
 class CausalConv1d(nn.Module):
-    """Dilated convolution that sees the present and the past alone, as one matrix product.
+    """Dilated convolution over the present and the past only, as one matrix product.
 
-    `weight` is (out, kernel_size * in): the oldest tap's columns first. `forward` takes (B, T, in) and returns
+    `weight` is (out, kernel_size * in), with the oldest tap's columns first. `forward` takes (B, T, in) and returns
     (B, T - context, out), its last step aligned with the input's last; `context` = (kernel_size - 1) * dilation.
     """
 
@@ -35,7 +35,7 @@ class CausalConv1d(nn.Module):
         return (self.kernel_size - 1) * self.dilation
 
     def taps(self, x: Tensor) -> Tensor:
-        """(B, T, in) -> (B, T - context, kernel_size * in): what each output is a linear function of."""
+        """(B, T, in) -> (B, T - context, kernel_size * in): the inputs of each output, side by side."""
         steps = x.shape[1] - self.context
         return torch.cat([x[:, k * self.dilation :][:, :steps] for k in range(self.kernel_size)], dim=-1)
 
@@ -46,7 +46,7 @@ class CausalConv1d(nn.Module):
 class CausalEmbedding(nn.Module):
     """Initial causal filter over one-hot codes: a table per tap, oldest first. (B, T) -> (B, T - taps + 1, C).
 
-    16-bit codes lie between two mu-law codes on the companded axis, and so do their vectors.
+    A 16-bit code's vector is interpolated between those of its two mu-law neighbours on the companded axis.
     """
 
     def __init__(self, channels: int, taps: int, bias: bool, encoding: Encoding) -> None:
@@ -88,8 +88,8 @@ class CausalScalar(CausalConv1d):
 class ResidualBlock(nn.Module):
     """One gated layer. (B, T, residual) -> (B, T - context, residual) for the next layer, and z (B, T - context, gate).
 
-    The last layer has no residual projection; it returns its input's tail unchanged. Where it is conditioned, rows
-    (B, at least T - context, condition) that end with the input's last step are projected and added before the gate.
+    The last layer has no residual projection; it returns its input's tail unchanged. A conditioned layer projects rows
+    (B, at least T - context, condition), which end with the input's last step, and adds them before the gate.
     """
 
     def __init__(
@@ -122,16 +122,16 @@ class ResidualBlock(nn.Module):
 
 
 def full_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x W^T + b in float32 or better, where bfloat16 would round 16 bits to 8."""
+    """x W^T + b in float32 or better: bfloat16 would round 16-bit values to 8 bits."""
     kind = torch.promote_types(weight.dtype, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
         return F.linear(x.to(kind), weight.to(kind), None if bias is None else bias.to(kind))
 
 
 def cosines(channels: int, decay: float) -> Tensor:
-    """Cosines of rising frequency over the codes, (256, channels), mean square 1: codes near in amplitude begin alike.
+    """Cosines of rising frequency over the codes, (256, channels), with mean square 1: similar amplitudes start alike.
 
-    A network that starts so need not find out that code 130 lies beside 131.
+    A network that starts this way need not learn that code 130 lies beside 131.
     """
     frequency = 1 + torch.arange(channels, dtype=torch.float64) % (MULAW_LEVELS - 1)
     phase = (torch.arange(MULAW_LEVELS, dtype=torch.float64) + 0.5) * math.pi / MULAW_LEVELS

@@ -1,4 +1,4 @@
-"""The compiled kernels, where they were built; otherwise, why not, in words."""
+"""The compiled kernels, or the reason why there are none."""
 
 import functools
 import os
@@ -10,10 +10,10 @@ from torch import Tensor
 from wavenet.errors import ConfigError
 
 ENVIRONMENT = "WAVENET_INSTRUCTION_SET"
-"""Environment variable that names one of `instruction_sets()` in place of the fastest."""
+"""Environment variable that selects one of `instruction_sets()` instead of the fastest."""
 
 missing = ""
-"""Why there are no kernels; empty where there are."""
+"""Why there are no kernels; empty if there are some."""
 
 try:
     from wavenet import _native  # type: ignore[attr-defined] (compiled at installation)
@@ -23,15 +23,15 @@ except ImportError as error:
 
 
 def instruction_sets() -> list[str]:
-    """Those that the kernels were compiled for and this processor runs, fastest first; none where nothing is built."""
+    """Instruction sets that were compiled in and run on this processor, fastest first; empty without kernels."""
     return [] if _native is None else [code.name for code in _native.available()]
 
 
 @functools.cache
 def code(name: str = "auto") -> Any:
-    """The kernels for the named instruction set; `auto` is the environment's choice or else the fastest.
+    """The kernels for the named instruction set; `auto` is the one that ENVIRONMENT names, or else the fastest.
 
-    None where there are no kernels. Raises ConfigError for a name that is not among `instruction_sets()`.
+    None if there are no kernels. Raises ConfigError for a name that is not among `instruction_sets()`.
     """
     if _native is None:
         return None
@@ -41,16 +41,16 @@ def code(name: str = "auto") -> Any:
     for found in _native.available():
         if found.name == name:
             return found
-    raise ConfigError(f"{given_by} is {name!r}, but what runs here is {', '.join(instruction_sets())}")
+    raise ConfigError(f"{given_by} is {name!r}, but this machine runs {', '.join(instruction_sets())}")
 
 
 def passes(like: Tensor) -> Any:
-    """The compiled passes of a training step for tensors like this one; None where there are none."""
+    """The compiled passes of a training step for tensors like this one; None if there are none."""
     found = code() if like.device.type == "cpu" else None
     return None if found is None else {torch.float32: found.float32, torch.bfloat16: found.bfloat16}.get(like.dtype)
 
 
 def check() -> None:
-    """Raise ConfigError where there are no kernels, saying why."""
+    """Raise ConfigError, with the reason, if there are no kernels."""
     if _native is None:
-        raise ConfigError(f"engine=compiled cannot be used: {missing}. engine=cached runs without, slower")
+        raise ConfigError(f"engine=compiled cannot be used: {missing}. engine=cached works without them, but is slower")

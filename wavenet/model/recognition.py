@@ -1,13 +1,13 @@
-"""Recognition: what is said in each 10 ms, from a WaveNet's own activations (van den Oord et al. 2016, section 3.4).
+"""Recognition: the phone of each 10 ms frame, from a WaveNet's own activations (van den Oord et al. 2016, section 3.4).
 
     pooled_f = mean over the samples of frame f of relu(skip sum)      `hop` samples, 160 are 10 ms at 16 kHz
-    x        = relu(C_n ... relu(C_1 norm(pooled)))                    non-causal: a frame also hears those to come
-    logits   = A x + a                                                 a class per frame
+    x        = relu(C_n ... relu(C_1 norm(pooled)))                    non-causal: a frame also sees later frames
+    logits   = A x + a                                                 logits over the classes, per frame
 
-It is trained together with the next sample, on the sum of both losses. The paper names no norm (Ba et al. 2016);
-without one, and with torch's own initial weights, little comes through at first, and a short run learns far less.
+It is trained together with the prediction of the next sample, on the sum of both losses. The paper mentions no norm (Ba
+et al. 2016); without one, and with torch's initial weights, signals start so small that a short run learns far less.
 
-Frames become a sequence greedily: the likeliest class of each, repeats collapsed, silence dropped.
+Frames become a sequence greedily: the likeliest class of each frame, repeats collapsed, silence dropped.
 """
 
 import itertools
@@ -22,15 +22,15 @@ from wavenet.config import RecognitionConfig
 from wavenet.model.distributions import IGNORED
 
 SILENCES = ("sil", "sp", "spn", "pau", "<sil>")
-"""Phones that say nothing, in lower case: the names that aligners give to silence."""
+"""Names that aligners give to silence, in lower case."""
 
 
 class FrameHead(nn.Module):
-    """Frame classes from the skip sum's activations, one recording or a part of one at a time.
+    """Frame classes from the skip sum's activations, for one recording or part of one at a time.
 
     (samples, skip_channels) -> `pool` -> (frames, skip_channels) -> `classify` -> (frames, classes), where frames are
-    ceil(samples / hop) and the last may be short. Beyond either end the convolutions see zeros; of a part, the first
-    and last frames are therefore not those of the whole (`RecognitionConfig.reach`).
+    ceil(samples / hop) and the last may be short. Beyond either end the convolutions see zeros, so the first and last
+    frames of a part differ from those of the whole recording (`RecognitionConfig.reach`).
     """
 
     def __init__(self, skip_channels: int, config: RecognitionConfig) -> None:
@@ -61,12 +61,12 @@ class FrameHead(nn.Module):
 
 
 def count_right(made: Tensor, told: Tensor) -> tuple[int, int]:
-    """How many frames are right, of how many whose class is told: both (frames,)."""
+    """How many frames are right, and how many have a known class; made and told are (frames,)."""
     return int((made == told).sum()), int((told != IGNORED).sum())
 
 
 def runs(names: Iterable[str]) -> list[tuple[str, int, int]]:
-    """Each frame's name -> stretches of one name, (name, first frame, frame after the last)."""
+    """Each frame's name -> runs of equal names, (name, first frame, frame after the last)."""
     found, first = [], 0
     for name, group in itertools.groupby(names):
         last = first + len(list(group))
@@ -76,7 +76,7 @@ def runs(names: Iterable[str]) -> list[tuple[str, int, int]]:
 
 
 def spoken(names: Iterable[str]) -> list[str]:
-    """Phones without the silences among them."""
+    """The phones that are not silence."""
     return [name for name in names if name.lower() not in SILENCES]
 
 

@@ -1,9 +1,9 @@
-"""Whether a fast path computes what the network's own code computes, found out by numbers.
+"""Checks numerically that a fast path computes the same as the network's own code.
 
-The compiled stack and the engines in `generation` state the equations of `model` once more, so an edit of `layers` or
-`model` would not reach them. Before one of them stands in, it is compared with the network's own code on a twin: a
-copy with all dilations 1, so that few steps go through every layer, and random weights, so that what is still zero
-shows. That costs milliseconds, once for each network's code and settings.
+The compiled stack and the engines in `generation` repeat the equations of `model`, so an edit of `layers` or `model`
+would not reach them. Before one of them is used, it is compared with the network's own code on a twin: a copy whose
+dilations are all 1, so that a few steps reach every layer, and whose weights are random, so that zeros hide no
+difference. That takes milliseconds, once for each network's code and settings.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 TOLERANCE = 1e-3
-"""Of the largest number compared: far above rounding in float32, far below any change of an equation."""
+"""Relative to the largest number compared: far above float32 rounding, far below any change of an equation."""
 
 EDITED = ("forward", "gate")
 """Functions of a layer that may be replaced while a program runs."""
@@ -27,8 +27,8 @@ _known: dict[tuple[Any, ...], bool] = {}
 def same(model: Any, path: str, compare: Callable[[Any], tuple[Tensor, Tensor]]) -> bool:
     """Whether the fast path of this name computes what the model's own code does.
 
-    compare: of a twin, what the path makes and what the model's code makes. A path that cannot run the twin at all is
-    not the same.
+    compare: takes a twin; returns the output of the path and that of the model's code. A path that cannot run the twin
+    at all counts as different.
     """
     key = (path, repr(model.config), *code_of(model))
     if key not in _known:
@@ -40,7 +40,7 @@ def _agree(small: Any, compare: Callable[[Any], tuple[Tensor, Tensor]]) -> bool:
     with _undisturbed():
         try:
             found, expected = compare(small.eval())
-        except Exception:  # whatever an edited layer lacks or does not take
+        except Exception:  # an edited layer may lack anything, or refuse any input
             return False
     largest = max(1.0, float(expected.abs().max()))
     return found.shape == expected.shape and float((found - expected).abs().max()) < TOLERANCE * largest
@@ -48,14 +48,14 @@ def _agree(small: Any, compare: Callable[[Any], tuple[Tensor, Tensor]]) -> bool:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Plain float32 without gradients within, whatever the caller's mode is; its random numbers stay as they were."""
+    """Switch to plain float32 without gradients, whatever the caller's mode; its random state is left unchanged."""
     with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", enabled=False):
         torch.manual_seed(0)
         yield
 
 
 def twin(model: Any) -> Any:
-    """A copy on the CPU, in float32, with all dilations 1 and random weights; its own code runs, no compiled stack."""
+    """A copy on the CPU, in float32, with all dilations 1 and random weights, that runs without the compiled stack."""
     with _undisturbed():
         small = copy.deepcopy(model).cpu().float()
         layers = len(small.config.layer_dilations)
@@ -69,7 +69,7 @@ def twin(model: Any) -> Any:
 
 
 def code_of(module: nn.Module) -> list[Any]:
-    """What tells one network's code from another's: its layers' classes, and the functions that they consist of."""
+    """Identifies a network's code: the classes of its layers, and their functions."""
     kinds = dict.fromkeys(type(m) for m in module.modules())
     ours = [c for kind in kinds for c in kind.__mro__ if not c.__module__.startswith(("torch.", "builtins"))]
     functions = [getattr(f, "fget", None) or getattr(f, "__func__", f) for c in ours for f in vars(c).values()]
@@ -77,9 +77,9 @@ def code_of(module: nn.Module) -> list[Any]:
 
 
 def watched(*layers: nn.Module) -> int | None:
-    """A number that changes with the code of the layers' EDITED functions; None where a hook listens to their calls.
+    """A number that changes with the code of the layers' EDITED functions; None if a layer has hooks.
 
-    Cheap enough to be asked at every step.
+    It is cheap enough to compute at every step.
     """
     seen = set()
     for m in (module for layer in layers for module in layer.modules()):

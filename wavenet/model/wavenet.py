@@ -1,17 +1,17 @@
 """WaveNet: causal dilated gated residual blocks over codes of sound (van den Oord et al. 2016, arXiv:1609.03499).
 
-    e_t     = sum_k E_k[c_{t-k}]                         initial filter, 1 tap unless asked for
+    e_t     = sum_k E_k[c_{t-k}]                         initial filter, 1 tap by default
     h_l     = sum_k W_l[k] x_l[t - k d_l] + V_l y_t + b_l    dilated convolution, filter and gate halves
     z_l     = tanh(filter half) * sigmoid(gate half)
     x_{l+1} = x_l + R_l z_l + r_l                        not computed for the last layer: no dead weights
-    logits  = A2 relu(A1 relu(sum_l S_l z_l + s) + a1) + a2     what they mean: `distributions`
+    logits  = A2 relu(A1 relu(sum_l S_l z_l + s) + a1) + a2     read by `distributions`
 
-y_t is the row of `conditioning` for the sample that is predicted: labels, features and context stacks, if there are.
-Frame classes, if there are, come from relu(sum_l S_l z_l + s) too: `recognition`.
+y_t is the row of `conditioning` for the predicted sample, made from labels, features and context stacks, if any. Frame
+classes, if any, also come from relu(sum_l S_l z_l + s), in `recognition`.
 
 Every tensor is channels-last, (batch B, time T, channels C), so a dilated convolution is one matrix product over its
-concatenated taps, and the skip sum is one product over all gated outputs. No layer pads: it returns as many time steps
-fewer than it was given as it needs for context, and whoever calls the model supplies the context.
+concatenated taps, and the skip sum is one product over all gated outputs. No layer pads: its output is shorter than its
+input by the time steps that it needs as context, which the model's caller supplies.
 """
 
 from collections.abc import Sequence
@@ -54,27 +54,27 @@ class WaveNet(nn.Module):
                 self.output.weight.copy_(smooth * self.output.weight.std() / smooth.std())
         self.conditioning = Conditioning(config) if config.conditioned else None
         self.recognition = FrameHead(config.skip_channels, config.recognition) if config.recognition.classes else None
-        self._compared, self._stands_in = 0, False  # what `fused` has found out, of which code
+        self._compared, self._stands_in = 0, False  # the code that `fused` last checked, and its result
 
     @property
     def receptive_field(self) -> int:
-        """Samples that one prediction depends on, summed over the layers."""
+        """Number of samples that one prediction depends on."""
         return 1 + self.initial.context + sum(block.conv.context for block in self.blocks)
 
     def forward(self, codes: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits of the code that follows each fully seen position.
 
         codes: (B, T) whole numbers of `distribution.encoding`, 0..255 for mu-law, T at least the receptive field.
-        rows: (B, T, condition_channels) of `conditioning`, entry i for the sample after code i; left out,
-            the model is told nothing.
+        rows: (B, T, condition_channels) of `conditioning`, entry i for the sample after code i; without them,
+            the model is unconditioned.
         Returns (B, T - receptive_field + 1, distribution.outputs): entry i predicts the code after position
             i + receptive_field - 1.
-        Raises ValueError where T is too short.
+        Raises ValueError if T is too short.
         """
         return self.predict(self.activations(codes, rows))
 
     def activations(self, codes: Tensor, rows: Tensor | None = None) -> Tensor:
-        """The skip sum after its ReLU, (B, T - receptive_field + 1, skip_channels), of what `forward` takes."""
+        """The skip sum after its ReLU, (B, T - receptive_field + 1, skip_channels), for the arguments of `forward`."""
         if codes.shape[1] < self.receptive_field:
             raise ValueError(f"{codes.shape[1]} codes are fewer than the receptive field of {self.receptive_field}")
         steps = codes.shape[1] - self.receptive_field + 1
@@ -84,7 +84,7 @@ class WaveNet(nn.Module):
 
     @property
     def fused(self) -> bool:
-        """Whether the compiled stack may stand in for the blocks: it is allowed to, and computes what they do."""
+        """Whether the compiled stack may replace the blocks: it is enabled, and computes what they do."""
         code = twins.watched(*self.blocks) if self.config.fused else None
         if code is not None and code != self._compared:
             self._compared, self._stands_in = code, twins.same(self, "stack", _stacks)
@@ -92,11 +92,11 @@ class WaveNet(nn.Module):
 
     @property
     def edited(self) -> bool:
-        """Whether the layers' own code runs only because the compiled stack would compute something else."""
+        """Whether the layers' own code runs only because the compiled stack would give other results."""
         return self.config.fused and stack.supports(self.skip.weight) and not self.fused
 
     def rows(self, pieces: Sequence[Sequence[Piece]], length: int) -> Tensor | None:
-        """Rows (B, length, condition_channels) for `forward`; None where nothing conditions the model."""
+        """Rows (B, length, condition_channels) for `forward`; None if the model is unconditioned."""
         return None if self.conditioning is None else self.conditioning.batch(pieces, length)
 
     @staticmethod
@@ -123,7 +123,7 @@ class WaveNet(nn.Module):
 
 
 def _stacks(model: WaveNet) -> tuple[Tensor, Tensor]:
-    """What the compiled stack and the model's own make of a few random steps, in training and out of it."""
+    """Outputs of the compiled and the plain stack for a few random steps, in training and evaluation mode."""
     steps, context = 5, sum(block.conv.context for block in model.blocks)
     x = torch.randn(2, context + steps, model.config.residual_channels)
     rows = torch.randn(2, context + steps, model.config.condition_channels) if model.config.conditioned else None

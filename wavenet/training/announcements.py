@@ -1,4 +1,4 @@
-"""What is said of a run before its first step, and of each validation, in lines of words."""
+"""The lines that describe a run before its first step, and the result of each validation."""
 
 from pathlib import Path
 
@@ -41,19 +41,19 @@ def network(model: WaveNet, sample_rate: int, device: torch.device, precision: s
     ]
     if model.edited:
         lines.append(
-            "this model's code computes something else than the compiled passes (was a layer edited?), and runs "
-            "itself, slower"
+            "this model's code computes something other than the compiled passes (was a layer edited?), so the slower "
+            "code itself runs"
         )
     return lines
 
 
 def length(config: TrainConfig, clock: Clock, step: int) -> list[str]:
-    """How long the run is, and where in it this one begins."""
+    """How long the run is, and from which step it resumes."""
     lines, warmup = [], config.optim.warmup_steps
     if config.minutes is None and clock.steps < warmup and not step:
         lines.append(
             f"warning: the learning rate rises for optim.warmup_steps={warmup} steps, but the run has only "
-            f"{clock.steps}: it learns little; lower optim.warmup_steps or give more steps"
+            f"{clock.steps}, so it will learn little; lower optim.warmup_steps or give more steps"
         )
     if step:
         lines.append(f"resuming at step {step}" + (f" of {clock.steps}" if clock.fixed else ""))
@@ -63,15 +63,15 @@ def length(config: TrainConfig, clock: Clock, step: int) -> list[str]:
 
 
 def baselines(levels: Baselines | None, valid_fraction: float) -> str:
-    """What is to be beaten, or why there is no validation."""
+    """The bits to beat, or why there is no validation."""
     if levels is not None:
         return f"bits per sample to beat: {levels}"
     what = "mark some as valid in metadata.csv" if valid_fraction > 0 else "set data.valid_fraction above 0"
-    return f"no validation part: nothing to measure on; {what}"
+    return f"there is no validation part, so nothing is measured; {what}"
 
 
 def measured(found: Measured, levels: Baselines) -> str:
-    """What a validation has found, and what its bits promise."""
+    """What a validation has found, and what its bits mean."""
     accuracy = found.frame_accuracy
     recognised = f", {accuracy:.1%} of frames recognised" if accuracy is not None else ""
     bits = f"step {found.step}: {found.bits:.3f} bits per sample {found.part} ({levels})"

@@ -7,10 +7,10 @@ from wavenet.recordings.windows import Batch, Windows, shuffled
 
 
 class Batches:
-    """The training windows, epoch after epoch, in batches that are numbered from 0.
+    """The training windows, epoch after epoch, in batches numbered from 0.
 
-    What a batch holds, and which of its items go without labels, depends on the seed and the batch's number alone. Of
-    several processes each takes its own items; together they take those that one process with batches of
+    The contents of a batch, and which of its items lose their labels, depend only on the seed and the batch's number.
+    Each of several processes takes its own items; together they take those that one process with batches of
     `size` * `processes` items would.
     """
 
@@ -36,7 +36,7 @@ class Batches:
         return batch
 
     def _item(self, position: int) -> int:
-        """The item at a position in the run, counted from its start over all epochs."""
+        """The item at a position in the run, counted over all epochs."""
         epoch, place = divmod(position, len(self.windows))
         if self._order[0] != epoch:
             self._order = epoch, shuffled(len(self.windows), self.seed, epoch)

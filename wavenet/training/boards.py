@@ -1,4 +1,4 @@
-"""Where a run is shown while it trains, beside its own files: TensorBoard and, if asked for, Weights & Biases."""
+"""Dashboards that show a run while it trains: TensorBoard and, if asked for, Weights & Biases."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from wavenet.training.runs import flat
 
 
 class Board(Protocol):
-    """Shows what a run measures. Names are paths, such as `train/bits`; whatever comes repeatedly keeps its name."""
+    """Shows what a run measures. Names are paths, such as `train/bits`, and stay the same from step to step."""
 
     def settings(self, values: dict[str, Any]) -> None:
         """Show the run's settings, {"optim": {"lr": 0.02}, ...}."""
@@ -38,9 +38,9 @@ def check(wandb: bool) -> None:
 
 
 def open_boards(folder: Path, from_step: int, wandb: bool, say: Callable[[str], None]) -> list[Board]:
-    """The boards of a run that is at `from_step`. Their files lie in its folder.
+    """The boards of a run that is at `from_step`. Their files are in its folder.
 
-    If TensorBoard is not installed, `say` is told so. Raises ConfigError as `check` does.
+    If TensorBoard is not installed, `say` receives a line about it. Raises ConfigError as `check` does.
     """
     boards: list[Board] = []
     try:
@@ -58,7 +58,7 @@ class TensorBoard:
     def __init__(self, folder: Path, from_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import; only training needs it
 
-        # in the run folder itself: TensorBoard calls a run by the folder of its events
+        # in the run folder itself, because TensorBoard names a run after the folder of its events
         self._writer = SummaryWriter(str(folder), purge_step=from_step + 1 if from_step else None)
         charts = {"bits per sample": {"bits per sample": ["Multiline", ["train/bits", "valid/bits", "baseline/.*"]]}}
         self._writer.add_custom_scalars(charts)
@@ -91,8 +91,8 @@ class TensorBoard:
 class WeightsAndBiases:
     """A run of the project `wavenet`, kept offline under <run folder>/wandb; `wandb sync` uploads it.
 
-    No account is needed. With WANDB_MODE=online in the environment it is uploaded as it trains. A resumed run is a run
-    of its own there. Raises ConfigError if the package wandb is not installed.
+    No account is needed. With WANDB_MODE=online in the environment it is uploaded as it trains. A resumed run appears
+    there as a new run. Raises ConfigError if the package wandb is not installed.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run's checkpoints: `best` and `last`, to be shared, and the state to resume from. The first process writes them."""
+"""A run's checkpoints: `best` and `last`, to share, and the state to resume from. The first process writes them."""
 
 import copy
 import shutil
@@ -22,20 +22,20 @@ class Checkpoints:
         self.fabric, self.run_dir, self.data = fabric, run_dir, data
 
     def share(self, name: str, model: WaveNet, step: int, bits: float | None) -> None:
-        """Write <name>.safetensors; `bits` per sample on the validation part, where they were measured.
+        """Write <name>.safetensors; `bits`: per sample on the validation part, if measured.
 
-        Raises CheckpointError where it cannot be written.
+        Raises CheckpointError if it cannot be written.
         """
         if self.fabric.is_global_zero:
             checkpoint.save(self._path(name), model, self.data.sample_rate, step, bits, self.data)
 
     def save_state(self, state: dict[str, Any]) -> None:
-        """Write last.state. Raises CheckpointError where it cannot be written."""
+        """Write last.state. Raises CheckpointError if it cannot be written."""
         if self.fabric.is_global_zero:
             checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", state)
 
     def best(self, like: WaveNet) -> WaveNet:
-        """The network of best.safetensors, in all processes; `like` is another of the same settings."""
+        """The network of best.safetensors, in all processes; `like` is a network with the same settings."""
         weights = None
         with together(self.fabric):
             if self.fabric.is_global_zero:
@@ -45,7 +45,7 @@ class Checkpoints:
         return best
 
     def take_best(self, resumed: str) -> bool:
-        """Copy the best checkpoint of the run that is resumed, if that is in another folder; whether there is one."""
+        """Copy the resumed run's best checkpoint if it is in another folder; return whether it exists."""
         found, best = checkpoint.find_state(expanded(resumed)).with_name("best.safetensors"), self._path("best")
         if not self.fabric.broadcast(found.is_file()):
             return False

@@ -1,4 +1,4 @@
-"""How long a run is, and when something is due in it: by steps, or by shares of its minutes."""
+"""How long a run is, and when validation, checkpoints and sounds are due: by steps, or by shares of its minutes."""
 
 import math
 import time
@@ -8,33 +8,33 @@ from typing import Any
 from wavenet.config import TrainConfig
 
 WARM_STEPS = 10
-"""The fewest steps after which a run given in `minutes` may fix its number of steps. During the first 40 % of the time
-that number follows the speed of the last thirty steps, because the first steps are slow: kernels are still being
-compiled. Then it stays, so that the learning rate falls steadily to its end."""
+"""A run given in `minutes` fixes its number of steps after at least this many. During the first 40 % of the time the
+number follows the speed of the last thirty steps, because the first steps are slow: kernels are still being compiled.
+Then it stays fixed, so that the learning rate falls steadily to its end."""
 WARM_SECONDS = 10.0
-"""After this long the speed is reported, however few steps were taken."""
+"""The speed is reported after this time at the latest, but not before the second step."""
 FEW_STEPS = 300
-"""A run of fewer has hardly begun to learn."""
+"""A shorter run has hardly begun to learn."""
 OCCASIONS = 10
-"""How often, about, a run of so many minutes is validated, saved and listened to."""
+"""About how often a run given in minutes is validated, saved and listened to."""
 FIRST_SECONDS, LONGEST_SECONDS = 60.0, 600.0
-"""The first time comes within a minute, and the next ones within ten of the last, however long the run is."""
+"""The first of these comes within a minute and each later one within ten minutes, however long the run is."""
 REST = 20
-"""What is done on the way takes a twentieth of the time at most: that many times as long passes before the next."""
+"""Each takes about a twentieth of the time at most: the next one waits this many times as long as the last one took."""
 BY_STEPS = {"validation": 1000, "checkpoint": 1000, "sound": 5000}
-"""Steps between two, in a run whose length is given in steps, where the settings say nothing."""
+"""Default steps between two, for a run whose length is given in steps."""
 IDLE = 0.05
-"""Processor time per second of a process that is not really running."""
+"""A process that uses less processor time per second than this counts as stopped."""
 
 
 class Stopwatch:
-    """Seconds that this process has had: those in which it was stopped, or the machine asleep, do not count.
+    """Seconds that this process has run, without the time in which it was stopped or the machine slept.
 
-    No clock of the system tells them: all go on while a process is stopped (SIGSTOP, Ctrl-Z, a container that is
-    paused), some of them also while the machine sleeps. Its processor time stands still then, but is no measure of
-    minutes: two threads use two seconds of it a second, and one that waits for a core that is busy uses none. So time
-    is counted by the clock, except for a stretch in which next to no processor time was used, that is a step with a
-    stop in it: that counts for its processor time.
+    No system clock measures this: all of them continue while a process is stopped (SIGSTOP, Ctrl-Z, a paused
+    container), and some also while the machine sleeps. Processor time stands still then, but it does not measure
+    minutes: two threads use two seconds of it per second, and a thread that waits for a busy core uses none. So wall
+    time counts, except for an interval with almost no processor time, such as a step with a stop in it: that one counts
+    only its processor time.
     """
 
     def __init__(self, now: Callable[[], tuple[float, float]] = lambda: (time.perf_counter(), time.process_time())):
@@ -42,7 +42,7 @@ class Stopwatch:
         self.spent = 0.0
 
     def read(self) -> float:
-        """Seconds spent so far; to be called every now and then, after each step say."""
+        """Seconds spent so far. Call it regularly, for example after each step."""
         now = self._now()
         wall, used = now[0] - self._last[0], now[1] - self._last[1]
         self._last = now
@@ -51,13 +51,13 @@ class Stopwatch:
 
 
 class Occasion:
-    """Something that comes again and again: every so many steps, or every so many seconds."""
+    """Something that recurs after a number of steps or seconds."""
 
     def __init__(self, steps: int | None, seconds: float, spent: float) -> None:
-        """steps: 0 is never, None is by `seconds`; spent: those of the run so far."""
+        """steps: 0 means never, None means by `seconds`; spent: seconds of the run so far."""
         self.steps, self.seconds = steps, seconds
         self.next = spent + min(seconds, FIRST_SECONDS)
-        self.share = 0.0  # of the time, as far as is known
+        self.share = 0.0  # of the time that this takes, 0 until known
         self._began = spent
 
     def due(self, step: int, spent: float) -> bool:
@@ -66,24 +66,24 @@ class Occasion:
         return spent >= self.next
 
     def took(self, began: float, ended: float) -> None:
-        """It was done; decides when it comes next."""
+        """Record when it was done, and decide when it is due next."""
         every = self.seconds * (math.floor((ended - self._began) / self.seconds) + 1)
         self.next = max(self._began + every, ended + REST * (ended - began))
         self.share = (ended - began) / (self.next - began)
 
 
 class Clock:
-    """Where a run is in its time, how many steps that makes, and what is due."""
+    """Tracks a run's time, its number of steps, and what is due."""
 
     def __init__(
         self, config: TrainConfig, agree: Callable[[Any], Any] = lambda told: told, stopwatch: Stopwatch | None = None
     ) -> None:
-        """agree: what it is given by the first of several processes, by whose clock all of them go."""
+        """agree: returns the first process's argument in all processes, so that they follow its clock."""
         self.config, self._agree, self._stopwatch = config, agree, stopwatch or Stopwatch()
         self.steps, self.fixed = config.steps, config.minutes is None
         self.per_step = 0.0  # seconds
         self.steps_here, self.seconds_here = 0, 0.0  # of this process, spent in steps
-        self._before = 0.0  # spent by the processes that this one goes on for
+        self._before = 0.0  # spent by the earlier processes of this run
         self._told = False
         self._plan_occasions()
 
@@ -101,21 +101,21 @@ class Clock:
 
     @property
     def _given(self) -> float:
-        """Seconds that this process was given."""
+        """Seconds that this process may use."""
         return 60 * (self.config.minutes or 0) - self._before
 
     def read(self) -> float:
-        """Seconds spent on the run so far, by earlier processes too."""
+        """Seconds spent on the run so far, including earlier processes."""
         return self._before + self._stopwatch.read()
 
     # ---- steps
 
     def count(self, step: int, began: float) -> None:
-        """Step number `step` of the run is done, which began at such a reading."""
+        """Count step number `step` of the run, which began when `read` returned `began`."""
         seconds = self.read() - began
         self.steps_here += 1
         self.seconds_here += seconds
-        # the first step of a process compiles kernels, and is forgotten with the second
+        # the first step of a process compiles kernels; the second replaces its time
         self.per_step += (seconds - self.per_step) / min(max(self.steps_here - 1, 1), 30)
         if not self.fixed:
             self._plan(step)
@@ -128,15 +128,15 @@ class Clock:
         self.steps, self.fixed = self._agree((steps, fixed))
 
     def left(self, step: int) -> float:
-        """Seconds until the last step, about."""
+        """Approximate seconds until the last step."""
         if not self.fixed:
             return max(60 * (self.config.minutes or 0) - self.read(), 0.0)
         return (self.steps - step) * self.seconds_here / max(self.steps_here, 1)
 
-    # ---- what comes now and then
+    # ---- what recurs
 
     def due(self, step: int) -> list[str]:
-        """What is to be done after this step, which is not the last: that comes with all of them."""
+        """What is due after this step. Not for the last step, after which everything is due."""
         spent, by_time = self.read(), any(occasion.steps is None for occasion in self.occasions.values())
         left = self.left(step)
         due = [
@@ -147,7 +147,7 @@ class Clock:
         return self._agree(due) if by_time else due
 
     def took(self, name: str, began: float) -> None:
-        """That was done, and had begun at such a reading."""
+        """Record that `name` was done, starting when `read` returned `began`."""
         self.occasions[name].took(began, self.read())
 
     # ---- words
@@ -160,7 +160,7 @@ class Clock:
         return f"this takes {in_words(self._given)}{_firsts(first)}"
 
     def forecast(self, step: int) -> list[str]:
-        """What the first steps have shown: lines to be said once they are done, at any other time none."""
+        """Lines about what the first steps have shown, once they are done; empty at any other time."""
         warm = self.steps_here == WARM_STEPS or (self.steps_here > 1 and self.seconds_here > WARM_SECONDS)
         if not warm or self._told or step >= self.steps:
             return []
@@ -176,15 +176,15 @@ class Clock:
         }
         return [f"{speed}: {self.steps:,} steps take about {in_words(self.left(step))} from here{_firsts(first)}"]
 
-    # ---- stopping and going on
+    # ---- stopping and resuming
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run goes on with."""
+        """What a resumed run continues with."""
         return {"steps": self.steps, "steps_fixed": self.fixed, "seconds": self.read(), "per_step": self.per_step}
 
     def restore(self, stored: dict[str, Any], step: int) -> None:
-        """Go on from what `state` told, at such a step, with what is left of the minutes. `stored` also has the
-        settings of then, as `config`; states of older versions lack some of it."""
+        """Continue from what `state` returned, at this step, with the rest of the minutes. `stored` also has the old
+        settings, as `config`; states of older versions lack some of its entries."""
         self._before = stored.get("seconds", 0.0)
         self.per_step = stored.get("per_step", 0.0)
         self._plan_occasions()
@@ -212,16 +212,16 @@ def in_words(seconds: float) -> str:
 
 
 def few_steps(steps: int, minutes: float, done: bool = False) -> str:
-    """The warning where a run is too short, or was once it is `done`, for what it was given."""
+    """The warning about a run that has time for too few steps, or had, if it is `done`."""
     fitted = f"{_counted(steps, 'step')} fitted" if done else f"about {_rounded(steps)} steps fit"
     return (
-        f"warning: only {fitted} into {in_words(60 * minutes)}, and after so few a model makes little but noise: "
-        "give more minutes, or a smaller model or crop, or end what else this machine does"
+        f"warning: only {fitted} into {in_words(60 * minutes)}, after which a model makes little but noise: "
+        "give more minutes or a smaller model or crop, or stop other programs on this machine"
     )
 
 
 def _rounded(steps: int) -> str:
-    """To two digits: more would promise too much."""
+    """To two digits, since more would suggest false precision."""
     return f"{int(float(f'{steps:.2g}')):,}"
 
 

@@ -1,4 +1,4 @@
-"""What a run learns from: a folder of recordings, read once, with what is known of them."""
+"""What a run learns from: a folder of recordings, read once, with what is known about them."""
 
 import hashlib
 import json
@@ -24,15 +24,15 @@ from wavenet.training.processes import together
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A folder of recordings, divided into sides, with its labels, features and phones."""
+    """A folder of recordings, split into a training and a validation side, with labels, features and phones."""
 
     prepared: Prepared
     sides: Split
     annotations: Annotations
     alignments: Alignments | None
-    """None where nothing tells what is said when."""
+    """Which phone is spoken when; None if unknown."""
     model: ModelConfig
-    """The settings of the model, completed by what only the recordings tell."""
+    """The settings of the model, with what is known only from the recordings."""
 
     def windows(self, spans: list[Span], crop: int, receptive_field: int) -> Windows:
         """Spans of one side as the model takes them."""
@@ -40,12 +40,12 @@ class TrainingData:
         return Windows(self.prepared.codes, spans, crop, receptive_field, known, self.alignments)
 
     def some_frames(self) -> Tensor | None:
-        """(n, channels): frames of features from everywhere; None for a model without."""
+        """(n, channels): frames of features from all over the recordings; None for a model without features."""
         return self.annotations.some_frames() if self.model.features.kinds else None
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """Tells whether a resumed run has the recordings that it began with."""
+        """Identifies the recordings, so that a resumed run can check that they are the same."""
         names = json.dumps([[recording.name, recording.samples] for recording in self.prepared.recordings]).encode()
         minutes = len(self.prepared.codes) / self.prepared.sample_rate / 60
         count = len(self.prepared.recordings)
@@ -53,9 +53,9 @@ class TrainingData:
 
 
 def read(config: TrainConfig, progress: Progress) -> TrainingData:
-    """Prepare the folder that `config` names, or take what an earlier run has prepared.
+    """Prepare the folder that `config` names, or use what an earlier run has prepared.
 
-    Raises AudioError for a folder that cannot be used, ConfigError for a label that is no column.
+    Raises AudioError for a folder that cannot be used, and ConfigError for a label without a column.
     """
     data = config.data
     try:
@@ -63,7 +63,7 @@ def read(config: TrainConfig, progress: Progress) -> TrainingData:
     except AudioError as error:
         if config.resume is None or data.dir is None or expanded(data.dir).exists():
             raise
-        raise AudioError(f"{error}; if it was moved, say where to: data.dir=...") from error
+        raise AudioError(f"{error}; if it was moved, give its new place: data.dir=...") from error
     model = annotations.describe(prepared, data, config.model)
     known = Annotations(prepared, model, progress, split_by=data.split_by)
     sides = split(prepared, data)
@@ -71,14 +71,14 @@ def read(config: TrainConfig, progress: Progress) -> TrainingData:
     if data.frames is not None:
         told = Alignments(alignments.read(prepared, data.frames), model.recognition)
     if not sides.train:
-        raise AudioError(f"data.dir: every recording of {prepared.folder} is held out, none left to train on")
+        raise AudioError(f"data.dir: every recording of {prepared.folder} is held out, so none is left to train on")
     return TrainingData(prepared, sides, known, told, model)
 
 
 def read_in_all(fabric: Fabric, config: TrainConfig, progress: Progress) -> TrainingData:
-    """`read`, in the first process and then in the others, which find prepared what it has prepared.
+    """Call `read` in the first process and then in the others, which reuse what the first has prepared.
 
-    Raises what `read` does, and AudioError where a process finds other recordings than the first.
+    Raises what `read` does, and AudioError if a process finds other recordings than the first.
     """
     found = None
     for first in (True, False):
@@ -92,6 +92,6 @@ def read_in_all(fabric: Fabric, config: TrainConfig, progress: Progress) -> Trai
         if theirs != ours:
             raise AudioError(
                 f"data.dir: {found.prepared.folder} holds other recordings for process {fabric.global_rank} "
-                f"({ours['count']}) than for the first ({theirs['count']}); give all the same"
+                f"({ours['count']}) than for the first ({theirs['count']}); give all processes the same folder"
             )
     return found

@@ -1,4 +1,4 @@
-"""How well a network predicts the validation part, of which each of several processes scores a share."""
+"""How well a network predicts the validation part. If there are several processes, each scores a share of it."""
 
 import hashlib
 
@@ -16,7 +16,7 @@ from wavenet.training.processes import in_all
 
 
 class HeldOut:
-    """The validation part. Where `seconds` of it are asked for, they are taken from everywhere."""
+    """The validation part. Methods that take `seconds` use windows or recordings spread over all of it."""
 
     def __init__(self, fabric: Fabric, data: TrainingData, crop: int, receptive_field: int, precision: str) -> None:
         self.fabric, self.data, self.precision = fabric, data, precision
@@ -27,11 +27,11 @@ class HeldOut:
         return bool(self.spans)
 
     def is_whole(self, seconds: float) -> bool:
-        """Whether so many seconds are all that there is."""
+        """Whether this many seconds cover the whole part."""
         return seconds * self.rate >= self.windows.samples
 
     def baselines(self) -> Baselines | None:
-        """Bits per sample of simple predictors that learn from the training part; None where nothing is held out."""
+        """Bits per sample of simple predictors fitted to the training part; None if nothing is held out."""
         if not self.spans:
             return None
         measured = None
@@ -48,7 +48,7 @@ class HeldOut:
         return float(bits / samples)
 
     def frame_accuracy(self, model: WaveNet, seconds: float) -> float | None:
-        """Share of frames whose class is recognised, in whole recordings; None where none is known."""
+        """Share of frames whose class is recognised, in whole recordings; None if no class is known."""
         alignments = self.data.alignments
         if alignments is None:
             return None
@@ -63,7 +63,7 @@ class HeldOut:
         return float(right / frames) if frames else None
 
     def fingerprint(self, seconds: float) -> str:
-        """Of the codes that `bits` scores: bits compare only where they are the same."""
+        """Hash of the codes that `bits` scores: bits are comparable only if it is the same."""
         digest, codes = hashlib.sha256(), self.data.prepared.codes
         if self.is_whole(seconds):
             for span in self.spans:

@@ -1,4 +1,4 @@
-"""What learns: the network, the moving average of its weights, and its optimizers."""
+"""The learner: the network, the moving average of its weights, and its optimizers."""
 
 import copy
 import math
@@ -16,10 +16,10 @@ from wavenet.training.schedule import learning_rate_factor
 
 
 class Learner:
-    """A network of `config.model`, with weights that the seed decides, in each of the processes of `fabric`."""
+    """A network of `config.model`, in each process of `fabric`; the seed decides its first weights."""
 
     def __init__(self, fabric: Fabric, config: TrainConfig, frames: Tensor | None) -> None:
-        """frames: (n, channels) of features, of which the model takes mean and spread; None for one without."""
+        """frames: (n, channels) of features, whose mean and scale the model takes; None without features."""
         self.fabric, self.config = fabric, config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -30,15 +30,17 @@ class Learner:
         optimizers = make_optimizers(self.model, config.optim, products)
         self.objective, *self.optimizers = fabric.setup(Objective(self.model), *optimizers)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
-        """What is measured, heard and shared."""
+        """The weights that are validated, used for sounds, and shared."""
 
     @property
     def learning_rate(self) -> float:
         return self.optimizers[0].param_groups[0]["lr"]
 
     def gradients(self, batches: list[Batch]) -> tuple[Loss, float]:
-        """The loss of these batches and of those of the other processes, whose clipped gradients the weights now have,
-        and the norm of the gradients before they were clipped."""
+        """Compute the clipped gradients of these batches and of those of the other processes.
+
+        Returns the loss, and the norm of the gradients before clipping.
+        """
         weight = self.config.model.recognition.weight
         loss = backward(self.fabric, self.objective, batches, weight, self.config.precision)
         limit = self.config.optim.clip_norm or math.inf
@@ -46,7 +48,7 @@ class Learner:
 
     @torch.no_grad()
     def update(self, step: int, steps: int) -> None:
-        """Change the weights by their gradients, as step 0..steps - 1, and the average by the weights."""
+        """Update the weights by their gradients, as step 0..steps - 1, and the average by the weights."""
         factor = learning_rate_factor(step, steps, self.config.optim)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -54,6 +56,6 @@ class Learner:
             optimizer.step()
             optimizer.zero_grad()
         decay = self.config.optim.ema_decay
-        # a young average would remember the first weights: 1 / (step + 2) is the plain mean until the decay takes over
+        # a new average would remember the first weights: 1 / (step + 2) is the plain mean until the decay takes over
         weight = max(1 - decay, 1 / (step + 2)) if decay else 1.0
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), weight)

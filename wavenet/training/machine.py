@@ -1,4 +1,4 @@
-"""What training asks of the machine: processes, precision and memory."""
+"""What training needs from the machine: processes, precision and memory."""
 
 import contextlib
 import ctypes
@@ -21,32 +21,32 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the trainer i
 
 
 def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
-    """The processes, and the precision of all of them, `float32` or `bfloat16`, which `autocast` sets.
+    """Start the processes, and choose their precision, `float32` or `bfloat16`, which `autocast` takes.
 
-    Raises ConfigError for a device that is not there, or another number of processes than was started.
+    Raises ConfigError for a missing device, or if another number of processes was started than the settings say.
     """
     accelerator = find_device(config.device).type
     check_launcher(config)
     fabric = Fabric(accelerator=accelerator, devices=config.devices, num_nodes=config.num_nodes)
     fabric.launch()
-    if config.threads:  # only now: launching several processes divides the cores among them
+    if config.threads:  # after the launch, which divides the cores among several processes
         torch.set_num_threads(config.threads)
     precision = config.precision
     if precision == "auto" and fabric.is_global_zero:
         on_cuda = accelerator == "cuda"
         low = torch.cuda.is_bf16_supported(including_emulation=False) if on_cuda else bfloat16_is_faster()
         precision = "bfloat16" if low else "float32"
-    return fabric, fabric.broadcast(precision)  # measured once: copies of unlike precision would drift apart
+    return fabric, fabric.broadcast(precision)  # measured once: copies that differ in precision would drift apart
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Within, matrix products are computed in `precision`."""
+    """Compute matrix products in `precision` inside the block."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def memory_errors(config: TrainConfig) -> Iterator[None]:
-    """Within, TrainingError where memory runs out, which says what to lower."""
+    """Raise TrainingError, which says what to lower, if memory runs out inside the block."""
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
@@ -59,14 +59,14 @@ def memory_errors(config: TrainConfig) -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """Whether this is the one of several processes, on one machine or many, that speaks and writes."""
+    """Whether this process is the first of all, on one machine or many: only it prints and writes."""
     return rank_zero_only.rank == 0
 
 
 def bfloat16_is_faster() -> bool:
-    """Whether this processor multiplies matrices faster in bfloat16 than in float32, found out by a few products.
+    """Whether this processor multiplies matrices faster in bfloat16 than in float32, measured on a few products.
 
-    Not all do that have instructions for it: on some the same product takes twice as long.
+    Not every processor with bfloat16 instructions does: on some the same product takes twice as long.
     """
     if not torch.cpu._is_avx512_bf16_supported():
         return False
@@ -82,9 +82,9 @@ def bfloat16_is_faster() -> bool:
 
 
 def keep_memory() -> None:
-    """Ask the C library to keep freed memory rather than return it to the system: steps then touch no new pages.
+    """Ask the C library to keep freed memory rather than return it to the system, so that steps touch no new pages.
 
-    For the whole process, and only where the library is glibc. The price is memory that stays with the process.
+    This affects the whole process, and only works with glibc. Its price is memory that stays with the process.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -41,7 +41,7 @@ class RunLog:
             board.scalars(step, values)
 
     def sound(self, step: int, path: Path, recording: Tensor) -> Tensor:
-        """Show a generated file, and draw its spectrogram beside that of a real recording, (samples,).
+        """Show a generated file, and draw its spectrogram beside that of a recording, (samples,).
 
         Returns the file's sound, (samples,).
         """

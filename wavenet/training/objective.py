@@ -1,4 +1,4 @@
-"""The loss: what is minimised, and its mean over all that a step learns from, in all processes."""
+"""The loss that is minimised, and its mean over everything that a step learns from, in all processes."""
 
 import math
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from wavenet.training.processes import in_all
 
 
 class Objective(nn.Module):
-    """Model and losses in one forward, so that logits never leave the precision they are computed in."""
+    """Model and losses in one forward pass, so that logits stay in the precision they are computed in."""
 
     def __init__(self, model: WaveNet) -> None:
         super().__init__()
@@ -26,10 +26,10 @@ class Objective(nn.Module):
     def forward(
         self, codes: Tensor, targets: Tensor, pieces: list[list[Piece]], frame_classes: list[list[FrameClasses]]
     ) -> Tensor:
-        """Losses (3,), summed, in nats: of the samples, of the frames' classes, and of the samples' mu-law codes.
+        """Summed losses (3,) in nats: of the samples, of the frames' classes, and of the samples' mu-law codes.
 
         codes: (B, T); targets: (B, T - receptive_field); pieces: what conditions each of the B items; frame_classes:
-        what is said in each. The first two losses are minimised; the third is shown, and has no gradient.
+        the frame classes of each. The first two losses are minimised; the third is only shown, without a gradient.
         """
         activations = self.model.activations(codes[:, :-1], self.model.rows(pieces, codes.shape[1] - 1))
         logits, distribution = self.model.predict(activations), self.model.distribution
@@ -52,18 +52,18 @@ class Loss(NamedTuple):
     """The loss of one step, in all processes."""
 
     total: float
-    """Nats of all samples and frames."""
+    """Nats, summed over all samples and frames."""
     bits: float
-    """Per sample, of its mu-law code."""
+    """Per sample, for its mu-law code."""
     samples: int
-    """How many are scored."""
+    """Number of scored samples."""
 
 
 def backward(fabric: Fabric, objective: nn.Module, batches: list[Batch], frame_weight: float, precision: str) -> Loss:
-    """Add the gradients of the mean loss per sample, and `frame_weight` times that per frame, over `batches`.
+    """Add the gradients of the mean loss per sample plus `frame_weight` times the mean loss per frame, over `batches`.
 
-    `objective` is an `Objective` that `fabric` has set up. The mean is over the samples and frames of all processes:
-    two of them, with unlike batches, learn what one with both batches would.
+    `objective` is an `Objective` that `fabric` has set up. The means are over all processes: two processes with
+    different batches learn what one process with both batches would.
     """
     samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
     frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for item in batch.frame_classes for w in item)

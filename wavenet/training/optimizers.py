@@ -19,14 +19,14 @@ INSIDE = (
     "conditioning.features.neighbours",
     "conditioning.features.mix",
 )
-"""Where Muon's matrices are: between layers. What enters and leaves the network is AdamW's, and so is upsampling, which
-begins as interpolation and would not stay near it."""
+"""Where Muon's matrices are: between layers. AdamW takes the input and output layers, and upsampling, which starts as
+interpolation and would move away from it under Muon."""
 
 
 def make_optimizers(
     model: WaveNet, config: OptimConfig, products: torch.dtype = torch.bfloat16
 ) -> list[torch.optim.Optimizer]:
-    """Optimizers that together hold every parameter once; each group's `peak_lr` is what the schedule scales.
+    """Optimizers that together hold every parameter once; the schedule scales each group's `peak_lr`.
 
     `products` is the precision of Muon's matrix products.
     """
@@ -40,8 +40,8 @@ def make_optimizers(
         matrices = {name: p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(INSIDE)}
         taken = set(map(id, matrices.values()))
         groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
-        # The skip sum is one product of S_1 ... S_L side by side. Orthogonal each by itself they were found to learn
-        # faster under a softmax, and slower under a mixture.
+        # The skip sum is one product of S_1 ... S_L side by side. Making each of them orthogonal by itself was found
+        # to learn faster with a softmax, and slower with a mixture.
         skip = {
             "params": [matrices.pop("skip.weight")],
             "side_by_side": 1 if model.config.mixtures else len(model.blocks),
@@ -59,10 +59,10 @@ def make_optimizers(
 class Muon(torch.optim.Optimizer):
     """`torch.optim.Muon`, with all matrices of one shape orthogonalised at once.
 
-    Momentum, then the nearest orthogonal matrix by five Newton-Schulz steps (Jordan et al. 2024), scaled by
-    sqrt(max(1, rows / columns)). A WaveNet's layers are alike, so one batched product serves them all. A convolution's
-    weights (out, in, taps) are a matrix (out, in * taps). Each parameter of a group with `side_by_side` is so many
-    matrices of equal width, each made orthogonal by itself.
+    An update is the nearest orthogonal matrix to the momentum, found by five Newton-Schulz steps (Jordan et al. 2024)
+    and scaled by sqrt(max(1, rows / columns)). A WaveNet's layers are alike, so one batched product serves them all. A
+    convolution's weights (out, in, taps) count as a matrix (out, in * taps). In a group with `side_by_side`, each
+    parameter is that many matrices of equal width, orthogonalised one by one.
     """
 
     COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -106,7 +106,7 @@ class Muon(torch.optim.Optimizer):
         return state["momentum"]
 
     def _orthogonalise(self, matrices: Tensor) -> Tensor:
-        """(n, rows, columns) -> (n, rows, columns), each about U V^T of its U S V^T."""
+        """(n, rows, columns) -> (n, rows, columns), each U S V^T becomes about U V^T."""
         a, b, c = self.COEFFICIENTS
         tall = matrices.shape[1] > matrices.shape[2]
         x = (matrices.mT if tall else matrices).to(self.products)

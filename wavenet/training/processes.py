@@ -1,4 +1,4 @@
-"""Several processes that act as one: decisions made once, errors shared, losses divided by counts in all."""
+"""Makes several processes act as one: shared decisions and errors, and sums over all processes."""
 
 import contextlib
 import os
@@ -16,16 +16,16 @@ from wavenet.errors import ConfigError, TrainingError, WaveNetError
 
 
 def check_launcher(config: TrainConfig) -> None:
-    """Raise ConfigError where srun or torchrun started another number of processes than the settings say.
+    """Raise ConfigError if srun or torchrun started another number of processes than the settings say.
 
-    Each of them would else train alone, into the same folder, or wait for others that never come.
+    Otherwise each process would train alone, into the same folder, or wait for others that never come.
     """
     if TorchElasticEnvironment.detect():
         launcher, started, option = "torchrun", "WORLD_SIZE", "--nproc-per-node"
         here = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
     elif SLURMEnvironment.detect():
         launcher, started, option = "SLURM", "SLURM_NTASKS", "--ntasks-per-node"
-        here = int(os.environ.get("SLURM_NTASKS_PER_NODE", 0))  # set where it was asked for by that name
+        here = int(os.environ.get("SLURM_NTASKS_PER_NODE", 0))  # set only if --ntasks-per-node was given
     else:
         return
     count, asked = int(os.environ[started]), config.devices * config.num_nodes
@@ -35,14 +35,14 @@ def check_launcher(config: TrainConfig) -> None:
             f"({started}): give devices, the processes on each machine, and num_nodes so that they agree"
         )
     if count > 1 and here != config.devices:
-        raise ConfigError(f"devices={config.devices}: {launcher} must be told as many by {option}={config.devices}")
+        raise ConfigError(f"devices={config.devices}: start {launcher} with {option}={config.devices} as well")
 
 
 @contextlib.contextmanager
 def together(fabric: Fabric) -> Iterator[None]:
-    """Within, a WaveNetError of one process is raised in all, so that none waits for one that has ended.
+    """Raise a WaveNetError of one process in all of them, so that none waits for one that has ended.
 
-    Each process waits at the end for the slowest, however long that takes.
+    At the end of the block each process waits for the slowest, however long that takes.
     """
     error = None
     try:
@@ -61,17 +61,17 @@ def together(fabric: Fabric) -> Iterator[None]:
 
 @contextlib.contextmanager
 def none_lost() -> Iterator[None]:
-    """Within, TrainingError where the connection to another process is lost: that one says what happened to it."""
+    """Raise TrainingError if the connection to another process is lost; that process reports the cause."""
     try:
         yield
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise TrainingError("another process of this run has ended, see what it said") from error
+            raise TrainingError("another process of this run has ended; see its output") from error
         raise
 
 
 def in_all(fabric: Fabric, values: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
-    """Entry by entry the sum, or what `operation` says, over the processes; of one process, its own."""
+    """Reduce `values` over all processes, entry by entry, by `operation`, a sum by default."""
     if fabric.world_size == 1:
         return values
     values = values.to(fabric.device, copy=True)

@@ -1,26 +1,26 @@
-"""What training tells whoever watches it; the command line shows it live, a library user may ignore it."""
+"""Progress reports of training: the command line shows them live, and library users may ignore them."""
 
 from typing import Any
 
 
 class Reporter:
-    """Does nothing; a subclass shows what it likes."""
+    """Does nothing; subclasses show what they choose."""
 
     def say(self, line: str) -> None:
-        """One line of words."""
+        """Show one line of text."""
 
     def preparing(self, done: int, total: int) -> None:
-        """So many recordings of so many are decoded."""
+        """`done` of `total` recordings are decoded."""
 
     def step(self, step: int, steps: int | None, bits: float, samples_per_second: float, seconds_left: float) -> None:
         """A step is done; `bits` is the recent training loss in bits per sample.
 
-        steps: how many there will be, None while `minutes` has not become a number yet.
+        steps: how many there will be, None while `minutes` does not yet give a fixed number.
         """
 
 
 class Dispensable(Reporter):
-    """Passes on what it is told until that cannot be written: a run outlives the terminal it was begun in."""
+    """Passes reports on until they cannot be written, so that a run outlives the terminal it was started in."""
 
     def __init__(self, shown: Reporter) -> None:
         self._shown = shown

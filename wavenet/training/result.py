@@ -10,15 +10,15 @@ class Result:
 
     run_dir: Path
     checkpoint: Path | None
-    """The best checkpoint, None where none was written yet."""
+    """The best checkpoint, None if none was written."""
     steps: int
     samples_per_second: float
     bits_per_sample: float | None
-    """Of `checkpoint`, on the whole validation part; of a run that was stopped, on `validate_seconds` of it. None where
+    """Of `checkpoint`, on the whole validation part, or on `validate_seconds` of it if the run was stopped; None if
     nothing was validated."""
     unigram_bits: float | None
     linear_bits: float | None
     stopped_by: int | None
-    """The signal that ended it early, None where it ran to its end."""
+    """The signal that ended it early, None if it ran to its end."""
     best_step: int
-    """Step whose weights `checkpoint` holds, 0 where none was validated."""
+    """Step whose weights `checkpoint` holds, 0 if none was validated."""

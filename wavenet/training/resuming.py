@@ -1,4 +1,4 @@
-"""What a resumed run may be given: which settings apply, which are refused, and whether its recordings still fit."""
+"""Checks for a resumed run: which settings may change, which may not, and whether its recordings still fit."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,26 +19,26 @@ APPLIED = {
     *("precision", "device", "devices", "num_nodes", "threads", "run.dir", "resume", "report"),
     *("log_every", "wandb", "validate_every", "validate_seconds", "sample_every", "sample_seconds", "checkpoint_every"),
 }
-"""Settings that a resumed run may be given: they hold from its first step on."""
+"""Settings that a resumed run may change, from its first step on."""
 REFUSED = {
-    "data.sample_rate": "the model hears that rate alone",
+    "data.sample_rate": "the model knows only that rate",
     "data.valid_fraction": "what was learned from cannot be held out later",
     "data.split_by": "what was learned from cannot be held out later",
     "data.channel": "the model has learned these recordings as they were read",
     "data.normalise": "the model has learned these recordings as they were read",
     "data.labels": "a label is a part of the model",
-    "optim.name": "another optimizer would begin without what this one has gathered",
+    "optim.name": "another optimizer would start without this one's state",
     "model": "the weights would not fit",
 }
-"""Settings, with all below them, that it may not, and why; those that are in neither table are refused as well."""
+"""Settings or groups that it may not change, and why; a setting that is in neither table is refused as well."""
 TOLD = ("model.labels", "model.recognition.classes", "model.features.columns")
-"""Settings that the recordings tell."""
+"""Settings that are read from the recordings."""
 
 
 def load(config: TrainConfig) -> dict[str, Any] | None:
-    """The state that `config.resume` names, None where it names none.
+    """The state that `config.resume` names, None if it names none.
 
-    Raises CheckpointError for a state that cannot be read, or cannot go on with these settings.
+    Raises CheckpointError for a state that cannot be read, or cannot continue with these settings.
     """
     if config.resume is None:
         return None
@@ -48,15 +48,15 @@ def load(config: TrainConfig) -> dict[str, Any] | None:
 
 
 def check_settings(stored: dict[str, Any], config: TrainConfig) -> None:
-    """Raise CheckpointError for settings that a run cannot go on with, before its recordings are read."""
+    """Raise CheckpointError for settings that a run cannot continue with, before its recordings are read."""
     theirs, ours = _compared(stored, config)
     for name, value in ours.items():
         reason = refusal(name)
         if name == "data.frames" and (theirs[name] is None) != (value is None):
-            reason = "the model has a part that recognises, or it has none"
+            reason = "the model either has a recogniser or has none"
         if reason is not None and name not in TOLD and value != theirs[name]:
             raise CheckpointError(
-                f"{config.resume} cannot go on so: {name} is {theirs[name]!r} there, {value!r} here ({reason}); "
+                f"{config.resume} cannot continue: {name} is {theirs[name]!r} there, {value!r} here ({reason}); "
                 "leave the setting out, or start a new run without resume="
             )
 
@@ -64,40 +64,42 @@ def check_settings(stored: dict[str, Any], config: TrainConfig) -> None:
 def check_recordings(
     stored: dict[str, Any], config: TrainConfig, recordings: dict[str, Any], say: Callable[[str], None]
 ) -> None:
-    """Raise CheckpointError for recordings, by their `fingerprint` and what they tell of the model in `config`, that a
-    run cannot go on with; say where they have changed."""
+    """Raise CheckpointError if a run cannot continue with these recordings, and warn if they have changed.
+
+    recordings: their `fingerprint`; config: its model has the labels, phones and columns that were read from them.
+    """
     then, now = stored["config"]["data"]["dir"] or BUNDLED, config.data.dir or BUNDLED
     if then != now:
-        say(f"warning: {config.resume} was trained on {then}, and goes on with another folder")
+        say(f"warning: {config.resume} was trained on {then}, and continues with another folder")
     _check_told(*_compared(stored, config), str(config.resume), now)
     before = stored.get("recordings", recordings)
     if before["digest"] != recordings["digest"]:
         counts = [f"{one['count']} of {one['minutes']:.1f} minutes" for one in (before, recordings)]
         how = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else "as many, with other names or lengths"
-        say(f"warning: the recordings are not those of the run so far: {how}")
+        say(f"warning: the recordings have changed since the run was saved: {how}")
 
 
 def _compared(stored: dict[str, Any], config: TrainConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a run so far, and those that it is to go on with, by dotted names."""
+    """The settings of a run so far, and those that it is to continue with, by dotted names."""
     told = stored["config"], dataclasses.asdict(config)
     theirs, ours = (checkpoint.settings(TrainConfig, each, Path(config.resume or "")) for each in told)
     return theirs, ours
 
 
 def _check_told(theirs: dict[str, Any], ours: dict[str, Any], run: str, folder: str) -> None:
-    """Raise CheckpointError where the recordings tell another model than they told then."""
+    """Raise CheckpointError if the recordings' labels, phones or columns no longer fit the model."""
     kinds = [(label, values, ours["model.labels"][label]) for label, values in theirs["model.labels"].items()]
     kinds.append(("phone", theirs["model.recognition.classes"], ours["model.recognition.classes"]))
     for kind, known, found in kinds:
         new, gone = (sorted(set(some) - set(others)) for some, others in ((found, known), (known, found)))
         if new:
             raise CheckpointError(
-                f"recordings of {folder} have {_named(kind, new)}, with which {run} was not trained: take them out, or "
+                f"recordings of {folder} have {_named(kind, new)}, which {run} was not trained with: remove them, or "
                 "start a new run without resume="
             )
         if gone:
             raise CheckpointError(
-                f"no recording of {folder} has {_named(kind, gone)}, with which {run} was trained: put some back, or "
+                f"no recording of {folder} has {_named(kind, gone)}, which {run} was trained with: put some back, or "
                 "start a new run without resume="
             )
     then, now = theirs["model.features.columns"], ours["model.features.columns"]
@@ -110,17 +112,17 @@ def _named(kind: str, values: list[str], limit: int = 3) -> str:
 
 
 def refusal(name: str) -> str | None:
-    """Why a resumed run may not be given another value of a setting; None where it may."""
+    """Why a resumed run may not change a setting; None if it may."""
     if name in APPLIED:
         return None
-    return next((why for refused, why in REFUSED.items() if f"{name}.".startswith(f"{refused}.")), "it is kept")
+    return next((why for refused, why in REFUSED.items() if f"{name}.".startswith(f"{refused}.")), "it cannot change")
 
 
 def check_length(stored: dict[str, Any], config: TrainConfig, steps: int) -> None:
-    """Raise ConfigError for a run that is over: at the last of its `steps`, and measured there."""
+    """Raise ConfigError for a finished run, one that is at the last of its `steps` and was validated there."""
     step = stored["step"]
     if step >= steps and stored.get("finished", True):
         raise ConfigError(
             f"{config.resume} is at step {step} of {stored['steps']}: give steps= above {step}, or minutes= to train "
-            "so much longer"
+            "that much longer"
         )

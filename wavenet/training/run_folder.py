@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, what is in it, and what is said where it cannot be written."""
+"""A run's folder: who uses it, what it holds, and the errors if it cannot be written."""
 
 import contextlib
 import shlex
@@ -18,11 +18,11 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator[None]:
-    """Within, the folder is this run's alone. Raises ConfigError where it is another's, or the recordings'."""
+    """Reserve the folder for this run. Raises ConfigError if it belongs to another run or holds the recordings."""
     checkpoints = run_dir / "checkpoints"
     state = None if resume is None else checkpoint.find_state(expanded(resume))
     if data_dir is not None and expanded(data_dir).resolve() == run_dir.resolve():
-        raise ConfigError(f"run.dir: {run_dir} is the folder of recordings itself; choose another run.dir")
+        raise ConfigError(f"run.dir: {run_dir} is the folder of recordings; choose another run.dir")
     with contextlib.ExitStack() as held:
         with writing(run_dir):
             if state is None or state.parent.resolve() != checkpoints.resolve():
@@ -34,11 +34,11 @@ def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator
             yield
         finally:
             with contextlib.suppress(OSError):
-                checkpoints.rmdir()  # only where nothing came of it
+                checkpoints.rmdir()  # only if it is still empty
 
 
 def _taken(run_dir: Path) -> bool:
-    """Whether a run has left anything here, or is about to. One that was killed before its first step has not."""
+    """Whether a run has written anything here, or is about to; not if it was killed before its first step."""
     checkpoints = run_dir / "checkpoints"
     if (run_dir / "metrics.jsonl").exists() or (checkpoints.exists() and not checkpoints.is_dir()):
         return True
@@ -50,13 +50,13 @@ def _already(run_dir: Path) -> str:
     if holder is not None:
         return f"{found}, which {holder} is training: choose another run.dir"
     if has_state(run_dir):
-        return f"{found}: go on with it by resume={shlex.quote(str(run_dir))}, or choose another run.dir"
-    return f"{found} that has saved no state yet: if it is over, delete it, or choose another run.dir"
+        return f"{found}: continue it with resume={shlex.quote(str(run_dir))}, or choose another run.dir"
+    return f"{found} that has saved no state: delete the folder if that run has ended, or choose another run.dir"
 
 
 @contextlib.contextmanager
 def _locked(run_dir: Path) -> Iterator[None]:
-    """Hold the folder's lock. Raises ConfigError where another process holds it."""
+    """Hold the folder's lock. Raises ConfigError if another process holds it."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(locked(run_dir / LOCK))
@@ -68,7 +68,7 @@ def _locked(run_dir: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(run_dir: Path) -> Iterator[None]:
-    """Within, TrainingError where the run folder cannot be written, which says what is kept."""
+    """Raise TrainingError, which says what was saved, if the block cannot write to the run folder."""
     try:
         yield
     except OSError as error:
@@ -79,7 +79,7 @@ def writing(run_dir: Path) -> Iterator[None]:
 
 
 def write_settings(run_dir: Path, settings: dict[str, Any]) -> None:
-    """Write the settings that the run has, to config.yaml."""
+    """Write the run's settings to config.yaml."""
     with atomic(run_dir / "config.yaml") as path:
         path.write_text(yaml.safe_dump(settings, sort_keys=False))
 
@@ -89,7 +89,7 @@ def has_state(run_dir: Path) -> bool:
 
 
 def kept(run_dir: Path) -> str:
-    """What a run that ends early has left, in words."""
+    """What a run that ends early has saved, in words."""
     if has_state(run_dir):
-        return f"the last checkpoint is whole: resume={shlex.quote(str(run_dir))}"
+        return f"the last checkpoint is intact: resume={shlex.quote(str(run_dir))}"
     return "no checkpoint was written yet"

@@ -1,4 +1,4 @@
-"""What runs have left behind, side by side: their settings, where these differ, and what they measured."""
+"""Reads the folders of several runs: their settings, where these differ, and what they measured."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Run:
 
     folder: Path
     settings: dict[str, Any]
-    """By dotted name; empty where there are none yet."""
+    """By dotted name; empty if not written yet."""
     metrics: list[dict[str, float]]
     """Lines of metrics.jsonl: `step`, and what was measured there."""
 
@@ -28,7 +28,7 @@ class Run:
 
 
 def read(folder: Path) -> Run:
-    """A run folder, also one of a run that goes on, or has failed early."""
+    """Read a run folder, even of a run that is still going on or failed early."""
     path = folder / "config.yaml"
     settings = yaml.safe_load(path.read_text()) if path.is_file() else {}
     return Run(folder, flat(settings or {}), read_metrics(folder))
@@ -50,14 +50,14 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(runs: list[Run]) -> list[str]:
-    """The settings in which runs differ, `optim.lr` say."""
+    """Names of the settings in which runs differ, such as `optim.lr`."""
     settings = [run.settings for run in runs if run.settings]
     names = sorted({name for one in settings for name in one} - set(UNTOLD))
     return [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
 
 
 def within(folder: Path) -> list[Run]:
-    """The run in a folder, or of a folder that holds none, those right below it, by name, as a sweep leaves them."""
+    """The run in a folder or, if it holds none, the runs directly below it by name, as after a sweep."""
     if (folder / "metrics.jsonl").is_file():
         return [read(folder)]
     below = sorted(folder.iterdir()) if folder.is_dir() else []

@@ -14,11 +14,11 @@ from wavenet.training.data import TrainingData
 from wavenet.training.metrics import RunLog
 
 PICTURED_SECONDS = 2
-"""Of a recording, at most, whose features are drawn."""
+"""Most of a recording whose features are drawn."""
 
 
 class Samples:
-    """Makes a sound of the labels, or along the features, of a recording that is held out, where any is."""
+    """Makes a sound with the labels, or from the features, of a held-out recording, or of a training one if none is."""
 
     def __init__(self, data: TrainingData, log: RunLog, seconds: float, seed: int, say: Callable[[str], None]) -> None:
         self.data, self.log, self.seed, self.say = data, log, seed, say
@@ -28,10 +28,10 @@ class Samples:
         self._heard: verdict.Recordings | None = None
 
     def make(self, model: WaveNet, step: int, held_out_bits: float | None, progress: Callable[[int], None]) -> None:
-        """Write a sound and its picture beside a recording's, say what it is like, and draw what was learned.
+        """Write a sound and its picture beside that of a recording, judge the sound, and draw what was learned.
 
-        held_out_bits: per sample, of recordings, where known. `progress` is told how many samples there are; where it
-        raises KeyboardInterrupt, the sound ends there. Raises OSError where the run folder cannot be written.
+        held_out_bits: bits per sample of held-out recordings, if known. `progress` receives the number of samples made;
+        if it raises KeyboardInterrupt, the sound ends there. Raises OSError if the run folder cannot be written.
         """
         path = self.log.folder / "samples" / f"step_{step:06d}.wav"
         made = self._render(model, path, progress)
@@ -53,7 +53,7 @@ class Samples:
         return render(engine, self.rate, [path], self.samples, [self.seed], **how)
 
     def _judge(self, sound: Tensor, step: int, bits: float, held_out_bits: float | None) -> None:
-        """Say how near a sound is to the recordings that share its labels."""
+        """Say how close a sound is to the recordings that share its labels."""
         if self._heard is None:
             alike = self.data.annotations.alike
             like = [span for span in self.data.sides.train if alike(span.recording, self.span.recording)]
@@ -61,12 +61,12 @@ class Samples:
             self._heard = verdict.Recordings(pieces, self.rate)
         judged = verdict.of_sound(sound, self._heard, bits, held_out_bits)
         if judged is not None:
-            self.say(f"step {step}: the sound made is {judged.words}")
+            self.say(f"step {step}: the generated sound is {judged.words}")
             self.log.scalars(step, {f"sample/{name}": value for name, value in judged.figures.items()})
 
     @torch.inference_mode()
     def _draw_conditioning(self, model: WaveNet, step: int) -> None:
-        """Pictures of what labels and features have become."""
+        """Draw what the model has learned of labels and features."""
         learned, span = model.conditioning, self.span
         if learned is None:
             return

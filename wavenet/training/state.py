@@ -1,4 +1,4 @@
-"""A run's state: weights, their average, optimizers and random numbers, taken and put back bit for bit."""
+"""A run's state: weights, their average, optimizers and random numbers, saved and restored bit for bit."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ from wavenet.training.learner import Learner
 
 
 def capture(config: TrainConfig, learner: Learner) -> dict[str, Any]:
-    """What a run is made of; where it is in its steps, the trainer adds."""
+    """The state of a run without its progress, which the trainer adds."""
     return {
         "format_version": checkpoint.FORMAT_VERSION,
         "config": dataclasses.asdict(config),
@@ -25,9 +25,9 @@ def capture(config: TrainConfig, learner: Learner) -> dict[str, Any]:
 
 
 def restore(stored: dict[str, Any], learner: Learner, run: str) -> None:
-    """Load what `capture` took; learning rates and the like stay as they are set now.
+    """Load what `capture` returned; learning rates and the like keep their present settings.
 
-    Raises CheckpointError, naming the `run` that is resumed, for optimizers that differ.
+    Raises CheckpointError, naming the resumed `run`, if its optimizers differ.
     """
     learner.model.load_state_dict(stored["model"])
     learner.averaged.load_state_dict(stored["averaged"])
@@ -36,7 +36,7 @@ def restore(stored: dict[str, Any], learner: Learner, run: str) -> None:
         try:
             optimizer.load_state_dict(theirs)
         except ValueError as error:
-            raise CheckpointError(f"{run} is of an older version, with other optimizers") from error
+            raise CheckpointError(f"{run} was written by an older version with other optimizers") from error
         for group, settings in zip(optimizer.param_groups, ours, strict=True):
-            group.update(settings)  # torch would go on with the old ones
+            group.update(settings)  # torch would keep the old ones
     torch.set_rng_state(stored["random"])

@@ -16,7 +16,7 @@ HANG_UP = getattr(signal, "SIGHUP", None)
 
 
 class Stopper:
-    """The first signal that this process is sent."""
+    """Notes the first signal that this process receives."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.received: int | None = None
@@ -24,15 +24,15 @@ class Stopper:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Within, the first Ctrl-C, SIGTERM or SIGHUP is only noted; a second one raises KeyboardInterrupt.
+        """Inside the block, the first Ctrl-C, SIGTERM or SIGHUP is only noted; a second raises KeyboardInterrupt.
 
-        A terminal that is closed sends several SIGHUPs, which count as one; `nohup` has them ignored.
+        A closing terminal sends several SIGHUPs, which count as one; under `nohup` they are ignored.
         """
         numbers = [signal.SIGINT, signal.SIGTERM]
         if HANG_UP is not None and signal.getsignal(HANG_UP) != signal.SIG_IGN:
             numbers.append(HANG_UP)
         before = {}
-        with contextlib.suppress(ValueError):  # only the main thread may set handlers; elsewhere the caller's stay
+        with contextlib.suppress(ValueError):  # only the main thread may set handlers; other threads keep the caller's
             before = {number: signal.signal(number, self._receive) for number in numbers}
         try:
             yield
@@ -41,17 +41,17 @@ class Stopper:
                 signal.signal(number, handler)
 
     def in_any(self, fabric: Fabric) -> int | None:
-        """The signal that any of the processes was sent, None where none was; all of them ask together."""
+        """The signal that any process received, None if none did; all processes call this together."""
         return int(in_all(fabric, torch.tensor(self.received or 0), ReduceOp.MAX)) or None
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt where a signal has come: what takes long between two steps asks now and then."""
+        """Raise KeyboardInterrupt if a signal has come; long work between two steps calls this now and then."""
         if self.received is not None:
             raise KeyboardInterrupt
 
     def _receive(self, number: int, _: Any) -> None:
         if self.received is None:
             self.received = number
-            self._say("stopping after this step; once more to stop at once, without saving")
+            self._say("stopping after this step; interrupt again to stop at once, without saving")
         elif number != HANG_UP:
             raise KeyboardInterrupt

@@ -1,7 +1,7 @@
 """The training loop: a folder of recordings in, a run folder with checkpoints, curves and sounds out.
 
-Every step is a function of the settings, the seed and the step number, so a run that is stopped and resumed equals one
-that was not, bit for bit on a CPU: items come from f(seed, epoch, index), the learning rate from the step.
+Every step is a function of the settings, the seed and the step number: items come from f(seed, epoch, index), the
+learning rate from the step. So a run that is stopped and resumed equals an uninterrupted one, bit for bit on a CPU.
 """
 
 import contextlib
@@ -34,16 +34,16 @@ from wavenet.training.validation import Measured, Validation
 
 
 def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
-    """Train as `config` says, leaving everything under `run_dir`, that of the first of several processes.
+    """Train as `config` says, and write everything under `run_dir`. Of several processes, the first one's counts.
 
-    `minutes` includes those that a resumed run has had already. Raises ConfigError for a `run_dir` that holds another
-    run than the one that is resumed, and where that one is at its last step, AudioError for a folder that cannot be
-    used, CheckpointError for a state that cannot be resumed or written, and TrainingError where the loss is not finite,
-    memory runs out, or the run folder cannot be written.
+    `minutes` includes the time that a resumed run has already had. Raises ConfigError if `run_dir` holds another run
+    than the resumed one, or if that is at its last step; AudioError for a folder that cannot be used; CheckpointError
+    for a state that cannot be resumed or written; and TrainingError if the loss is not finite, memory runs out, or the
+    run folder cannot be written.
     """
     keep_memory()
     fabric, precision = make_fabric(config)
-    config = dataclasses.replace(config, precision=precision)  # as it is kept: resumed, it stays the same
+    config = dataclasses.replace(config, precision=precision)  # saved, so that a resumed run keeps it
     run_dir = fabric.broadcast(run_dir)
     reporter = Dispensable(reporter) if fabric.is_global_zero and reporter else Reporter()
     with contextlib.ExitStack() as held, none_lost():
@@ -58,7 +58,7 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
 
 
 class Trainer:
-    """One run: what it learns from, what it learns, and where it is."""
+    """One run: its data, its learner and its progress."""
 
     def __init__(self, config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> None:
         self.fabric, self.run_dir, self.reporter = fabric, run_dir, reporter
@@ -81,11 +81,11 @@ class Trainer:
             held_out, self.learner.averaged, self.checkpoints, config.validate_seconds, self._tell
         )
         self.clock, self.stopper = Clock(config, fabric.broadcast), Stopper(reporter.say)
-        self.step, self.samples_scored = 0, 0  # samples: since this process began, by all together
+        self.step, self.samples_scored = 0, 0  # samples of all processes since this one began
         self.recent_bits = 0.0
-        self.stopped_by: int | None = None  # the signal that any process was sent, once all know of it
+        self.stopped_by: int | None = None  # the signal that any process received, once all know it
         self.baselines: Baselines | None = None
-        self.log: RunLog | None = None  # the first process's alone, as are the samples
+        self.log: RunLog | None = None  # only in the first process, like the samples
         self.samples: Samples | None = None
         if stored is not None:
             state.restore(stored, self.learner, config.resume or "")
@@ -95,7 +95,7 @@ class Trainer:
             resuming.check_length(stored, config, self.clock.steps)
 
     def run(self) -> Result:
-        """Train to the last step, or until a signal, and leave a checkpoint either way."""
+        """Train to the last step, or until a signal, and save a checkpoint either way."""
         self._begin()
         occasions = {
             "validation": lambda: self.validation.validate(self.step),
@@ -114,8 +114,8 @@ class Trainer:
                     occasions[name]()
                     clock.took(name, began)
         if ended := self.step >= clock.steps:
-            self.stopped_by = None  # a signal that came with the last step stops nothing
-            self.save(finished=False)  # whatever happens while it is measured
+            self.stopped_by = None  # a signal during the last step stops nothing
+            self.save(finished=False)  # in case measuring fails
             self.validation.finish(self.step, self.reporter.say)
         self.save()
         if ended and self.config.sample_every != 0:
@@ -125,7 +125,7 @@ class Trainer:
         return self._result()
 
     def _begin(self) -> None:
-        """Say what is trained, measure what it is held against, and open the run's records."""
+        """Describe the run, measure the baselines, and open its records."""
         config, data, say = self.config, self.data, self.reporter.say
         for line in [
             *announcements.recordings(self.run_dir, data, config.data.split_by),
@@ -146,7 +146,7 @@ class Trainer:
             self.samples = Samples(data, self.log, config.sample_seconds, config.seed, say)
 
     def train_step(self) -> tuple[float, float]:
-        """One optimizer step: its loss in bits per sample, and the norm of its gradients, over all processes."""
+        """Take one optimizer step; return its loss in bits per sample and gradient norm, over all processes."""
         config = self.config
         batches = [self.batches[self.step * config.accumulate + i] for i in range(config.accumulate)]
         loss, norm = self.learner.gradients(batches)
@@ -161,9 +161,9 @@ class Trainer:
         return loss.bits, norm
 
     def _record(self, bits: float, gradient_norm: float) -> None:
-        """Show a step that is done, and write it down where it is time for that."""
+        """Show a finished step, and log it when that is due."""
         step, clock = self.step, self.clock
-        self.recent_bits += (bits - self.recent_bits) * max(0.05, 1 / clock.steps_here)  # of the last twenty or so
+        self.recent_bits += (bits - self.recent_bits) * max(0.05, 1 / clock.steps_here)  # over about the last twenty
         steps = clock.steps if clock.fixed else None
         self.reporter.step(step, steps, self.recent_bits, self._samples_per_second(), clock.left(step))
         for line in clock.forecast(step):
@@ -174,7 +174,7 @@ class Trainer:
                 self.log.scalars(step, {"train/bits": bits, "train/grad_norm": gradient_norm} | rates)
 
     def _tell(self, found: Measured) -> None:
-        """Write down and say what a validation has found."""
+        """Log and report what a validation has found."""
         if self.log is None or self.baselines is None:
             return
         accuracy = {} if found.frame_accuracy is None else {"valid/frame_accuracy": found.frame_accuracy}
@@ -185,7 +185,7 @@ class Trainer:
     def save(self, finished: bool = True) -> None:
         """Write the last checkpoint, and the state to resume from.
 
-        Where that is the last step's and it is not `finished`, resuming measures it.
+        If this is the last step and it is not `finished`, a resumed run still validates it.
         """
         where = {"step": self.step, "finished": finished, "recordings": self.data.fingerprint}
         captured = state.capture(self.config, self.learner)
@@ -207,12 +207,12 @@ class Trainer:
                 self.log.curves()
 
     def _stopped(self) -> bool:
-        """Whether a signal has come, to any process."""
+        """Whether any process has received a signal."""
         self.stopped_by = self.stopper.in_any(self.fabric)
         return self.stopped_by is not None
 
     def _samples_per_second(self) -> float:
-        """Of the steps since this process began, in all processes."""
+        """Speed of all processes together, over the steps since this one began."""
         return self.samples_scored / max(self.clock.seconds_here, 1e-9)
 
     def _result(self) -> Result:

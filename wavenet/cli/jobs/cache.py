@@ -1,4 +1,4 @@
-"""wavenet-cache: what is kept of folders of recordings, listed and removed."""
+"""wavenet-cache: lists and removes the prepared audio of folders of recordings."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from wavenet.recordings.cache import DAY, Entry
 def job(config: CacheConfig) -> None:
     root = cache.root(config.cache_dir, "cache_dir")
     check_report(config.report)
-    cache.sweep(root, unused_days=float("inf"))  # halves that killed runs left
+    cache.sweep(root, unused_days=float("inf"))  # unfinished files that killed runs left
     kept = cache.entries(root)
     removed = []
     if config.remove is not None or config.unused_days is not None:
@@ -26,7 +26,7 @@ def job(config: CacheConfig) -> None:
         for entry in removed:
             display.say(f"removed {in_words(entry)}")
         total = f"{root}: {counted(len(kept), 'folder')} of prepared audio, {in_bytes(sum(e.size for e in kept))}"
-        hint = "; remove=all or remove=FOLDER removes" if kept and not removed else ""
+        hint = "; remove=all or remove=FOLDER removes it" if kept and not removed else ""
         display.say(f"{total}, each removed after {cache.UNUSED_DAYS} days without use{hint}" if kept else total)
     write_report(
         config.report,
@@ -40,13 +40,15 @@ def job(config: CacheConfig) -> None:
 
 
 def chosen(kept: list[Entry], remove: str) -> list[Entry]:
-    """What `remove` means. Raises ConfigError where that is nothing."""
+    """The entries that `remove` means. Raises ConfigError if there are none."""
     if remove == "all":
         return kept
     place = os.path.realpath(os.path.expanduser(remove))
     found = [e for e in kept if place in (e.recordings, os.path.realpath(e.path)) or remove == e.path.name]
     if not found:
-        raise ConfigError(f"remove: nothing is kept of {remove}; give all, or a folder that wavenet-cache lists")
+        raise ConfigError(
+            f"remove: there is no prepared audio of {remove}; give all, or a folder that wavenet-cache lists"
+        )
     return found
 
 

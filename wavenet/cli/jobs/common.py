@@ -1,4 +1,4 @@
-"""What several commands do once a checkpoint is loaded: find its recordings, parts of them, and what they are told."""
+"""What several commands do once a checkpoint is loaded: find recordings, parts of them, and their conditioning."""
 
 import os
 from collections.abc import Collection
@@ -14,52 +14,52 @@ from wavenet.recordings.split import Span, Split, split, whole
 
 
 def as_trained(data: DataConfig, loaded: Checkpoint, given: Collection[str] = ()) -> None:
-    """Read recordings at the model's own rate, and divide them as in its training.
+    """Set `data` to read recordings at the model's own rate, and to divide them as in its training.
 
-    given: names of the settings that are asked for; those of `data` that are not give way to the model's. Raises
-    ConfigError where another rate is asked for.
+    given: names of the settings that the user gave; the model's replace all others of `data`. Raises ConfigError if the
+    user gave another rate.
     """
     if "data.sample_rate" in given and data.sample_rate != loaded.sample_rate:
         raise ConfigError(
             f"data.sample_rate is {data.sample_rate}, but {loaded.path} was trained at {loaded.sample_rate} Hz, "
-            "and that decides: leave data.sample_rate out"
+            "which cannot change: leave data.sample_rate out"
         )
     data.sample_rate = loaded.sample_rate
     for name in DATA:
         if name in loaded.data and f"data.{name}" not in given:
             setattr(data, name, loaded.data[name])
     if "data.labels" in given:
-        raise ConfigError("data.labels: the model knows its labels: leave it out; use_labels=false tells it none")
-    data.labels = list(loaded.model.config.labels)  # some of each were held out
+        raise ConfigError("data.labels: the model has its own labels: leave it out; use_labels=false gives it none")
+    data.labels = list(loaded.model.config.labels)  # training held out some recordings of each
 
 
 def annotate(
     prepared: Prepared, data: DataConfig, model: ModelConfig, use_labels: bool, display: Display
 ) -> Annotations | None:
-    """What a model is told of a folder's recordings, None where nothing conditions it; what does not fit is said.
+    """The conditioning for a folder's recordings, None for an unconditioned model; mismatches are reported.
 
-    Raises ConfigError where the folder has not the model's labels.
+    Raises ConfigError if the folder does not have the model's labels.
     """
     labels = model.labels if use_labels else {}
     try:
         for line in misfits(prepared, labels, data.split_by):
             display.say(line)
     except ConfigError as error:
-        raise ConfigError(f"{error}. Or use_labels=false, to tell the model none") from error
+        raise ConfigError(f"{error}. Or give use_labels=false to use no labels") from error
     return Annotations(prepared, model, display.preparing, use_labels, data.split_by) if model.conditioned else None
 
 
 def divide(prepared: Prepared, data: DataConfig, part: str, display: Display) -> tuple[Split, list[Span]]:
-    """The folder's sides, and the recordings of a part of it, one of SPLITS.
+    """The folder's split, and the recordings of one part of it, one of SPLITS.
 
-    Raises AudioError where there are none, or where a part is asked for and metadata.csv cannot be understood.
+    Raises AudioError if the part is empty, or if it is not `all` and metadata.csv cannot be understood.
     """
     try:
         sides = split(prepared, data)
     except AudioError as error:
         if part != "all":
             raise
-        display.say(f"{error}; it does not matter for split=all")
+        display.say(f"{error}; split=all does not need it")
         sides = Split(whole(prepared), [], [])
     spans: list[Span] = getattr(sides, part)
     for line in sides.report if part != "all" else []:
@@ -67,13 +67,13 @@ def divide(prepared: Prepared, data: DataConfig, part: str, display: Display) ->
     if not spans:
         hint = "; the split column of its metadata.csv names those, or a folder test/ beside train/"
         if data.split_by == "older":
-            hint += " with data.split_by=auto, which the run, of an older version, did not know"
+            hint += " with data.split_by=auto, which the run's older version did not have"
         raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part{hint * (part == 'test')}")
     return sides, spans
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ConfigError where this folder cannot be made or written to."""
+    """Raise ConfigError if this folder cannot be made or written to."""
     there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
     if not there.is_dir():
         raise ConfigError(f"output: {there} is a file, not a folder; choose another output")

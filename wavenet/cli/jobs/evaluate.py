@@ -25,9 +25,9 @@ from wavenet.recordings.split import Span
 from wavenet.recordings.windows import Windows
 
 HEARD_SECONDS = 4.0
-"""Of sound that the model makes to be judged."""
+"""Length of the sound that the model makes to be judged."""
 EXAMPLES = 500
-"""Recordings at most, from everywhere in the folder, that int8's scales are measured on."""
+"""Most recordings, from all over the folder, that int8's scales are measured on."""
 
 
 def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
@@ -42,10 +42,10 @@ def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
         raise ConfigError("data.trim_silence_db: cutting would shift the frames beside the recordings: leave it out")
     if config.engine == "auto" and config.precision == "int8":
         raise ConfigError(
-            "precision is int8, which the parallel scoring of engine=auto does not have: use engine=compiled"
+            "precision is int8, which the parallel scoring of engine=auto does not support: use engine=compiled"
         )
     if config.engine == "auto" and config.instruction_set != "auto":
-        raise ConfigError("instruction_set is of engine=compiled alone: leave it out, or use that engine")
+        raise ConfigError("instruction_set applies only to engine=compiled: leave it out, or use that engine")
     check_report(config.report)
     device = find_device(config.device)
     model = loaded.model.to(device)
@@ -65,7 +65,7 @@ def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
             engine = _engine(config, loaded, [known.companion(r) if known else untold(prepared, r) for r in some])
             own_bits = None
             bits, samples = evaluation.score_with_engine(engine, prepared.codes, spans, model.conditioning, known)
-        # fitted on the folder's other part where there is one, else on what is scored: then they flatter themselves
+        # fitted on the folder's training part, or if there is none on what is scored, which makes them look better
         measured = measure_baselines(prepared.codes, sides.train or spans, spans)
         per_sample = bits / samples
         table = Table("predictor", "bits per sample")
@@ -78,8 +78,8 @@ def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
         display.console.print(table)
         display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {verdict.of_bits(per_sample, measured)}")
         fast = device.type == "cpu" and native.code() is not None and not model.edited
-        if model.conditioning is None and fast:  # then it takes a second
-            display.say(f"{HEARD_SECONDS:g} s made by it are {_heard(loaded, prepared.codes, spans, per_sample)}")
+        if model.conditioning is None and fast:  # then it takes only a second
+            display.say(f"a sound of {HEARD_SECONDS:g} s by it is {_heard(loaded, prepared.codes, spans, per_sample)}")
         nearness = {}
         if config.resynthesise:
             nearness = _resynthesise(
@@ -99,7 +99,7 @@ def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
 
 
 def _heard(loaded: Checkpoint, codes: np.ndarray, spans: list[Span], bits: float) -> str:
-    """What is to be said of a sound that the model makes, beside the recordings."""
+    """The verdict on a sound that the model makes, compared with the recordings."""
     rate, samples = loaded.sample_rate, round(HEARD_SECONDS * loaded.sample_rate)
     made = list(generate(make_engine("auto", loaded.model, sample_rate=rate), samples, [0]))
     sound = loaded.model.distribution.encoding.decode(torch.cat([chunk[0] for chunk, _ in made]))
@@ -117,10 +117,10 @@ def _engine(config: EvaluateConfig, loaded: Checkpoint, examples: list[Companion
 def _resynthesise(
     config: EvaluateConfig, loaded: Checkpoint, known: Annotations | None, spans: list[Span], display: Display
 ) -> dict[str, float | None]:
-    """Makes recordings again from their features; the measures of `fidelity.compare`, averaged over them."""
+    """Resynthesise recordings from their features, and average the measures of `fidelity.compare` over them."""
     model = loaded.model
     assert model.conditioning is not None, "it has features"
-    assert known is not None, "they tell of them"
+    assert known is not None, "a conditioned model has annotations"
     chosen = spans[: config.resynthesise]
     told = [known.companion(span.recording)._replace(codes=None) for span in chosen]  # the model hears its own sounds
     engine = _engine(config, loaded, told)
@@ -130,7 +130,7 @@ def _resynthesise(
         recording = model.distribution.encoding.decode(codes)
         made = evaluation.resynthesise(engine, model.conditioning, known, span, seed=number)
         found.append(fidelity.compare(recording, made, loaded.sample_rate))
-    table = Table("made again from features", f"mean of {counted(len(chosen), 'recording')}")
+    table = Table("resynthesised from features", f"mean of {counted(len(chosen), 'recording')}")
     means: dict[str, float | None] = {}
     for name in found[0]:
         values = [figures[name] for figures in found if figures[name] is not None]

@@ -1,4 +1,4 @@
-"""wavenet-export: a checkpoint in, one file out that plays without Python."""
+"""wavenet-export: turns a checkpoint into one file that plays without Python."""
 
 import shlex
 
@@ -16,12 +16,12 @@ def job(config: ExportConfig) -> None:
     voice = Voice(checkpoint.load(expanded(config.checkpoint)))
     check_report(config.report)
     made = voice.export(output, config.precision, config.label).exported
-    assert made is not None, "it is of an exported file"
+    assert made is not None, "a checkpoint's voice exports itself"
     size = len(made.exported)
     with Display(to_stderr) as display:
         display.say(f"wrote {output}: {size / 1e6:.2f} MB, {made.precision}, {made.sample_rate} Hz")
         if not streamed(output):
             display.offer("play it", f"wavenet-generate {setting('checkpoint', output)}")
             play = f"wavenet-play {shlex.quote(str(output))} sound.wav"
-            display.offer("without Python, once it is built, as docs/player.md says", play)
+            display.offer("without Python, after building the player as in docs/player.md", play)
     write_report(config.report, {"file": str(output), "bytes": size, "precision": made.precision})

@@ -1,4 +1,4 @@
-"""wavenet-generate: a checkpoint in, WAV or FLAC files out."""
+"""wavenet-generate: makes WAV or FLAC files from a checkpoint."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def job(config: GenerateConfig) -> None:
     whole = made.samples + kept
     if whole > audio.WAV_SAMPLES and not stream and (not single or output.suffix.lower() == ".wav"):
         raise ConfigError(
-            f"{whole / rate:g} seconds are asked for, but a WAV file holds at most {audio.WAV_SAMPLES // rate} at "
+            f"the sound is {whole / rate:g} seconds long, but a WAV file holds at most {audio.WAV_SAMPLES // rate} at "
             f"{rate} Hz: name a .flac file as output, or give fewer seconds"
         )
     with (
@@ -57,9 +57,9 @@ def job(config: GenerateConfig) -> None:
             display.say(line)
         if config.engine == "auto" and engine.name != "compiled" and engine.device.type == "cpu":
             reason = native.missing or "this model's code computes something else (was a layer edited?)"
-            display.say(f"engine=compiled, many times faster, cannot be used: {reason}")
+            display.say(f"engine=compiled, which is many times faster, cannot be used: {reason}")
         if output == RAW:
-            display.say(f"bare samples, 16 bits, little-endian, one channel: aplay -f S16_LE -r {rate} takes them")
+            display.say(f"bare samples, 16 bits, little-endian, one channel: aplay -f S16_LE -r {rate} plays them")
         began = time.perf_counter()
 
         def progress(done: int) -> None:
@@ -72,7 +72,7 @@ def job(config: GenerateConfig) -> None:
         for path in rendered.files:
             display.say("wrote to the standard output" if path == RAW else f"wrote {path}")
         if config.prime is not None and not config.keep_prime:
-            display.say("it begins where the prime ends; keep_prime=true puts the prime in front")
+            display.say("the sound begins where the prime ends; keep_prime=true puts the prime in front")
         change = "another seed, a lower temperature" if config.temperature else "a temperature above 0"
         for warning in rendered.warnings:
             display.say(f"warning: {warning}; try {change}, a prime, or more training")
@@ -103,7 +103,7 @@ def job(config: GenerateConfig) -> None:
 
 
 def _source(voice: Voice) -> str:
-    """Where a sound comes from, in words."""
+    """The model that makes a sound, in words."""
     bits = "" if voice.valid_bits is None else f", {voice.valid_bits:.3f} bits per sample held out"
     return str(voice.path) if voice.step is None else f"{voice.path}: step {voice.step}{bits}"
 
@@ -111,23 +111,23 @@ def _source(voice: Voice) -> str:
 def _compare(
     features: str, made: Path, reader: Reader, encoding: Encoding, display: Display
 ) -> dict[str, float | None]:
-    """How near the first sound made is to the recording that it follows."""
+    """Measure how close the first generated sound is to the recording that it follows."""
     recording = encoding.decode(torch.from_numpy(reader.codes("features", features, encoding).astype("int64")))
     found = fidelity.compare(recording, audio.read(made, reader.sample_rate), reader.sample_rate)
     words = [f"{fidelity.words(name)}: {value:.3g}" for name, value in found.items() if value is not None]
-    display.say(f"against {features}: {'; '.join(words)}")
+    display.say(f"compared with {features}: {'; '.join(words)}")
     return found
 
 
 def check_output(output: Path, count: int) -> bool:
-    """Whether `output` is one place for a sound, by its name or because it is a pipe or "-", and not a folder.
+    """Whether `output` is a single file, pipe or "-", and not a folder for several sounds.
 
-    Raises ConfigError for one that cannot be written.
+    Raises ConfigError if it cannot be written.
     """
     stream, kind = output == RAW or streamed(output), output.suffix.lower()
     single = stream or (kind in {*audio.WRITABLE, *audio.EXTENSIONS, *audio.UNREAD} and not output.is_dir())
     if stream and (output == RAW or is_stdout(output)) and os.isatty(1):
-        raise ConfigError(f"output is {output}, which here is the terminal: send it on, to aplay say, or name a file")
+        raise ConfigError(f"output is {output}, which is the terminal here: pipe it on, as to aplay, or name a file")
     if single and not stream and kind not in audio.WRITABLE:
         raise ConfigError(f"output is {output}, but a file must end in {' or '.join(audio.WRITABLE)}")
     if single and count > 1:
@@ -146,7 +146,7 @@ def check_output(output: Path, count: int) -> bool:
 
 @contextlib.contextmanager
 def new_files(folder: Path, seeds: list[int]) -> Iterator[list[Path]]:
-    """A new file's name for each seed, which an empty file holds meanwhile, so that no other command takes it too."""
+    """A new file for each seed; empty files reserve the names, so that no other command takes them."""
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""wavenet-recognise: a folder of recordings in, what is said when out, and how much is right where that is known."""
+"""wavenet-recognise: writes what is said when in a folder of recordings, and how much is right if that is known."""
 
 import csv
 from collections.abc import Collection, Iterator
@@ -28,7 +28,7 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
     model = loaded.model.to(device)
     if model.recognition is None:
         raise CheckpointError(
-            f"{loaded.path} recognises nothing: it was trained without data.frames, as experiment=phones has it"
+            f"{loaded.path} cannot recognise: it was trained without data.frames, which experiment=phones sets"
         )
     check_report(config.report)
     output = destination(config.output)
@@ -51,12 +51,12 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
             and output.exists()
             and output.samefile(prepared.folder / (config.data.frames or alignments.NAME))
         ):
-            raise ConfigError(f"output: {output} tells what is said there, and would be lost; choose another output")
+            raise ConfigError(f"output: {output} has the reference phones and would be lost; choose another output")
         told = annotate(prepared, config.data, model.config, config.use_labels, display)
         try:
             with (
                 atomic(output) as temporary,
-                # names need not be valid text, and go into the table as they are
+                # names need not be valid text, and are written as they are
                 open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
             ):
                 table = csv.writer(file, lineterminator="\n")
@@ -78,7 +78,7 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
         accuracy = right / scored if scored else None
         errors = recognition.phone_error_rate(pairs)
         if accuracy is None or errors is None:
-            display.say("nothing is known of what is said here, so nothing to compare with")
+            display.say("the phones of these recordings are not known, so nothing is compared")
         else:
             figures = Table("recordings", "frames", "frame accuracy", "phone error rate")
             figures.add_row(f"{len(spans)}", f"{frames}", f"{accuracy:.1%}", f"{errors:.1%}")
@@ -92,7 +92,7 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
 
 
 def find_reference(prepared: Prepared, name: str | None, known: RecognitionConfig) -> Alignments | None:
-    """What is said, as the file that is asked for tells, else phones.csv where the folder has one."""
+    """The known phones, from the given file, or else from the folder's phones.csv if it has one."""
     if name is None and not (prepared.folder / alignments.NAME).is_file():
         return None
     return Alignments(alignments.read(prepared, name or alignments.NAME), known)

@@ -1,4 +1,4 @@
-"""wavenet-train: a folder of recordings in, a run folder out."""
+"""wavenet-train: trains on a folder of recordings, and writes a run folder."""
 
 import contextlib
 import copy
@@ -19,9 +19,9 @@ from wavenet.training.machine import is_first_process
 
 
 def job(config: TrainConfig, given: Collection[str] = ()) -> float | None:
-    """Train, and return the bits per sample of the validation part; None where it was not measured.
+    """Train, and return the bits per sample of the validation part, None if not measured.
 
-    given: names of the settings that are asked for, `steps` or `model`, say, as in `settled`.
+    given: names of the settings that the user gave, such as `steps` or `model`, as in `settled`.
     """
     config, run_dir = settled(config, given)
     with Display(takes_stdout(config.report)) as display:
@@ -30,7 +30,7 @@ def job(config: TrainConfig, given: Collection[str] = ()) -> float | None:
         except WaveNetError:
             if is_first_process():
                 raise
-            sys.exit(1)  # the first one says it
+            sys.exit(1)  # the first process reports it
         if not is_first_process():
             return result.bits_per_sample
         if result.stopped_by is not None:
@@ -42,7 +42,7 @@ def job(config: TrainConfig, given: Collection[str] = ()) -> float | None:
         if config.minutes is not None and result.steps < FEW_STEPS:
             display.say(few_steps(result.steps, config.minutes, done=True))
         if result.best_step not in (0, result.steps):
-            display.say(f"the best of them, kept to be used, is step {result.best_step}")
+            display.say(f"the best of them, step {result.best_step}, is kept for use")
         told = " features=recording.wav" if config.model.features.kinds else ""
         told += f" label.{config.data.labels[0]}=..." if config.data.labels else ""
         display.offer("hear it", f"wavenet-generate {setting('checkpoint', run_dir)}{told}")
@@ -52,10 +52,10 @@ def job(config: TrainConfig, given: Collection[str] = ()) -> float | None:
 
 
 def settled(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, Path]:
-    """All settings of a run, and its folder, which is made.
+    """Complete the settings of a run, and make its folder.
 
-    given: names of the settings that are asked for. The others give way: run.dir to a folder of its own, and all of
-    them to those of the run that config.resume names. Raises WaveNetError for what contradicts itself or cannot be.
+    given: names of the settings that the user gave. Of the others, run.dir becomes a new folder, and a run that
+    config.resume names provides the rest. Raises WaveNetError for settings that are contradictory or impossible.
     """
     config, named = copy.deepcopy(config), "run.dir" in given
     if config.resume is not None:
@@ -73,12 +73,12 @@ def settled(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, P
 
 
 def run(config: TrainConfig, run_dir: Path, reporter: Reporter) -> Result:
-    """Train, and write the report that is asked for. Raises WaveNetError, as `training.train` does."""
+    """Train, and write the report if one is asked for. Raises WaveNetError, as `training.train` does."""
     try:
         result = train(config, run_dir, reporter)
     finally:
         with contextlib.suppress(OSError):
-            run_dir.rmdir()  # nothing is left behind where nothing came of it
+            run_dir.rmdir()  # only if it is still empty
     if is_first_process():
         write_report(
             config.report,
@@ -96,11 +96,11 @@ def run(config: TrainConfig, run_dir: Path, reporter: Reporter) -> Result:
 
 
 def make_folder(run_dir: Path, new: bool, by_hydra: bool = False) -> Path:
-    """Make the run's folder; a `new` one gets a number where another run has taken its name in the same second.
+    """Make the run's folder; a `new` one gets a number if another run has taken its name in the same second.
 
-    by_hydra: the folder of a sweep's job, which Hydra has made already.
+    by_hydra: whether it is the folder of a sweep's job, which Hydra has already made.
 
-    Raises TrainingError where it cannot be made, ConfigError for a name that is not valid UTF-8.
+    Raises TrainingError if it cannot be made, and ConfigError for a name that is not valid UTF-8.
     """
     if printable(str(run_dir)) != str(run_dir):
         raise ConfigError(
@@ -127,7 +127,7 @@ def make_folder(run_dir: Path, new: bool, by_hydra: bool = False) -> Path:
 
 
 def _decide_length(config: TrainConfig, given: Collection[str]) -> None:
-    """A number of steps that is asked for wins over a preset's minutes. Raises ConfigError where both are asked for."""
+    """Let a given number of steps override a preset's minutes. Raises ConfigError if both are given."""
     if "steps" in given and config.minutes is not None:
         if "minutes" in given:
             raise ConfigError(f"steps={config.steps} and minutes={config.minutes:g} are both given: leave one out")
@@ -135,32 +135,32 @@ def _decide_length(config: TrainConfig, given: Collection[str]) -> None:
 
 
 def _check_data(config: TrainConfig, given: Collection[str]) -> None:
-    """Raise ConfigError where nobody has said what to learn: hours of training are not begun by accident."""
+    """Raise ConfigError if no recordings are given, so that hours of training do not start by accident."""
     if config.data.dir is None:
         now = f"minutes={config.minutes:g}" if config.minutes else f"steps={config.steps}"
         if config.minutes is None and "steps" not in given:
             now += ", hours on most computers"
         raise ConfigError(
             "data.dir is not set: give your folder of recordings, as in data.dir=~/recordings, and how long to train, "
-            f"as in minutes=15 (now {now}); or try experiment=demo, three minutes with the recordings that come along"
+            f"as in minutes=15 (now {now}); or try experiment=demo, three minutes with the bundled recordings"
         )
 
 
 def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, Path]:
-    """The settings of the run that config.resume names, with those that are given in their place; and its folder."""
+    """The settings of the run that config.resume names, overridden by the given ones, and its folder."""
     state_path = checkpoint.find_state(expanded(config.resume or ""))
     state = checkpoint.load_state(state_path)
     _decide_length(config, given)
     stored = checkpoint.settings(TrainConfig, state["config"], state_path)
     asked = checkpoint.settings(TrainConfig, asdict(config), state_path)
-    stored["data.dir"] = stored["data.dir"] or BUNDLED  # what None once was
+    stored["data.dir"] = stored["data.dir"] or BUNDLED  # what None meant in older versions
     stored |= {"model.labels": {}, "model.recognition.classes": [], "report": None}  # training fills in the first two
-    if "experiment" in given:  # a whole recipe, for the same recordings
+    if "experiment" in given:  # a whole recipe, on the same recordings
         chosen = (asked.keys() - {"data.dir", "report"}) | (asked.keys() & set(given))
     else:
         chosen = {name for name in asked if name in given or name.startswith(tuple(f"{group}." for group in given))}
     merged = stored | {name: asked[name] for name in chosen} | {"resume": config.resume}
-    if config.minutes is not None and {"minutes", "experiment"} & set(given):  # as many more
+    if config.minutes is not None and {"minutes", "experiment"} & set(given):  # in addition
         merged["minutes"] = state.get("seconds", 0.0) / 60 + config.minutes
     elif "steps" in given:
         merged["minutes"] = None

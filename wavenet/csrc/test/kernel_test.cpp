@@ -1,5 +1,5 @@
-// The kernels tested without Python, so that sanitizers can watch them: random shapes against a plain computation, many
-// streams against single ones, chunks against wholes, two threads against one, altered files, and allocations.
+// Tests of the kernels without Python, so that sanitizers can watch them. They compare random shapes with a plain
+// computation, many streams with single ones, chunks with wholes, and two threads with one; and try altered files.
 //
 //     kernel_test [rounds=20] [seed=0]
 
@@ -16,7 +16,7 @@
 #include "plain.h"
 
 static std::atomic<long> allocations{0};
-static std::atomic<size_t> allocated{0};  // bytes, ever
+static std::atomic<size_t> allocated{0};  // bytes since the start
 
 static void* allocate(size_t size, size_t align) {
     allocations++;
@@ -66,7 +66,7 @@ struct Player {
 
 constexpr int SAMPLES = 60;
 
-/// A random network on one instruction set, and what single streams of it draw, by which everything else is measured.
+/// A random network on one instruction set, and the draws of single streams, with which everything else is compared.
 struct Trial {
     const Code& code;
     Example example;
@@ -99,7 +99,7 @@ struct Trial {
     }
 };
 
-/// Streams that share a batch draw what they draw alone, also where they end at different times.
+/// Streams that share a batch draw what they draw alone, even if they end at different times.
 void check_batches(const Trial& trial) {
     std::vector<Player> together(trial.streams, Player(*trial.engine)), ragged = together;
     std::vector<Stream> all, some;
@@ -116,7 +116,7 @@ void check_batches(const Trial& trial) {
     }
 }
 
-/// A stream that is run in chunks, or taken up again from a copy of its state, draws what it draws at once.
+/// A stream that runs in chunks, or is resumed from a copy of its state, draws what it draws in one run.
 void check_chunks(const Trial& trial) {
     for (int s = 0; s < trial.streams; s++) {
         Player chunked(*trial.engine);
@@ -130,7 +130,7 @@ void check_chunks(const Trial& trial) {
     }
 }
 
-/// A stream on two threads draws what it draws on one, also where pairs end early.
+/// A stream on two threads draws what it draws on one, even if pairs end early.
 void check_pairs(const Trial& trial) {
     const Engine& engine = *trial.engine;
     for (int s = 0; s < trial.streams; s++) {
@@ -167,7 +167,7 @@ void check_equations(const Trial& trial) {
     trial.expect_near(plain(net, conditioned.codes, conditions), conditioned, "conditions are added");
 }
 
-/// Twins under the same conditions change nothing, whatever the guidance, also where pairs end at different times.
+/// Twins under the same conditions change nothing, whatever the guidance, even if pairs end at different times.
 void check_guidance(const Trial& trial) {
     std::vector<Player> guided(trial.streams, Player(*trial.engine)), twins = guided;
     std::vector<Stream> pairs;
@@ -186,7 +186,7 @@ void check_guidance(const Trial& trial) {
     }
 }
 
-/// Plain C++ finds the same logits: sums of whole numbers are equal, the gate differs in its last bits.
+/// Plain C++ gives the same logits: sums of whole numbers are equal, and the gate differs only in its last bits.
 void check_against_portable(const Trial& trial) {
     std::unique_ptr<Engine> portable = available().back().make_engine(trial.net);
     Player player(*portable);
@@ -225,7 +225,7 @@ void check(const Code& code, uint32_t precision) {
     check_allocations(trial);
 }
 
-/// Altered files are refused, or load as something that runs in bounded memory; never anything else.
+/// Altered files are either refused, or load and run in bounded memory.
 void fuzz(const Code& code) {
     constexpr uint32_t edges[] = {0, 1, 255, 4096, 65535, 65536, 1 << 22, 0x7F800000, 0x7FC00000, 0x7F7FFFFF, ~0u};
     Example example(uint32_t(between(0, 2)));

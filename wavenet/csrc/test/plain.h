@@ -1,4 +1,4 @@
-// The network as its equations say, in double precision, with nothing kept from sample to sample and nothing rounded.
+// The network's equations in double precision, with nothing kept from sample to sample and nothing rounded.
 
 #pragma once
 
