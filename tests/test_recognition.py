@@ -400,7 +400,7 @@ def test_the_command(call, settings, folder, tmp_path):
         (others / name).write_bytes((folder / name).read_bytes())
     status, out, err = call("recognise", *given, f"data.dir={others}", "output=first.csv")
     assert (status, err) == (0, "")
-    assert "nothing to compare with" in out
+    assert "so nothing is compared" in out
     figures = json.loads(Path("r.json").read_text())
     assert (figures["frame_accuracy"], figures["phone_error_rate"]) == (None, None)
     call("recognise", *given, f"data.dir={others}", f"data.frames={tmp_path / 'first.csv'}", "output=second.csv")
