@@ -4,7 +4,7 @@
     python scripts/benchmark.py generation [report=FILE] [chart=FILE.png] [threads=2] [rounds=7]
     python scripts/benchmark.py conditioning [report=FILE] [rounds=7]
     python scripts/benchmark.py commands   [report=FILE] [rounds=3]
-    python scripts/benchmark.py busy       [report=FILE] [rounds=9] [spins=4000,20000]
+    python scripts/benchmark.py busy       [report=FILE] [rounds=9] [spins=10000,20000]
 
 `commands` measures how long whole processes take, and their peak memory. `busy` runs busy loops beside training and
 generation on one thread and on two; `spins` lists spin counts to try for waiting threads. The others need the extra,

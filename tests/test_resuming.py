@@ -22,7 +22,7 @@ from wavenet.recordings.preparation import prepare
 from wavenet.recordings.split import split
 from wavenet.recordings.windows import Windows
 from wavenet.training import data, learner, metrics, resuming, train, validation
-from wavenet.training.checkpoints import Checkpoints
+from wavenet.training.saving import Checkpoints
 
 __all__ = ["folder"]  # a fixture
 LEAVES = checkpoint.settings(TrainConfig, {}, Path())

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from wavenet import load
 from wavenet.config import ModelConfig, TrainConfig
 from wavenet.errors import ConfigError
-from wavenet.generation import CachedEngine, NaiveEngine, calibration, choice, exported, generate, make_engine
+from wavenet.generation import CachedEngine, NaiveEngine, calibration, engine_choice, exported, generate, make_engine
 from wavenet.generation.export import fixed
 from wavenet.model import checkpoint, native, twins
 from wavenet.model.distributions import Softmax
@@ -295,7 +295,7 @@ def clock(monkeypatch, engines):
         return uniforms, uniforms
 
     monkeypatch.setattr(Fake, "generate", spend)
-    monkeypatch.setattr(choice.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(engine_choice.time, "perf_counter", lambda: now[0])
     return engines
 
 
@@ -308,9 +308,9 @@ def test_elsewhere_than_on_a_cpu_the_compiled_engine_runs_unless_it_is_measured_
     fakes = clock(
         monkeypatch, {"compiled": Fake(model, "compiled", 1e-5), "cached": Fake(model, "cached", cached_takes)}
     )
-    monkeypatch.setattr(choice, "_device", lambda model: "cuda")
-    monkeypatch.setattr(choice, "CompiledEngine", lambda *given: fakes["compiled"])
-    monkeypatch.setattr(choice, "CachedEngine", lambda *given: fakes["cached"])
+    monkeypatch.setattr(engine_choice, "_device", lambda model: "cuda")
+    monkeypatch.setattr(engine_choice, "CompiledEngine", lambda *given: fakes["compiled"])
+    monkeypatch.setattr(engine_choice, "CachedEngine", lambda *given: fakes["cached"])
     engine = make_engine("auto", model, streams=7)
     assert engine.name == chosen
     assert [fake.streams for fake in fakes.values()] == [7, 7]
@@ -318,7 +318,7 @@ def test_elsewhere_than_on_a_cpu_the_compiled_engine_runs_unless_it_is_measured_
 
 @built
 def test_on_a_cpu_nothing_is_timed(monkeypatch):
-    monkeypatch.setattr(choice, "_seconds", None)
+    monkeypatch.setattr(engine_choice, "_seconds", None)
     monkeypatch.setattr(calibration, "MADE", 1024)
     assert make_engine("auto", make()).name == "compiled"
 

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from wavenet.config import DataConfig
 from wavenet.model import checkpoint
 from wavenet.model.wavenet import WaveNet
-from wavenet.training.checkpoints import Checkpoints
+from wavenet.training.saving import Checkpoints
 from wavenet.training.validation import Validation
 
 FABRIC = Fabric(accelerator="cpu", devices=1)

@@ -19,7 +19,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, "4000 None"),
+        ({}, "10000 None"),
         ({"GOMP_SPINCOUNT": "7"}, "7 None"),
         ({"OMP_WAIT_POLICY": "active"}, "None active"),
         ({"OMP_WAIT_POLICY": "PASSIVE"}, "None PASSIVE"),
@@ -34,4 +34,4 @@ def test_torch_in_a_command_waits_as_set():
     said = python("import wavenet.cli.train, wavenet.cli.app, torch", OMP_DISPLAY_ENV="verbose").stderr
     if "GOMP_SPINCOUNT" not in said:
         pytest.skip("this torch is not built with GNU OpenMP")
-    assert "GOMP_SPINCOUNT = '4000'" in said
+    assert "GOMP_SPINCOUNT = '10000'" in said

@@ -6,7 +6,6 @@ It hands out reading, writing and resampling; its modules have encodings, featur
 
 from wavenet.audio.decoding import UnusableAudioError
 from wavenet.audio.io import (
-    CHANNELS,
     EXTENSIONS,
     UNREAD,
     WAV_SAMPLES,
@@ -22,7 +21,6 @@ from wavenet.audio.io import (
 )
 
 __all__ = [
-    "CHANNELS",
     "EXTENSIONS",
     "UNREAD",
     "WAV_SAMPLES",

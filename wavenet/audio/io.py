@@ -13,6 +13,7 @@ import soxr
 import torch
 from torch import Tensor
 
+from wavenet.audio.channels import one_channel
 from wavenet.audio.decoding import Account, Recording, UnusableAudioError
 from wavenet.audio.levels import Meter, Signal
 from wavenet.audio.pcm import RAW, PcmStream, title
@@ -28,10 +29,6 @@ UNREAD = {
     *(".opus", ".ra", ".weba", ".webm", ".wma", ".wv"),
 } - set(EXTENSIONS)
 """Extensions of other sound files, which must be converted first."""
-
-CHANNELS = ("left", "right", "mix")
-"""Values of `data.channel`: the first channel, the second, or the mean of all."""
-
 WRITABLE = {".wav": "WAV", ".flac": "FLAC"}
 WAV_SAMPLES = (2**32 - 1 - 36) // 2
 """The most samples that a WAV file's 32-bit sizes allow, in mono at 16 bits."""
@@ -75,7 +72,7 @@ def blocks(
         if normalise != "off" or not file.exact:
             meter = Meter(normalise == "loudness", whole=not file.exact)
             for rate, pieces in file.streams(Account()):
-                for _ in _mono(path, pieces, rate, channel, 1.0, meter):
+                for _ in one_channel(path, pieces, rate, channel, 1.0, meter):
                     pass
             told = meter.gain(normalise)
             if told is None:
@@ -87,7 +84,7 @@ def blocks(
             gain = told
         meter, account = Meter(), Account()
         for rate, pieces in file.streams(account):
-            yield from resample_blocks(_mono(path, pieces, rate, channel, gain, meter), rate, sample_rate)
+            yield from resample_blocks(one_channel(path, pieces, rate, channel, gain, meter), rate, sample_rate)
         if not meter.samples and (account.missing or account.flaws):
             raise UnusableAudioError(path, "it is damaged, and none of it can be read")
         if signal is not None:
@@ -211,20 +208,3 @@ def write(path: str | Path, audio: Tensor | np.ndarray, sample_rate: int) -> Non
 def _name(path: Path) -> Any:
     """A file's name in the form that libsndfile takes; it need not be valid text."""
     return os.fsencode(path) if os.name == "posix" else os.fspath(path)
-
-
-def _mono(
-    path: str | Path, pieces: Iterable[np.ndarray], sample_rate: int, channel: str, gain: float, meter: Meter
-) -> Iterator[Tensor]:
-    """Pieces (samples, channels) -> (samples,), scaled and measured."""
-    for values in pieces:
-        piece = torch.from_numpy(values)
-        if gain != 1:
-            piece = piece * gain
-        if channel == "mix" and piece.shape[1] > 1:
-            mono = piece.mean(dim=1)
-        else:
-            mono = piece[:, min(CHANNELS.index(channel), piece.shape[1] - 1)]
-        if not meter.add(piece, mono, sample_rate):
-            raise UnusableAudioError(path, "it holds NaN or infinite samples")
-        yield mono

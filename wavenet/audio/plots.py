@@ -60,7 +60,7 @@ def spectrograms(sounds: dict[str, Tensor], sample_rate: int) -> Figure:
         decibels = 10 * torch.log10(power / loudest)
         extent = (0, len(sound) / sample_rate, 0, sample_rate / 2000)
         image = axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0)
-        axes.set(title=title, ylabel="frequency (kHz)")
+        axes.set(title=title, ylabel="frequency (kHz)", xlim=(0, max(map(len, padded)) / sample_rate))
     rows[-1].set_xlabel("time (s)")
     figure.colorbar(image, ax=list(rows), label="power (dB, loudest: 0)", aspect=15 * len(sounds), pad=0.01)
     return figure
@@ -208,7 +208,7 @@ def speeds(rows: list[dict[str, Any]], title: str) -> Figure:
     axes.annotate(
         "real time at 16 kHz", (16000, 1), xycoords=("data", "axes fraction"), color=SECOND, ha="center", va="bottom"
     )
-    axes.set(xscale="log", xlabel="samples per second (longer is faster)", xlim=(min(values) / 1.5, max(values) * 3))
+    axes.set(xscale="log", xlabel="samples per second (logarithmic scale)", xlim=(min(values) / 1.5, max(values) * 3))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_yticks(range(len(chosen)), list(chosen))
     axes.tick_params(axis="y", length=0)

@@ -17,10 +17,10 @@ from wavenet import audio
 from wavenet.audio.pcm import title
 from wavenet.generation.cached import CachedEngine
 from wavenet.generation.calibration import exported
-from wavenet.generation.choice import ENGINES, make_engine
 from wavenet.generation.compiled import CompiledEngine
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine, State, projection
+from wavenet.generation.engine_choice import ENGINES, make_engine
 from wavenet.generation.export import PRECISIONS
 from wavenet.generation.naive import NaiveEngine
 from wavenet.generation.streams import CHUNK, stream

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from wavenet.config import GenerateConfig
 from wavenet.errors import ConfigError
-from wavenet.generation.choice import make_engine
 from wavenet.generation.compiled import CompiledEngine
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine
+from wavenet.generation.engine_choice import make_engine
 from wavenet.generation.steering import steer
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.model import twins

@@ -17,7 +17,6 @@ from wavenet.evaluation.baselines import Baselines
 from wavenet.model import checkpoint
 from wavenet.training import announcements, boards, resuming, state
 from wavenet.training.batches import Batches
-from wavenet.training.checkpoints import Checkpoints
 from wavenet.training.clock import Clock
 from wavenet.training.data import read_in_all
 from wavenet.training.held_out import HeldOut
@@ -29,6 +28,7 @@ from wavenet.training.reporter import Dispensable, Reporter
 from wavenet.training.result import Result
 from wavenet.training.run_folder import claimed, kept, write_settings, writing
 from wavenet.training.samples import Samples
+from wavenet.training.saving import Checkpoints
 from wavenet.training.stopping import Stopper
 from wavenet.training.validation import Measured, Validation
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from wavenet.model.wavenet import WaveNet
-from wavenet.training.checkpoints import Checkpoints
 from wavenet.training.held_out import HeldOut
+from wavenet.training.saving import Checkpoints
 
 
 class Measured(NamedTuple):

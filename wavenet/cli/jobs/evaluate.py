@@ -76,7 +76,8 @@ def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
             sixteen_bit = {"bits_per_16_bit_sample": own_bits / samples}
             table.add_row("this model, all 16 bits", f"{own_bits / samples:.3f}")
         display.console.print(table)
-        display.say(f"{counted(len(spans), 'recording')}, {samples} samples: {verdict.of_bits(per_sample, measured)}")
+        count = len({span.recording for span in spans})  # one that is cut in two is one
+        display.say(f"{counted(count, 'recording')}, {samples} samples: {verdict.of_bits(per_sample, measured)}")
         fast = device.type == "cpu" and native.code() is not None and not model.edited
         if model.conditioning is None and fast:  # then it takes only a second
             display.say(f"a sound of {HEARD_SECONDS:g} s by it is {_heard(loaded, prepared.codes, spans, per_sample)}")
@@ -86,7 +87,7 @@ def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
                 config, loaded, known, spans[:: max(1, len(spans) // config.resynthesise)], display
             )
     figures = {
-        "files": len(spans),
+        "files": count,
         "samples": samples,
         "bits_per_sample": per_sample,
         "unigram_bits": measured.unigram_bits,
