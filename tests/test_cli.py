@@ -223,3 +223,12 @@ def test_nothing_of_another_kind_is_overwritten(call, run):
     assert Path("notes.md").read_text() == "my notes"
     for _ in range(2):  # what is of the kind is
         assert call("export", "checkpoint=run", "output=x.wavenet", "report=r.json")[0] == 0
+
+
+def test_a_recording_that_is_cut_in_two_counts_once(call, run, tmp_path):
+    (tmp_path / "one").mkdir()
+    soundfile.write(tmp_path / "one" / "a.wav", np.random.default_rng(0).normal(0, 0.1, 2 * RATE), RATE)
+    status, out, _ = call("evaluate", f"checkpoint={run}", "data.dir=one", "split=all", "report=r.json", "threads=1")
+    figures = json.loads((tmp_path / "r.json").read_text())
+    assert (status, figures["files"], figures["samples"]) == (0, 1, 2 * RATE)
+    assert f"1 recording, {2 * RATE} samples" in out
