@@ -49,7 +49,7 @@ def test_without_a_compiler_all_but_the_kernels_is_installed(tmp_path):
         archive.extractall(tmp_path / "installed")
     assert "wavenet/model/native.py" in names
     assert not any(name.startswith("wavenet/_native.") for name in names)
-    code = "from wavenet import native; print(native.instruction_sets(), native.missing)"
+    code = "from wavenet.model import native; print(native.instruction_sets(), native.missing)"
     done = subprocess.run(
         [
             sys.executable,
