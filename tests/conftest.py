@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from wavenet.cli import cache, evaluate, export, generate, recognise, train
 from wavenet.cli.composing import compose
 from wavenet.cli.jobs.train import job as train_job
 from wavenet.cli.overrides import names
+from wavenet.cli.terminal import SIGNALS
 from wavenet.config import ModelConfig, TrainConfig
 from wavenet.generation import ENGINES
 from wavenet.model import native
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for its background jobs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("repeatable")
 if not os.environ.get("OMP_NUM_THREADS"):
@@ -52,10 +56,14 @@ def call(monkeypatch, capsys, tmp_path):
         GlobalHydra.instance().clear()
         monkeypatch.setattr(sys, "argv", [f"wavenet-{command}", *map(str, arguments)])
         status = 0
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         try:
             COMMANDS[command]()
         except SystemExit as stop:
             status = stop.code
+        finally:  # a command that is interrupted ignores signals from then on
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 

@@ -30,7 +30,10 @@ def run(command: str, schema: type, job: Job) -> None:
         except WaveNetError as error:
             _fail(error)
         except KeyboardInterrupt:
-            ignore_signals()
+            try:
+                ignore_signals()
+            except KeyboardInterrupt:  # another Ctrl-C, for a handler that the job could not take back in time
+                ignore_signals()
             number = received[0] if received else signal.SIGINT
             how = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
             print(how, file=sys.stderr)

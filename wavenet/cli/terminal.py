@@ -90,7 +90,8 @@ def interruptible() -> Iterator[list[int]]:
         yield received
     finally:
         for number, handler in before.items():
-            _handle(number, handler)
+            if signal.getsignal(number) != signal.SIG_IGN:  # ignored while the program ends: it stays so
+                _handle(number, handler)
 
 
 def ignore_signals() -> None:
