@@ -66,7 +66,7 @@ def test_only_what_is_prepared_audio_is_ever_removed(sounds):
 def test_what_a_killed_run_left_is_removed_and_what_a_live_one_builds_is_not(tmp_path):
     dead = tmp_path / f".{'0' * 24}.{'1' * 8}"
     dead.mkdir()
-    (dead / cache.LOCK).touch()  # nobody holds it
+    (dead / cache.LOCK).write_text("process 1")  # nobody holds it
     with cache.building(tmp_path / ("2" * 24)) as live:
         cache.sweep(tmp_path)
         assert os.listdir(tmp_path) == [live.name]
@@ -75,9 +75,13 @@ def test_what_a_killed_run_left_is_removed_and_what_a_live_one_builds_is_not(tmp
     assert os.listdir(tmp_path / ("2" * 24)) == [cache.INDEX]
 
 
-def test_halves_without_a_lock_are_judged_by_their_age(tmp_path):
+@pytest.mark.parametrize("lock", [None, ""])
+def test_halves_that_hold_no_lock_yet_are_judged_by_their_age(tmp_path, lock):
+    """A lock is empty from when it is made until its process holds it."""
     half = tmp_path / f".{'0' * 24}.{'1' * 8}"
     half.mkdir()
+    if lock is not None:
+        (half / cache.LOCK).write_text(lock)
     cache.sweep(tmp_path)
     assert half.exists()
     os.utime(half, (1, 1))

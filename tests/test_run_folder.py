@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import signal
+import threading
 
 import pytest
 
@@ -85,6 +86,22 @@ def test_the_lock_dies_with_its_process(tmp_path):
     os.waitpid(child, 0)
     with claimed(run, str(run), None):
         assert str(os.getpid()) in (run / LOCK).read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of this kind are POSIX")
+def test_a_process_that_only_looks_does_not_take_the_lock(tmp_path):
+    """It holds the file shared for a moment, which the one that wants it for itself sits out."""
+    path = tmp_path / LOCK
+    with open(path, "a+") as looking:
+        files.fcntl.flock(looking, files.fcntl.LOCK_SH)
+        gone = threading.Timer(0.1, files.fcntl.flock, (looking, files.fcntl.LOCK_UN))
+        gone.start()
+        with files.locked(path):
+            assert not gone.is_alive()
+            assert files.is_locked(path)
+            with pytest.raises(BlockingIOError), files.locked(path):
+                pass
+        gone.join()
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     __version__: str
 
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-    # How often a torch thread polls for work before it sleeps. 10,000 polls take about half a millisecond, longer
+    # How often a torch thread polls for work before it sleeps. 10,000 polls take less than a millisecond, longer
     # than most gaps between two pieces of work. GNU OpenMP's default, 300,000, keeps a core busy for 20 ms, which slows
     # training beside another program. GNU OpenMP reads the variable once, when torch is imported.
     os.environ["GOMP_SPINCOUNT"] = "10000"

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -145,7 +146,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     while True:
         file = open(path, "a+")  # noqa: SIM115 (it stays open)
-        if _lock(file) is False:
+        if _waited_for(file) is False:
             file.close()
             raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(path))
         with contextlib.suppress(FileNotFoundError):
@@ -179,6 +180,14 @@ def lock_holder(path: Path) -> str | None:
         return (path.read_text() or "another process") if is_locked(path) else None
     except OSError:
         return None
+
+
+def _waited_for(file: IO[str]) -> bool | None:
+    """As `_lock`, but a process that merely looks whether the file is locked, for a moment, is waited for."""
+    while (got := _lock(file)) is False and _lock(file, shared=True):
+        fcntl.flock(file, fcntl.LOCK_UN)  # type: ignore[union-attr] (it could be locked)
+        time.sleep(0.001)
+    return got
 
 
 def _lock(file: IO[str], shared: bool = False) -> bool | None:

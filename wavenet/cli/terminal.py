@@ -3,7 +3,6 @@
 Neither a lost terminal nor a name in letters that its encoding lacks may end the work.
 """
 
-import atexit
 import contextlib
 import io
 import os
@@ -90,7 +89,7 @@ def interruptible() -> Iterator[list[int]]:
         yield received
     finally:
         for number, handler in before.items():
-            if signal.getsignal(number) != signal.SIG_IGN:  # ignored while the program ends: it stays so
+            if signal.getsignal(number) != signal.SIG_IGN:  # an interrupted command ignores them to its end
                 _handle(number, handler)
 
 
@@ -98,7 +97,6 @@ def ignore_signals() -> None:
     """Ignore signals while an interrupted command prints its last line and Python cleans up."""
     for number in SIGNALS:
         _handle(number, signal.SIG_IGN)
-        atexit.register(_handle, number, signal.SIG_IGN)
 
 
 def _handle(number: int, handler: Any) -> None:

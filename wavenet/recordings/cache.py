@@ -26,7 +26,7 @@ DAY = 24 * 3600
 UNUSED_DAYS = 90
 """A folder of prepared audio is removed after this many days without use."""
 HOUR = 3600
-"""A folder younger than this may not have its lock yet."""
+"""A folder younger than this may not have its lock yet, or not hold it yet."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,8 @@ def _is_held(folder: Path) -> bool:
     """Whether the process that builds in a folder is alive; without locks, the folder's age decides."""
     try:
         held = is_locked(folder / LOCK)
+        if held is False and not (folder / LOCK).stat().st_size:  # it names its process once that holds it
+            return _age(folder) < HOUR
     except FileNotFoundError:
         return _age(folder) < HOUR
     except OSError:
