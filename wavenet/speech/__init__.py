@@ -1,0 +1,1 @@
+"""Speech: texts as units, which unit is heard when, and the acoustic model that turns units into frames."""
