@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from wavenet import evaluation
-from wavenet.config import DataConfig, GenerateConfig
+from wavenet.config import DataConfig, GenerateConfig, SpeakConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, WaveNetError
 from wavenet.files import atomic, expanded
 from wavenet.generation import CompiledEngine, exported, performance
@@ -33,6 +33,7 @@ from wavenet.model.device import find_device
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings import annotations
 from wavenet.recordings.reader import Reader, Recording, read_features
+from wavenet.speech.speaker import Speaker
 
 SETTINGS = (
     *("seed", "count", "temperature", "top_k", "top_p", "guidance"),
@@ -157,6 +158,38 @@ class Voice:
         there = find_device(device)
         same = next(self.model.parameters()).device.type == there.type
         return self.model if same else copy.deepcopy(self.model).to(there)
+
+    # ---- speaking
+
+    def speaker(self, config: SpeakConfig) -> Speaker:
+        """A speaker with the settings of `wavenet-speak`; its `text` and places are not used.
+
+        Raises CheckpointError for a model that cannot speak, ConfigError for a setting that does not apply.
+        """
+        if self._loaded is None:
+            raise CheckpointError(f"{self.path} is an exported file, which cannot speak: load the voice's checkpoint")
+        known = self._loaded.model.config.labels
+        return Speaker(self._loaded, config, choose_labels(config.label, known))
+
+    def speak(
+        self,
+        text: str,
+        *,
+        rate: float = 1.0,
+        pitch: float = 1.0,
+        temperature: float = 0.9,
+        seed: int = 0,
+        labels: Mapping[str, Any] | None = None,
+        threads: int = 0,
+    ) -> Tensor:
+        """Sound (1, samples) in [-1, 1] of a text, at `sample_rate`: what `wavenet-speak` writes.
+
+        rate: how fast; 2 is twice as fast. pitch: a factor. labels: who speaks, {"speaker": "june"}. Raises AudioError
+        for a text that is empty or cannot be said, CheckpointError for a model that was not trained to speak.
+        """
+        how = {"rate": rate, "pitch": pitch, "temperature": temperature, "seed": seed, "threads": threads}
+        speaker = self.speaker(SpeakConfig(label=dict(labels or {}), **how))
+        return torch.cat([piece for phrase in speaker.phrases(text) for piece in phrase.sound])[None]
 
     # ---- measuring
 

@@ -132,10 +132,11 @@ class Writer:
     The file appears under its name when the block is left, even by an exception or Ctrl-C, with all that was written
     until then, unless that is nothing; an older file of that name stays whole until then. Missing folders are created,
     and links are followed. A pipe or device, such as /dev/stdout, is sent WAV at once; "-", the standard output, is
-    sent bare samples. Raises AudioError for another extension, a folder that cannot be written and a full disk.
+    sent bare samples. A `comment` is kept in the header of a file. Raises AudioError for another extension, a folder
+    that cannot be written and a full disk.
     """
 
-    def __init__(self, path: str | Path, sample_rate: int) -> None:
+    def __init__(self, path: str | Path, sample_rate: int, comment: str | None = None) -> None:
         self.path, self.sample_rate = Path(path), sample_rate
         self.samples = 0
         """Samples written so far."""
@@ -154,6 +155,8 @@ class Writer:
             self._file = soundfile.SoundFile(
                 _name(self._temporary), "w", sample_rate, 1, "PCM_16", format=WRITABLE[suffix]
             )
+            if comment is not None:
+                self._file.comment = comment
         except (OSError, soundfile.SoundFileError) as error:
             self._fail(error)
 

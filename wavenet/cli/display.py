@@ -69,11 +69,18 @@ class Display(Reporter):
         self._show("reading recordings", done, total, f"{done}/{total}")
 
     def step(self, step: int, steps: int | None, bits: float, samples_per_second: float, seconds_left: float) -> None:
-        self._longest = max(self._longest, seconds_left)
+        words = f"{bits:.3f} bits, {clock(seconds_left)} left, {samples_per_second:,.0f} samples/s"
+        self._step("training", step, steps, words, seconds_left)
+
+    def acoustic_step(self, step: int, steps: int | None, loss: float, seconds_left: float) -> None:
+        words = f"loss {loss:.3f}, {clock(seconds_left)} left"
+        self._step("training the acoustic model", step, steps, words, seconds_left)
+
+    def _step(self, kind: str, step: int, steps: int | None, words: str, seconds_left: float) -> None:
+        self._longest = max(self._longest if self._kind == kind else 0.0, seconds_left)
         done, total = (round(self._longest - seconds_left), round(self._longest)) if steps is None else (step, steps)
         number = f"{step}" if steps is None else f"{step}/{steps}"
-        left = f"{clock(seconds_left)} left, {samples_per_second:,.0f} samples/s"
-        self._show("training", done, total, f"step {number}, {bits:.3f} bits, {left}")
+        self._show(kind, done, total, f"step {number}, {words}")
 
     def generating(self, done: int, total: int, seconds: float, sample_rate: int) -> None:
         """`done` of `total` samples of each file are made, after `seconds`."""
@@ -83,6 +90,16 @@ class Display(Reporter):
 
     def recognising(self, done: int, total: int) -> None:
         self._show("recognising", done, total, f"{done}/{total}")
+
+    def aligning(self, done: int, total: int) -> None:
+        self._show("aligning texts", done, total, f"{done}/{total}")
+
+    def speaking(self, done: int, total: int) -> None:
+        self._show("making the acoustic model's frames", done, total, f"{done}/{total}")
+
+    def saying(self, done: float, total: float, seconds: float) -> None:
+        """`done` of `total` characters of a text are spoken, which lasts `seconds` so far."""
+        self._show("speaking", round(done), round(total), f"{seconds:.1f} s so far")
 
     def _show(self, kind: str, done: int, total: int, words: str) -> None:
         if not self._progress.disable:

@@ -6,12 +6,26 @@ import re
 from wavenet.errors import ConfigError
 from wavenet.files import expanded
 
-PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove")
+PATHS = (
+    "dir",
+    "cache_dir",
+    "resume",
+    "report",
+    "checkpoint",
+    "prime",
+    "output",
+    "features",
+    "frames",
+    "remove",
+    "timings",
+)
 """Last parts of the settings that are paths."""
 QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")
 """A value that is already in quotes of Hydra's grammar."""
 PLACES = ("run.dir", "report", "output")
 """Settings that name where to write: always one path, never a sweep."""
+TEXT = "text"
+"""The setting that is prose, which is taken as it is written."""
 
 
 def is_path(name: str) -> bool:
@@ -26,7 +40,7 @@ def expand_home(argument: str) -> str:
     """
     name, equals, value = argument.partition("=")
     plain = name.lstrip("+")
-    if not value.startswith("~") or plain.startswith("label."):
+    if not value.startswith("~") or plain == TEXT or plain.startswith("label."):
         return argument
     if not is_path(plain):
         return name + equals + os.path.expanduser(value)
@@ -37,14 +51,14 @@ def expand_home(argument: str) -> str:
 
 
 def quote_path(argument: str) -> str:
-    """Quote the value of a setting that is a path or a label, so that Hydra's grammar accepts any name.
+    """Quote the value of a setting that is a path, a label or prose, so that Hydra's grammar accepts it.
 
-    A label's value reaches the command as written. A path may also be null, quoted, or contain an interpolation.
+    A label or prose reaches the command as written. A path may also be null, quoted, or contain an interpolation.
     """
     name, equals, value = argument.partition("=")
     plain = name.lstrip("+")
     as_it_is = QUOTED.fullmatch(value) or "${" in value or value == "null"
-    if value and (plain.startswith("label.") or (is_path(plain) and not as_it_is)):
+    if value and (plain == TEXT or plain.startswith("label.") or (is_path(plain) and not as_it_is)):
         return name + equals + quoted(value)
     return argument
 
@@ -63,6 +77,8 @@ def quote_sweep(argument: str) -> str:
     """
     name, equals, value = argument.partition("=")
     plain = name.lstrip("+")
+    if plain == TEXT:
+        return quote_path(argument)
     if not is_path(plain) or re.match(r"['\"]|[a-z]+\(.*\)$", value):
         return argument
     if "," not in value or plain in PLACES:

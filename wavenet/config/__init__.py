@@ -2,6 +2,7 @@
 
     model       the shape of a network, and the conditioning that it gets
     data        which recordings are used, and how they become codes
+    acoustic    the shape of the acoustic model of a voice that speaks
     training    the recipe, the run folder, all of wavenet-train
     commands    all of the other commands
     checks      the allowed values of a setting, and the error for any other
@@ -11,6 +12,7 @@ The library takes these objects as they are. Only `wavenet.cli` makes them from 
 import only `wavenet.errors`.
 """
 
+from wavenet.config.acoustic import AcousticConfig
 from wavenet.config.checks import DEVICES, LARGEST_SEED
 from wavenet.config.commands import (
     ENGINE_CHOICES,
@@ -21,6 +23,7 @@ from wavenet.config.commands import (
     ExportConfig,
     GenerateConfig,
     RecogniseConfig,
+    SpeakConfig,
 )
 from wavenet.config.data import BUNDLED, DataConfig
 from wavenet.config.describe import Setting, build, settings
@@ -36,6 +39,7 @@ __all__ = [
     "MULAW_LEVELS",
     "SCHEDULES",
     "SPLITS",
+    "AcousticConfig",
     "CacheConfig",
     "ContextConfig",
     "DataConfig",
@@ -49,6 +53,7 @@ __all__ = [
     "RecognitionConfig",
     "RunConfig",
     "Setting",
+    "SpeakConfig",
     "TrainConfig",
     "build",
     "settings",

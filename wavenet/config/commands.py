@@ -72,6 +72,52 @@ class GenerateConfig:
 
 
 @dataclass
+class SpeakConfig:
+    """Settings of `wavenet-speak`."""
+
+    text: str = "???"
+    """What to say. `@story.txt` reads a file, `@-` the standard input."""
+    checkpoint: str = "???"
+    """Run folder, or checkpoint file, of a voice that was trained with `task=speech`."""
+    rate: float = 1.0
+    """How fast to speak: 2 is twice as fast."""
+    pitch: float = 1.0
+    """A factor for the pitch of the voice: 2 is an octave higher."""
+    temperature: float = 0.9
+    """Divides the logits of the vocoder: below 1 is clearer, above 1 rougher."""
+    top_p: float = 1.0
+    """Draw from the smallest set of codes that holds this probability. 1, the only value for mixtures: draw from
+    all."""
+    seed: int = 0
+    """Seed of the first sentence. Each further one adds 1."""
+    label: dict[str, Any] = field(default_factory=dict)
+    """Who speaks, for a voice that was trained with labels: `label.speaker=june`."""
+    engine: str = "auto"
+    """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, for comparison), or `auto`: the fastest,
+    by measurement if there is a GPU."""
+    precision: str = "auto"
+    """`float32`, `bfloat16`, `int8` (only `compiled`), or `auto`: int8 for `compiled`, or bfloat16 with mixtures; else
+    float32."""
+    instruction_set: str = "auto"
+    """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
+    threads: int = 0
+    """CPU threads. 0: automatic."""
+    output: str = "speech.wav"
+    """A .wav or .flac file to write. `-` writes bare samples to the standard output: 16 bits, little-endian, one
+    channel. A pipe gets WAV."""
+    timings: str | None = None
+    """CSV file to write: which unit is heard when, in seconds, with columns start,end,unit,word."""
+    report: str | None = None
+    """JSON file to write the figures to."""
+
+    def __post_init__(self) -> None:
+        at_least(self, "", temperature=0, threads=0)
+        between(self, "", seed=(0, LARGEST_SEED), rate=(0.25, 4), pitch=(0.25, 4))
+        check(self, "", "top_p", 0 < self.top_p <= 1, "greater than 0 and at most 1")
+        one_of(self, "", engine=ENGINE_CHOICES, precision=ENGINE_PRECISIONS)
+
+
+@dataclass
 class EvaluateConfig:
     """Settings of `wavenet-evaluate`."""
 

@@ -42,6 +42,9 @@ class DataConfig:
     frames: str | None = None
     """Which phone is spoken when: a CSV file in the folder, with columns file_name,start_sample,end_sample,phone. A
     model trained with it also recognises phones. `wavenet-recognise` compares with phones.csv if the folder has one."""
+    made_frames: str | None = None
+    """A file of frames, one row for each frame of the recordings, from which the model learns as well as from those of
+    the recordings. `task=speech` makes it with the acoustic model, and fills it in."""
 
     def __post_init__(self) -> None:
         if self.normalise == "False":  # YAML 1.1 reads `off` as false

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from wavenet.config.acoustic import AcousticConfig
 from wavenet.config.checks import DEVICES, LARGEST_SEED, above, at_least, between, check, one_of, share
 from wavenet.config.data import DataConfig
 from wavenet.config.model import ModelConfig
@@ -58,8 +59,12 @@ class RunConfig:
 class TrainConfig:
     """Settings of `wavenet-train`."""
 
+    task: str = "sound"
+    """`sound`: a network that makes sound. `speech`: a voice that speaks texts; it needs the text of each recording.
+    An acoustic model turns units, letters or phones, into frames, and a vocoder turns frames into sound."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    acoustic: AcousticConfig = field(default_factory=AcousticConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
     steps: int = 20000
@@ -114,7 +119,13 @@ class TrainConfig:
         at_least(self, "", log_every=1, validate_every=1, checkpoint_every=1, sample_every=0)
         between(self, "", seed=(0, LARGEST_SEED), label_dropout=(0, 1))
         above(self, "", validate_seconds=0, sample_seconds=0, minutes=0)
-        one_of(self, "", precision=("auto", "float32", "bfloat16"), device=DEVICES)
+        one_of(self, "", precision=("auto", "float32", "bfloat16"), device=DEVICES, task=("sound", "speech"))
+        if self.task == "speech":
+            allowed = f"[mel, pitch] for task=speech, as in experiment=speech, not {self.model.features.kinds}"
+            check(
+                self.model.features, "model.features", "kinds", self.model.features.kinds == ["mel", "pitch"], allowed
+            )
+            check(self, "", "devices", self.devices * self.num_nodes == 1, "1 for task=speech")
         if self.data.frames is not None:
             hop = self.model.recognition.hop
             check(self, "", "crop", self.crop % hop == 0, f"a multiple of model.recognition.hop, {hop}")

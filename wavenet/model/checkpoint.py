@@ -12,11 +12,12 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
+from torch import Tensor, nn
 
 from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import CheckpointError, ConfigError
@@ -57,12 +58,39 @@ class Checkpoint:
     """Bits per sample on the validation part when saved; None if never validated."""
     data: dict[str, Any]
     """Values of DATA that it was trained with."""
+    attached: "Attached | None" = None
+    """What else the file holds, such as the acoustic model of a voice that speaks; None for a model alone."""
+
+
+class Attached(NamedTuple):
+    """Another model in the same file."""
+
+    kind: str
+    """Name of its entry in the header, and the beginning of its weights' names."""
+    header: str
+    """Its description, as JSON."""
+    tensors: dict[str, Tensor]
+    """Its weights."""
+
+
+SCALE = ".scale_of_rows"
+"""End of the name of the scales of a matrix that is stored in int8."""
+ATTACHED = ("speech",)
+"""Kinds of models that a file may hold besides the WaveNet."""
 
 
 def save(
-    path: Path, model: WaveNet, sample_rate: int, step: int, valid_bits: float | None, data: DataConfig | None = None
+    path: Path,
+    model: WaveNet,
+    sample_rate: int,
+    step: int,
+    valid_bits: float | None,
+    data: DataConfig | None = None,
+    attached: Attached | None = None,
+    small: bool = False,
 ) -> None:
-    """Write the shared file. Raises CheckpointError if it cannot be written; an older file there is left intact."""
+    """Write the shared file; a `small` one keeps its matrices in int8, see `compact`. Raises CheckpointError if it
+    cannot be written; an older file there is left intact."""
     header = {
         "format_version": FORMAT_VERSION,
         "model": model.config.shape(),
@@ -72,8 +100,50 @@ def save(
         "valid_bits": valid_bits,
         "data": {name: getattr(data, name) for name in DATA} if data else {},
     }
-    tensors = {name: tensor.detach().float().contiguous().cpu() for name, tensor in model.state_dict().items()}
-    _write(path, serialised(tensors, metadata={"wavenet": json.dumps(header)}))
+    tensors, metadata = stored(model), {"wavenet": json.dumps(header)}
+    if attached is not None:
+        metadata[attached.kind] = attached.header
+        tensors |= {f"{attached.kind}.{name}": tensor for name, tensor in attached.tensors.items()}
+    write(path, compact(tensors) if small else tensors, metadata)
+
+
+def stored(model: nn.Module) -> dict[str, Tensor]:
+    """A model's weights by name, float32, on the CPU."""
+    return {name: tensor.detach().float().contiguous().cpu() for name, tensor in model.state_dict().items()}
+
+
+def compact(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices as int8 with a scale for each row, a quarter of their size: w = scale * q, |q| <= 127. `expanded` turns
+    them back. Everything else, such as biases, stays as it is."""
+    found = {}
+    for name, tensor in tensors.items():
+        if tensor.ndim < 2:
+            found[name] = tensor
+            continue
+        rows = tensor.flatten(1)
+        scale = rows.abs().amax(dim=1).clamp(min=1e-12) / 127
+        found[name] = (rows / scale[:, None]).round().to(torch.int8).view(tensor.shape)
+        found[name + SCALE] = scale
+    return found
+
+
+def expanded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `compact`, up to rounding. Raises ValueError for int8 without scales."""
+    found = {}
+    for name, tensor in tensors.items():
+        if tensor.dtype == torch.int8:
+            scale = tensors.get(name + SCALE)
+            if scale is None or scale.shape != tensor.shape[:1]:
+                raise ValueError(f"{name} is int8 without a scale for each row")
+            found[name] = tensor * scale.view(-1, *[1] * (tensor.ndim - 1))
+        elif not name.endswith(SCALE):
+            found[name] = tensor
+    return found
+
+
+def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, whole or not at all. Raises CheckpointError if it cannot be written."""
+    _write(path, serialised(tensors, metadata=metadata))
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -105,6 +175,7 @@ def load(path: str | Path) -> Checkpoint:
             raise CheckpointError(
                 f"{path} uses another mu-law convention, {header['mulaw']}; this program's is {MULAW}"
             )
+        tensors = expanded(tensors)
         for name, tensor in tensors.items():
             if not tensor.is_floating_point() or not tensor.isfinite().all():
                 raise ValueError(f"{name} holds {tensor.dtype} that are not all finite floating-point numbers")
@@ -112,7 +183,14 @@ def load(path: str | Path) -> Checkpoint:
         for name in header["model"].get("sources", []):
             if name not in SOURCES:
                 raise CheckpointError(f"{path} has {unregistered(name)}")
-        model = WaveNet(ModelConfig.from_dict(header["model"]))
+        model, attached = WaveNet(ModelConfig.from_dict(header["model"])), None
+        for kind in metadata.keys() & set(ATTACHED):
+            theirs = {
+                name.removeprefix(f"{kind}."): tensors.pop(name)
+                for name in list(tensors)
+                if name.startswith(f"{kind}.")
+            }
+            attached = Attached(kind, metadata[kind], theirs)
         model.load_state_dict(tensors)
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
         if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
@@ -122,7 +200,7 @@ def load(path: str | Path) -> Checkpoint:
             if name not in DATA:
                 raise _newer(path, f"data.{name}")
         dataclasses.replace(DataConfig(), **data)  # checks their ranges
-        checkpoint = Checkpoint(path, model.eval(), rate, step, bits, data)
+        checkpoint = Checkpoint(path, model.eval(), rate, step, bits, data, attached)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the second line names the tensor
         raise CheckpointError(

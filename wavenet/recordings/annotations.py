@@ -91,9 +91,12 @@ class Annotations:
         hop, frames = self.config.features.hop, None
         skipped = from_sample // hop
         if self.frames is not None:
-            first = int(self._first[recording]) + skipped
-            frames = clamped(self.frames[first : self._first[recording + 1]])
+            frames = clamped(self.frames[self.rows(recording)][skipped:])
         return untold(self.prepared, recording, skipped * hop)._replace(labels=self.labels(recording), frames=frames)
+
+    def rows(self, recording: int) -> slice:
+        """The range of a recording's frames in `frames`."""
+        return slice(int(self._first[recording]), int(self._first[recording + 1]))
 
     def labels(self, recording: int) -> Tensor:
         """(values,): 1 for each label that a recording has, in the order of `ModelConfig.labels`."""

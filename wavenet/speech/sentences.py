@@ -40,6 +40,15 @@ class Sentence:
             row += [*word, gap]
         return row
 
+    @property
+    def owners(self) -> list[str]:
+        """The word of each of `units`, as it is written if that is known, or else its units; empty for a gap."""
+        written = self.written if len(self.written) == len(self.words) else ["".join(word) for word in self.words]
+        row = [""]
+        for word, name in zip(self.words, written, strict=True):
+            row += [name] * len(word) + [""]
+        return row
+
 
 def pieces(text: str) -> tuple[list[str], list[str]]:
     """Words as they are written, and the gaps around them."""

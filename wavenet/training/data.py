@@ -16,6 +16,7 @@ from wavenet.model.distributions import make_distribution
 from wavenet.recordings import alignments, annotations
 from wavenet.recordings.alignments import Alignments
 from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.made_frames import Twice
 from wavenet.recordings.preparation import Prepared, Progress, prepare
 from wavenet.recordings.split import Span, Split, split
 from wavenet.recordings.windows import Windows
@@ -33,11 +34,19 @@ class TrainingData:
     """Which phone is spoken when; None if unknown."""
     model: ModelConfig
     """The settings of the model, with what is known only from the recordings."""
+    twice: Twice | None = None
+    """The recordings with frames that were made of them; None if there are none."""
 
     def windows(self, spans: list[Span], crop: int, receptive_field: int) -> Windows:
         """Spans of one side as the model takes them."""
         known = self.annotations if self.model.conditioned else None
         return Windows(self.prepared.codes, spans, crop, receptive_field, known, self.alignments)
+
+    def training_windows(self, crop: int, receptive_field: int) -> Windows:
+        """All that is learned from."""
+        if self.twice is None:
+            return self.windows(self.sides.train, crop, receptive_field)
+        return Windows(self.prepared.codes, self.twice.spans(self.sides.train), crop, receptive_field, self.twice)
 
     def some_frames(self) -> Tensor | None:
         """(n, channels): frames of features from all over the recordings; None for a model without features."""
@@ -72,7 +81,8 @@ def read(config: TrainConfig, progress: Progress) -> TrainingData:
         told = Alignments(alignments.read(prepared, data.frames), model.recognition)
     if not sides.train:
         raise AudioError(f"data.dir: every recording of {prepared.folder} is held out, so none is left to train on")
-    return TrainingData(prepared, sides, known, told, model)
+    twice = Twice(known, expanded(data.made_frames)) if data.made_frames is not None else None
+    return TrainingData(prepared, sides, known, told, model, twice)
 
 
 def read_in_all(fabric: Fabric, config: TrainConfig, progress: Progress) -> TrainingData:

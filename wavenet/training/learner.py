@@ -46,16 +46,24 @@ class Learner:
         limit = self.config.optim.clip_norm or math.inf
         return loss, float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
 
-    @torch.no_grad()
     def update(self, step: int, steps: int) -> None:
         """Update the weights by their gradients, as step 0..steps - 1, and the average by the weights."""
-        factor = learning_rate_factor(step, steps, self.config.optim)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * factor
-            optimizer.step()
-            optimizer.zero_grad()
-        decay = self.config.optim.ema_decay
-        # a new average would remember the first weights: 1 / (step + 2) is the plain mean until the decay takes over
-        weight = max(1 - decay, 1 / (step + 2)) if decay else 1.0
-        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), weight)
+        advance(self.optimizers, learning_rate_factor(step, steps, self.config.optim))
+        average(self.averaged, self.model, step, self.config.optim.ema_decay)
+
+
+def advance(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
+    """Take one step of each optimizer, at `factor` times its peak rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@torch.no_grad()
+def average(averaged: nn.Module, model: nn.Module, step: int, decay: float) -> None:
+    """Move the averaged weights towards those of step 0, 1, ...; a decay of 0 makes them equal."""
+    # a new average would remember the first weights: 1 / (step + 2) is the plain mean until the decay takes over
+    weight = max(1 - decay, 1 / (step + 2)) if decay else 1.0
+    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), weight)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wavenet.config import OptimConfig
 from wavenet.model.wavenet import WaveNet
@@ -24,11 +24,11 @@ interpolation and would move away from it under Muon."""
 
 
 def make_optimizers(
-    model: WaveNet, config: OptimConfig, products: torch.dtype = torch.bfloat16
+    model: nn.Module, config: OptimConfig, products: torch.dtype = torch.bfloat16, inside: tuple[str, ...] = INSIDE
 ) -> list[torch.optim.Optimizer]:
     """Optimizers that together hold every parameter once; the schedule scales each group's `peak_lr`.
 
-    `products` is the precision of Muon's matrix products.
+    products: the precision of Muon's matrix products. inside: how the names of the matrices begin that Muon trains.
     """
     betas = (config.betas[0], config.betas[1])
     if config.name == "adamw":
@@ -37,16 +37,16 @@ def make_optimizers(
         groups = [(config.lr, config.weight_decay, decayed), (config.lr, 0.0, rest)]
         optimizers: list[torch.optim.Optimizer] = []
     else:
-        matrices = {name: p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(INSIDE)}
+        matrices = {name: p for name, p in model.named_parameters() if p.ndim > 1 and name.startswith(inside)}
         taken = set(map(id, matrices.values()))
         groups = [(config.adamw_lr, 0.0, [p for p in model.parameters() if id(p) not in taken])]
         # The skip sum is one product of S_1 ... S_L side by side. Making each of them orthogonal by itself was found
         # to learn faster with a softmax, and slower with a mixture.
-        skip = {
-            "params": [matrices.pop("skip.weight")],
-            "side_by_side": 1 if model.config.mixtures else len(model.blocks),
-        }
-        muon = [{"params": list(matrices.values())}, skip]
+        skip = []
+        if isinstance(model, WaveNet):
+            count = 1 if model.config.mixtures else len(model.blocks)
+            skip = [{"params": [matrices.pop("skip.weight")], "side_by_side": count}]
+        muon = [{"params": list(matrices.values())}, *skip]
         optimizers = [Muon(muon, config.lr, config.momentum, config.weight_decay, products)]
     grouped = [{"params": p, "lr": lr, "weight_decay": decay} for lr, decay, p in groups if p]
     optimizers.append(torch.optim.AdamW(grouped, betas=betas, fused=True))

@@ -11,7 +11,15 @@ from wavenet.files import expanded
 from wavenet.model import checkpoint
 
 APPLIED = {
-    *("data.dir", "data.min_seconds", "data.trim_silence_db", "data.cache_dir", "data.workers", "data.frames"),
+    *(
+        "data.dir",
+        "data.min_seconds",
+        "data.trim_silence_db",
+        "data.cache_dir",
+        "data.workers",
+        "data.frames",
+        "data.made_frames",
+    ),
     *("optim.lr", "optim.adamw_lr", "optim.weight_decay", "optim.momentum", "optim.betas", "optim.schedule"),
     *("optim.warmup_steps", "optim.final_lr_ratio", "optim.clip_norm", "optim.ema_decay"),
     *("model.recognition.weight", "model.fused", "steps", "minutes", "batch_size", "crop", "accumulate"),
@@ -27,6 +35,8 @@ REFUSED = {
     "data.channel": "the model has learned these recordings as they were read",
     "data.normalise": "the model has learned these recordings as they were read",
     "data.labels": "a label is a part of the model",
+    "task": "it is another kind of model",
+    "acoustic": "the weights would not fit, or the vocoder would have learned other frames",
     "optim.name": "another optimizer would start without this one's state",
     "model": "the weights would not fit",
 }

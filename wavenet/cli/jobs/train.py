@@ -43,6 +43,9 @@ def job(config: TrainConfig, given: Collection[str] = ()) -> float | None:
             display.say(few_steps(result.steps, config.minutes, done=True))
         if result.best_step not in (0, result.steps):
             display.say(f"the best of them, step {result.best_step}, is kept for use")
+        if config.task == "speech":
+            display.offer("let it speak", f"wavenet-speak {setting('checkpoint', run_dir)} text='Hello, world!'")
+            return result.bits_per_sample
         told = " features=recording.wav" if config.model.features.kinds else ""
         told += f" label.{config.data.labels[0]}=..." if config.data.labels else ""
         display.offer("hear it", f"wavenet-generate {setting('checkpoint', run_dir)}{told}")

@@ -1,0 +1,113 @@
+"""Speaking: texts in, sound out, sentence by sentence, as it is made.
+
+    text -> sentences -> units -> durations and frames (the acoustic model) -> samples (the vocoder)
+
+One engine makes all sentences. Its int8 scales are measured once, on the voice's own example, so a sentence sounds the
+same whatever was said before it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wavenet.config import SpeakConfig
+from wavenet.errors import AudioError
+from wavenet.generation import Conditions, make_engine
+from wavenet.generation.streams import CHUNK, stream
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.conditioning import Companion
+from wavenet.model.distributions import Sampling
+from wavenet.recordings.annotations import clamped
+from wavenet.speech import front_ends, sentences, storing
+from wavenet.speech.acoustic import Said
+from wavenet.speech.sentences import GAPS, Sentence
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One unit or gap in the sound."""
+
+    start: float
+    stop: float
+    """Seconds from the beginning of the text."""
+    unit: str
+    word: str
+    """The word that it belongs to; empty in a gap."""
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One sentence that is about to be heard."""
+
+    text: str
+    samples: int
+    moments: list[Moment]
+    sound: Iterator[Tensor]
+    """Pieces (n,) in [-1, 1], as they are made."""
+
+
+class Speaker:
+    """A voice that is ready to speak."""
+
+    def __init__(self, voice: Checkpoint, config: SpeakConfig, labels: Tensor | None = None) -> None:
+        """labels: (values,), who speaks. Raises CheckpointError for a model that cannot speak, and ConfigError for a
+        front end that is not installed or an engine that is not available."""
+        acoustic = storing.of_voice(voice)
+        self.model, self.acoustic, self.config, self.labels = voice.model, acoustic.model, config, labels
+        self.rate, self.hop = voice.sample_rate, voice.model.config.features.hop
+        self.front_end = front_ends.restore(acoustic.front_end)
+        self.sampling = Sampling(config.temperature, 0, config.top_p)
+        self.model.distribution.check(self.sampling)
+        example = self._companion(self.acoustic.say(acoustic.example, labels))
+        how = (config.precision, config.instruction_set, config.threads, self.rate)
+        self.engine = make_engine(config.engine, self.model, *how, [example])
+
+    def phrases(self, text: str | Iterable[str]) -> Iterator[Phrase]:
+        """The sentences of a text, or of the lines of one, each before it is made: hear each one's sound to its end.
+
+        Raises AudioError for a text without words, and for one that this voice cannot say, naming the sentence.
+        """
+        number, begun = 0, 0
+        for number, written in enumerate(sentences.split(text), start=1):
+            phrase = self._phrase(written, number - 1, begun / self.rate)
+            begun += phrase.samples
+            yield phrase
+        if not number:
+            raise AudioError('the text is empty: give words to say, as in text="Hello, world!"')
+
+    def _phrase(self, written: str, number: int, begun: float) -> Phrase:
+        sentence = self.front_end.read(written)
+        unknown = sorted(set(sentence.units) - self.acoustic.numbers.keys() - set(GAPS))
+        if unknown:
+            raise AudioError(
+                f"{written!r} has {', '.join(unknown)}, which this voice never heard in training: spell it otherwise"
+            )
+        said = self.acoustic.say(sentence.units, self.labels, rate=self.config.rate, pitch=self.config.pitch)
+        samples = len(said.frames) * self.hop
+        moments = self._moments(sentence, said, begun)
+        return Phrase(written, samples, moments, self._sound(said, samples, number))
+
+    @torch.inference_mode()
+    def _sound(self, said: Said, samples: int, number: int) -> Iterator[Tensor]:
+        assert self.model.conditioning is not None, "a vocoder follows frames"
+        conditions = Conditions(self.model.conditioning, [self._companion(said)])
+        seeds = [self.config.seed + number]
+        for codes, _, _ in stream(self.engine, samples, seeds, self.sampling, None, CHUNK, conditions):
+            yield self.engine.distribution.encoding.decode(codes[0])
+
+    def _companion(self, said: Said) -> Companion:
+        told = torch.zeros(len(self.model.conditioning.names)) if self.model.conditioning else torch.zeros(0)
+        labels = told if self.labels is None else self.labels
+        return Companion(labels, frames=clamped(said.frames.numpy()), samples=len(said.frames) * self.hop)
+
+    def _moments(self, sentence: Sentence, said: Said, begun: float) -> list[Moment]:
+        seconds = self.hop * self.acoustic.config.frames_per_step / self.rate
+        ends = (begun + said.durations.cumsum(dim=0) * seconds).tolist()
+        found, start = [], begun
+        for unit, word, stop in zip(sentence.units, sentence.owners, ends, strict=True):
+            if stop > start:
+                found.append(Moment(start, stop, unit, word))
+            start = stop
+        return found

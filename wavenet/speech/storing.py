@@ -1,0 +1,110 @@
+"""Files of acoustic models: one alone, as it is trained, and one beside its vocoder, as a voice that speaks.
+
+Both are safetensors files. A voice is the vocoder's checkpoint (see `wavenet.model.checkpoint`) with the acoustic
+model's weights under names that begin with `speech.`, and its description in the entry `speech` of the header.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from wavenet.config import AcousticConfig, DataConfig
+from wavenet.errors import CheckpointError, ConfigError
+from wavenet.model import checkpoint
+from wavenet.speech.acoustic import PROSODY, AcousticModel
+
+HEADER = "speech"
+"""Name of the header's entry."""
+
+
+class Acoustic(NamedTuple):
+    """An acoustic model on the CPU, in float32 and evaluation mode, and what reads texts for it."""
+
+    model: AcousticModel
+    front_end: dict[str, Any]
+    """As `FrontEnd.stored` returns it."""
+    example: list[str]
+    """The units of a text of some seconds, on which the scales of an int8 engine are measured."""
+    step: int
+
+
+def header(acoustic: Acoustic) -> str:
+    """All that is needed, besides the weights, to use an acoustic model, as JSON."""
+    model = acoustic.model
+    labels = 0 if model.labels is None else len(model.labels)
+    shape = {"acoustic": dataclasses.asdict(model.config), "units": model.units, "mels": model.mels, "labels": labels}
+    rest = {"front_end": acoustic.front_end, "example": acoustic.example, "step": acoustic.step}
+    return json.dumps(shape | rest)
+
+
+def save_acoustic(path: Path, acoustic: Acoustic) -> None:
+    """Write an acoustic model alone. Raises CheckpointError if it cannot be written."""
+    checkpoint.write(path, checkpoint.stored(acoustic.model), {HEADER: header(acoustic)})
+
+
+def load_acoustic(path: Path) -> Acoustic:
+    """Read what `save_acoustic` wrote. Raises CheckpointError if it is missing, cut short or altered."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable acoustic model: it is missing, cut short or altered"
+        ) from error
+    if HEADER not in metadata:
+        raise CheckpointError(f"{path} is a safetensors file of something else: it holds no acoustic model")
+    return restored(path, metadata[HEADER], tensors)
+
+
+def save_voice(path: Path, vocoder: checkpoint.Checkpoint, acoustic: Acoustic, small: bool = False) -> None:
+    """Write a voice: a vocoder and its acoustic model in one file; a `small` one keeps its matrices in int8. Raises
+    CheckpointError if it cannot be written."""
+    attached = checkpoint.Attached(HEADER, header(acoustic), checkpoint.stored(acoustic.model))
+    data = dataclasses.replace(DataConfig(), **vocoder.data)
+    checkpoint.save(path, vocoder.model, vocoder.sample_rate, vocoder.step, vocoder.valid_bits, data, attached, small)
+
+
+def of_voice(voice: checkpoint.Checkpoint) -> Acoustic:
+    """The acoustic model of a voice. Raises CheckpointError if it has none, or one that does not fit its vocoder."""
+    if voice.attached is None or voice.attached.kind != HEADER:
+        raise CheckpointError(
+            f"{voice.path} cannot speak: it holds no acoustic model. wavenet-train experiment=speech trains a voice "
+            "that speaks"
+        )
+    acoustic = restored(voice.path, voice.attached.header, voice.attached.tensors)
+    features, labels = voice.model.config.features, sum(map(len, voice.model.config.labels.values()))
+    model = acoustic.model
+    ours = (model.mels + PROSODY, 0 if model.labels is None else len(model.labels))
+    if ours != (features.channels, labels):
+        raise CheckpointError(
+            f"{voice.path}: its acoustic model makes frames of {ours[0]} numbers for {ours[1]} label values, but its "
+            f"vocoder takes {features.channels} for {labels}; it was altered"
+        )
+    return acoustic
+
+
+def restored(path: Path, told: str, tensors: dict[str, Tensor]) -> Acoustic:
+    """The acoustic model that a header and weights describe. Raises CheckpointError, naming the file, if they do not
+    fit."""
+    try:
+        stored = json.loads(told)
+        checkpoint.settings(AcousticConfig, stored["acoustic"], path, "acoustic.")  # checks their names
+        config = AcousticConfig(**stored["acoustic"])
+        with torch.random.fork_rng(devices=[]):
+            model = AcousticModel(config, stored["units"], stored["mels"], stored["labels"])
+        model.load_state_dict(tensors)
+        front_end, example, step = stored["front_end"], stored["example"], stored["step"]
+        if not example or set(example) - set(model.units):
+            raise ValueError("its example has units that it does not know")
+        return Acoustic(model.eval().requires_grad_(False), front_end, example, step)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise CheckpointError(
+            f"{path} describes an acoustic model that does not fit its weights ({reason}); it was altered"
+        ) from error

@@ -1,0 +1,173 @@
+"""Training a voice that speaks: texts in time, then an acoustic model, then a vocoder, then one file of both.
+
+    <run folder>/phones.csv                     which unit is heard when, unless the recordings' folder has a table
+    <run folder>/acoustic/                      the acoustic model's run
+    <run folder>/vocoder/                       the vocoder's run, like any other
+    <run folder>/checkpoints/best.safetensors   the voice
+
+The acoustic model comes first, so that the vocoder can also learn from the frames that it makes. A run that was stopped
+goes on with the part that it was at.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wavenet.config import TrainConfig
+from wavenet.errors import AudioError, counted
+from wavenet.files import atomic
+from wavenet.model import checkpoint
+from wavenet.speech import speakable, storing
+from wavenet.speech.acoustic import AcousticModel
+from wavenet.speech.corpus import Corpus
+from wavenet.speech.sentences import GAPS
+from wavenet.training import trainer
+from wavenet.training.acoustic import AcousticTrainer
+from wavenet.training.data import TrainingData, read
+from wavenet.training.machine import make_fabric
+from wavenet.training.reporter import Dispensable, Reporter
+from wavenet.training.result import Result
+from wavenet.training.run_folder import claimed, write_settings, writing
+
+ACOUSTIC, VOCODER = "acoustic", "vocoder"
+MADE = "made_frames.f32"
+
+
+def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
+    """Train a voice as `config` says, and write everything under `run_dir`; the result is the vocoder's.
+
+    Raises as `trainer.train` does, and AudioError for a folder whose recordings have no texts.
+    """
+    told = Dispensable(reporter) if reporter else Reporter()
+    with claimed(run_dir, config.resume, config.data.dir):
+        with writing(run_dir):
+            write_settings(run_dir, dataclasses.asdict(config))
+        _save_settings(config, run_dir)
+        data = read(config, told.preparing)
+        spoken = speakable.read(data.prepared, config.data, run_dir / "phones.csv", told.say, told.aligning)
+        fabric, precision = make_fabric(config)
+        stages = _stages(dataclasses.replace(config, precision=precision, model=data.model), run_dir)
+        stopped = _train_acoustic(stages[ACOUSTIC], data, spoken, run_dir / ACOUSTIC, told, fabric.device)
+        if stopped is not None:
+            return Result(run_dir, None, 0, 0.0, None, None, None, stopped, 0)
+        acoustic = storing.load_acoustic(run_dir / ACOUSTIC / "checkpoints" / "best.safetensors")
+        made = run_dir / VOCODER / MADE
+        if config.acoustic.tuned:
+            stages[VOCODER].data.made_frames = str(made)
+            _make_frames(acoustic.model, data, spoken, config, made, told)
+        result = _train_vocoder(stages[VOCODER], run_dir / VOCODER, told)
+        if result.checkpoint is None:
+            return dataclasses.replace(result, run_dir=run_dir)
+        voice = run_dir / "checkpoints" / "best.safetensors"
+        storing.save_voice(voice, checkpoint.load(result.checkpoint), acoustic)
+        if result.stopped_by is None:
+            made.unlink(missing_ok=True)
+        return dataclasses.replace(result, run_dir=run_dir, checkpoint=voice)
+
+
+def _save_settings(config: TrainConfig, run_dir: Path) -> None:
+    """Write the state of the whole run, from which `resume=` takes its settings."""
+    settings = dataclasses.asdict(dataclasses.replace(config, resume=None))
+    state = {"format_version": checkpoint.FORMAT_VERSION, "config": settings, "step": 0}
+    checkpoint.save_state(run_dir / "checkpoints" / "last.state", state)
+
+
+def _stages(config: TrainConfig, run_dir: Path) -> dict[str, TrainConfig]:
+    """The settings of the two runs. Each goes on where it was stopped."""
+    share, stages = config.acoustic.share, {}
+    for name, part in ((ACOUSTIC, share), (VOCODER, 1 - share)):
+        stages[name] = dataclasses.replace(
+            config,
+            task="sound",
+            data=dataclasses.replace(config.data),
+            steps=max(1, round(config.steps * part)),
+            minutes=None if config.minutes is None else config.minutes * part,
+            resume=str(run_dir / name) if (run_dir / name / "checkpoints" / "last.state").is_file() else None,
+            report=None,
+        )
+    return stages
+
+
+def _train_acoustic(
+    config: TrainConfig,
+    data: TrainingData,
+    spoken: speakable.Spoken,
+    folder: Path,
+    reporter: Reporter,
+    device: torch.device,
+) -> int | None:
+    """Train the acoustic model, or the rest of it; return the signal that stopped it, or None."""
+    r, hop = config.acoustic.frames_per_step, config.model.features.hop
+    sides = []
+    for spans in (data.sides.train, data.sides.valid):
+        timed = {span.recording: spoken.timed[span.recording] for span in spans if span.recording in spoken.timed}
+        sides.append(Corpus(data.annotations, timed, hop * r, r))
+    train, valid = sides
+    if not len(train):
+        raise AudioError(
+            f"data.dir: no recording of {data.prepared.folder} has a text to learn from; see docs/speech.md"
+        )
+    labels = sum(map(len, config.model.labels.values()))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = AcousticModel(config.acoustic, spoken.units, config.model.features.mels, labels)
+    frames = data.some_frames()
+    assert frames is not None, "a voice has frames"
+    model.standardise(frames)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    reporter.say(
+        f"acoustic model: {parameters:,} parameters, {counted(len(spoken.units) - len(GAPS), 'unit')}, learns from "
+        f"{counted(len(train), 'recording')}, measured on {len(valid)}"
+    )
+    with writing(folder):
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    run = AcousticTrainer(config, model, train, valid, folder, spoken.front_end, reporter, device)
+    if config.resume is not None:
+        run.restore(checkpoint.load_state(folder))
+    return run.run()
+
+
+def _make_frames(
+    model: AcousticModel,
+    data: TrainingData,
+    spoken: speakable.Spoken,
+    config: TrainConfig,
+    path: Path,
+    reporter: Reporter,
+) -> None:
+    """Write the frames that the acoustic model makes of every recording, told its durations and prosody; recordings
+    without a text keep their own."""
+    known = data.annotations
+    assert known.frames is not None, "a voice has frames"
+    if path.is_file() and path.stat().st_size == known.frames.nbytes:
+        return
+    r = config.acoustic.frames_per_step
+    corpus = Corpus(known, spoken.timed, config.model.features.hop * r, r)
+    numbers = {recording: index for index, recording in enumerate(corpus.recordings)}
+    count = len(data.prepared.recordings)
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            for recording in range(count):
+                rows = known.rows(recording)
+                made = np.array(known.frames[rows])
+                if recording in numbers:
+                    index = numbers[recording]
+                    lasts, told = torch.from_numpy(corpus.durations(index)), corpus.frames(index)
+                    units, labels = corpus.units(index), known.labels(recording)
+                    said = model.say(units, labels, durations=lasts, prosody=told)
+                    made = said.frames[: len(made)].numpy()
+                file.write(np.ascontiguousarray(made, dtype=np.float32).data)
+                reporter.speaking(recording + 1, count)
+
+
+def _train_vocoder(config: TrainConfig, folder: Path, reporter: Reporter) -> Result:
+    """Train the vocoder, or the rest of it."""
+    if config.resume is not None:
+        stored = checkpoint.load_state(folder)
+        if stored["step"] >= stored["steps"] and stored.get("finished", True):
+            best = checkpoint.find(folder)
+            return Result(folder, best, stored["step"], 0.0, checkpoint.load(best).valid_bits, None, None, None, 0)
+    return trainer.train(config, folder, reporter)
