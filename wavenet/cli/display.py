@@ -84,6 +84,9 @@ class Display(Reporter):
     def recognising(self, done: int, total: int) -> None:
         self._show("recognising", done, total, f"{done}/{total}")
 
+    def aligning(self, done: int, total: int) -> None:
+        self._show("aligning texts", done, total, f"{done}/{total}")
+
     def _show(self, kind: str, done: int, total: int, words: str) -> None:
         if not self._progress.disable:
             if kind != self._kind:

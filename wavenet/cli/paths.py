@@ -6,7 +6,10 @@ import re
 from wavenet.errors import ConfigError
 from wavenet.files import expanded
 
-PATHS = ("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove")
+PATHS = (
+    *("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove"),
+    "lexicon",
+)
 """Last parts of the settings that are paths."""
 QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")
 """A value that is already in quotes of Hydra's grammar."""

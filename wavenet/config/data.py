@@ -42,6 +42,11 @@ class DataConfig:
     frames: str | None = None
     """Which phone is spoken when: a CSV file in the folder, with columns file_name,start_sample,end_sample,phone. A
     model trained with it also recognises phones. `wavenet-recognise` compares with phones.csv if the folder has one."""
+    language: str | None = None
+    """Voice of espeak-ng by which texts become phones, such as `en-us`, `de` or `fr-fr`. It needs the extra
+    `wavenet[phones]`. Left out: the letters of a text are its units, unless `lexicon` is given."""
+    lexicon: str | None = None
+    """File by which texts become phones: in each line a word and its phones, between spaces."""
 
     def __post_init__(self) -> None:
         if self.normalise == "False":  # YAML 1.1 reads `off` as false
@@ -54,3 +59,6 @@ class DataConfig:
         above(self, "data", trim_silence_db=0)
         allowed = "left out when data.frames is given: cutting would shift the times"
         check(self, "data", "trim_silence_db", self.frames is None, allowed)
+        check(
+            self, "data", "lexicon", self.language is None, "left out when data.language is given: choose one of them"
+        )

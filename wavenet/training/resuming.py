@@ -27,6 +27,8 @@ REFUSED = {
     "data.channel": "the model has learned these recordings as they were read",
     "data.normalise": "the model has learned these recordings as they were read",
     "data.labels": "a label is a part of the model",
+    "data.language": "the acoustic model has learned other units",
+    "data.lexicon": "the acoustic model has learned other units",
     "optim.name": "another optimizer would start without this one's state",
     "model": "the weights would not fit",
 }
