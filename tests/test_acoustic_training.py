@@ -74,7 +74,10 @@ def test_every_recording_comes_once_an_epoch():
 
 
 def test_padding_changes_no_loss():
-    corpus, model = Told(3).corpus(), AcousticModel(AcousticConfig(channels=8, dropout=0, predictor_dropout=0), UNITS, MELS).eval()
+    corpus, model = (
+        Told(3).corpus(),
+        AcousticModel(AcousticConfig(channels=8, dropout=0, predictor_dropout=0), UNITS, MELS).eval(),
+    )
     with torch.inference_mode():
         alone = torch.stack([losses(model, corpus.batch([i], model)) for i in range(3)])
         together = losses(model, corpus.batch([0, 1, 2], model))

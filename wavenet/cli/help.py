@@ -12,6 +12,7 @@ EXAMPLES = {
   wavenet-train data.dir=~/recordings model=large optim.lr=0.01 steps=50000
   wavenet-train data.dir=~/recordings data.labels=[folder]
   wavenet-train data.dir=~/recordings experiment=vocoder
+  wavenet-train data.dir=~/recordings experiment=speech data.language=en-us
   wavenet-train resume=runs/2026-01-31_12-00-00
   wavenet-train --multirun optim.lr=0.005,0.01,0.02 data.dir=~/recordings
 """,
@@ -23,6 +24,18 @@ EXAMPLES = {
   wavenet-generate checkpoint=model.safetensors seconds=60 output=- | aplay -f S16_LE -r 16000
   wavenet-generate checkpoint=runs/speakers label.speaker=june guidance=2
   wavenet-generate checkpoint=runs/vocoder features=recording.wav
+""",
+    "speak": """Say a text with a voice that was trained to speak.
+
+  wavenet-train experiment=speech data.dir=~/recordings run.dir=runs/voice
+  wavenet-speak checkpoint=runs/voice text="Hello, world!" output=hello.wav
+  wavenet-speak checkpoint=runs/voice text=@story.txt output=story.flac rate=1.1 timings=story.csv
+  wavenet-speak checkpoint=runs/voice text="Hello!" output=- | aplay -f S16_LE -r 16000
+""",
+    "align": """Find out which phone or letter of its text is heard when in each recording.
+
+  wavenet-align data.dir=~/recordings
+  wavenet-align data.dir=~/recordings data.language=en-us output=phones.csv report=fit.json
 """,
     "evaluate": """Measure how well a model predicts a folder of recordings, in bits per sample.
 

@@ -7,17 +7,8 @@ from wavenet.errors import ConfigError
 from wavenet.files import expanded
 
 PATHS = (
-    "dir",
-    "cache_dir",
-    "resume",
-    "report",
-    "checkpoint",
-    "prime",
-    "output",
-    "features",
-    "frames",
-    "remove",
-    "timings",
+    *("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove"),
+    *("lexicon", "timings"),
 )
 """Last parts of the settings that are paths."""
 QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")

@@ -45,6 +45,11 @@ class DataConfig:
     made_frames: str | None = None
     """A file of frames, one row for each frame of the recordings, from which the model learns as well as from those of
     the recordings. `task=speech` makes it with the acoustic model, and fills it in."""
+    language: str | None = None
+    """Voice of espeak-ng by which texts become phones, such as `en-us`, `de` or `fr-fr`. It needs the extra
+    `wavenet[phones]`. Left out: the letters of a text are its units, unless `lexicon` is given."""
+    lexicon: str | None = None
+    """File by which texts become phones: in each line a word and its phones, between spaces."""
 
     def __post_init__(self) -> None:
         if self.normalise == "False":  # YAML 1.1 reads `off` as false
@@ -57,3 +62,6 @@ class DataConfig:
         above(self, "data", trim_silence_db=0)
         allowed = "left out when data.frames is given: cutting would shift the times"
         check(self, "data", "trim_silence_db", self.frames is None, allowed)
+        check(
+            self, "data", "lexicon", self.language is None, "left out when data.language is given: choose one of them"
+        )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wavenet.errors import AudioError, counted, some
-from wavenet.recordings import tables
+from wavenet.recordings import ljspeech, tables
 from wavenet.recordings.matching import Files
 from wavenet.recordings.preparation import Prepared
 from wavenet.recordings.sides import SIDES
@@ -41,6 +41,8 @@ class Metadata:
     """Column -> why it cannot be used; `tables.FILE_NAME` -> why no column can."""
     exact: bool = True
     """Whether the table is written as documented."""
+    bare: bool = False
+    """Whether it is one of texts alone, as LJSpeech has it; see `wavenet.recordings.ljspeech`."""
     lines: list[str] = field(default_factory=list)
 
     def report(self) -> list[str]:
@@ -114,6 +116,10 @@ def read(prepared: Prepared, labels: Iterable[str] = ()) -> Metadata:
 def _read(metadata: Metadata, table: tables.Table, files: Files, wanted: Iterable[str]) -> None:
     place = table.place(tables.FILE_NAME)
     if place is None:
+        if ljspeech.recognised(table.path, files):
+            metadata.bare = True
+            metadata.lines.append(f"{table.path.name} holds texts as in LJSpeech, so no labels and no split")
+            return
         _refuse_if_meant(table, files)
     metadata.columns, metadata.exact = table.columns, table.exact
     if place is None:

@@ -37,6 +37,8 @@ REFUSED = {
     "data.labels": "a label is a part of the model",
     "task": "it is another kind of model",
     "acoustic": "the weights would not fit, or the vocoder would have learned other frames",
+    "data.language": "the acoustic model has learned other units",
+    "data.lexicon": "the acoustic model has learned other units",
     "optim.name": "another optimizer would start without this one's state",
     "model": "the weights would not fit",
 }
