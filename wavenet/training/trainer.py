@@ -70,9 +70,9 @@ class Trainer:
         if stored is not None:
             with together(fabric):
                 resuming.check_recordings(stored, config, self.data.fingerprint, reporter.say)
-        self.learner = Learner(fabric, config, self.data.some_frames())
+        self.learner = Learner(fabric, config, self.data.some_frames(), self.data.phone_statistics())
         field, dropout = self.learner.model.receptive_field, config.label_dropout if config.model.labels else 0.0
-        windows = self.data.windows(self.data.sides.train, config.crop, field)
+        windows = self.data.windows(self.data.sides.train, config.crop, field, every_frame=True)
         place = fabric.global_rank, fabric.world_size
         self.batches = Batches(windows, config.batch_size, config.seed, dropout, *place)
         self.checkpoints = Checkpoints(fabric, run_dir, config.data)
