@@ -40,11 +40,11 @@ def score(runs: list[tuple[int, int, int]], posteriors: torch.Tensor, statistics
     """The formula of the module's docstring."""
     told, total = 0.0, 0.0
     for number, (phone, first, last) in enumerate(runs):
-        total += float(posteriors[first:last, phone].sum()) - (last - first) * statistics.priors[phone]
+        total += float(posteriors[first:last, phone].sum()) - (last - first) * decoding.PRIOR * statistics.priors[phone]
         longer = last - first - statistics.shortest[phone]
         told += statistics.bigram[runs[number - 1][0], phone] if number else statistics.unigram[phone]
         told += longer * np.log(statistics.stay[phone]) + np.log(1 - statistics.stay[phone]) if longer >= 0 else -np.inf
-    return total + decoding.WEIGHT * told
+    return total + told
 
 
 def every_path(frames: int, classes: int):
@@ -66,7 +66,7 @@ def best_score(posteriors: torch.Tensor, statistics: PhoneStatistics) -> float:
                 best[stop, phone] = max(best[stop, phone], alone if start == 0 else -np.inf)
                 for before in range(classes if start else 0):
                     change = statistics.bigram[before, phone] - statistics.unigram[phone]
-                    joined = best[start, before] + decoding.WEIGHT * change + alone
+                    joined = best[start, before] + change + alone
                     best[stop, phone] = max(best[stop, phone], joined)
     return float(best[frames].max())
 

@@ -112,7 +112,7 @@ def test_a_whole_recording_is_recognised_as_one_however_it_is_cut(small, monkeyp
         expected = model.recognition(model.activations(padded[None, :-1])[0]).argmax(dim=1)
     assert expected.unique().numel() > 1
     for crop in (1, 200, 999, 16384):
-        monkeypatch.setattr(evaluation, "CROP", crop)
+        monkeypatch.setattr("wavenet.evaluation.bits.CROP", crop)
         assert torch.equal(evaluation.frame_classes(model, codes, Span(0, 1503, 0)), expected)
 
 
