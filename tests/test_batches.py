@@ -60,3 +60,11 @@ def test_labels_are_dropped_by_the_items_place_in_the_run(monkeypatch):
     two = [Batches(windows, 2, seed=3, label_dropout=0.3, rank=rank, processes=2) for rank in (0, 1)]
     assert [keep for n in range(50) for own in two for keep in kept(own, range(n, n + 1))] == one
     assert all(kept(Batches(windows, 4, seed=3), range(10)))
+
+
+def test_epochs_take_turns_with_the_tilings(windows):
+    windows.epochs = [range(4), range(4, 7)]
+    seen = [item // 37 for item in items(Batches(windows, size=1, seed=3), range(21))]
+    epochs = [seen[start : start + length] for start, length in ((0, 4), (4, 3), (7, 4), (11, 3), (14, 4), (18, 3))]
+    assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3], [4, 5, 6]] * 3
+    assert len(set(map(tuple, epochs[::2]))) > 1

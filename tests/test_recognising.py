@@ -99,6 +99,8 @@ def test_it_learns_to_tell_tones_apart(settings, tmp_path):
     loaded = checkpoint.load(tmp_path / "run")
     assert loaded.model.config.recognition.classes == sorted(PHONES)
     state = checkpoint.load_state(tmp_path / "run")
+    assert loaded.model.recognition is not None
+    assert sum(loaded.model.recognition.statistics.phones) == 10 * 10  # all that the training part says
     for name, tensor in loaded.model.state_dict().items():
         assert torch.equal(tensor, state["averaged"][name])
 
@@ -181,6 +183,13 @@ def test_the_command(call, settings, folder, tmp_path):
     assert (figures["frame_accuracy"], figures["phone_error_rate"]) == (None, None)
     call("recognise", *given, f"data.dir={others}", f"data.frames={tmp_path / 'first.csv'}", "output=second.csv")
     assert Path("second.csv").read_text() == Path("first.csv").read_text()
+    figures = json.loads(Path("r.json").read_text())
+    assert figures["phone_error_rate"] == 0
+    assert figures["frame_accuracy"] > 0.9  # of each frame by itself
+    given += [f"data.dir={others}", "decoding=frames"]
+    call("recognise", *given, "output=third.csv")
+    call("recognise", *given, f"data.frames={tmp_path / 'third.csv'}", "output=fourth.csv")
+    assert Path("fourth.csv").read_text() == Path("third.csv").read_text()
     figures = json.loads(Path("r.json").read_text())
     assert (figures["frame_accuracy"], figures["phone_error_rate"]) == (1, 0)
 

@@ -112,7 +112,7 @@ def test_a_whole_recording_is_recognised_as_one_however_it_is_cut(small, monkeyp
         expected = model.recognition(model.activations(padded[None, :-1])[0]).argmax(dim=1)
     assert expected.unique().numel() > 1
     for crop in (1, 200, 999, 16384):
-        monkeypatch.setattr(evaluation, "CROP", crop)
+        monkeypatch.setattr("wavenet.evaluation.bits.CROP", crop)
         assert torch.equal(evaluation.frame_classes(model, codes, Span(0, 1503, 0)), expected)
 
 
@@ -211,3 +211,32 @@ def test_a_window_without_room_for_a_frames_neighbours_is_refused():
         match="crop is 400, but it must be more than 400 samples: the class of a frame depends on that many",
     ):
         TrainConfig(data=DataConfig(frames="x"), model=model, crop=400)
+
+
+@pytest.mark.parametrize(("crop", "tilings"), [(800, 2), (520, 3), (440, 4), (2600, 2)])
+def test_every_frame_is_learned_in_one_of_the_epochs(tmp_path, crop, tilings):
+    """Also those at a window's edge; and every sample in every epoch, as without frames."""
+    config = dataclasses.replace(HEAD, layers=2, kernel_size=5)  # four frames on either side
+    samples = {"a.wav": 2503, "b.wav": 900, "c.wav": 330, "d.wav": 3 * crop}
+    data = prepared(samples)
+    rows = [f"{name},0,{n},low\n" for name, n in samples.items()]
+    known = aligned(tmp_path, samples, "file_name,start_sample,end_sample,phone\n" + "".join(rows), config)
+    spans = [Span(r.start, r.start + r.samples, r.start, i) for i, r in enumerate(data.recordings)]
+    windows = Windows(data.codes, spans, crop, 16, None, known, every_frame=True)
+    plain = Windows(data.codes, spans, crop, 16, None, known)
+    assert [len(windows.epochs), len(plain.epochs)] == [tilings, 1]
+    assert windows._groups[: len(plain)] == plain._groups
+    learned = [np.zeros(-(-n // HOP), dtype=int) for n in samples.values()]
+    for items in windows.epochs:
+        assert sum(int((windows[index][1] != IGNORED).sum()) for index in items) == sum(samples.values())
+        for index in items:
+            for window, frames in zip(windows._groups[index], windows.frame_classes(index), strict=True):
+                span = spans[int(windows._recording[window])]
+                first, beyond = divmod(int(windows._start[window]) - span.start, HOP)
+                assert beyond == 0
+                learned[span.recording][first : first + len(frames.classes)] += (frames.classes != IGNORED).numpy()
+    for found, n in zip(learned, samples.values(), strict=True):
+        told = found[: n // HOP]  # the last frame's middle may lie beyond the end
+        assert told.min() >= 1
+        assert told.max() <= tilings
+    assert Windows(data.codes, spans, crop, 16, every_frame=True).epochs == [range(len(plain))]

@@ -9,6 +9,7 @@ from wavenet.config.model import MULAW_LEVELS
 
 ENGINE_CHOICES = ("auto", "compiled", "cached", "naive")
 ENGINE_PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+DECODINGS = ("auto", "viterbi", "frames")
 SPLITS = ("all", "train", "valid", "test")
 
 
@@ -162,6 +163,10 @@ class RecogniseConfig:
     metadata.csv, or lie in a folder test/ beside train/."""
     use_labels: bool = True
     """Whether a model that was trained with labels is given them."""
+    decoding: str = "auto"
+    """How frames become phones: `viterbi` (the likeliest sequence, given how long phones last and in which order they
+    come in the training set), `frames` (the likeliest phone of each frame by itself), or `auto`: `viterbi`, but
+    `frames` for a checkpoint of an older version, which does not know these statistics."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
@@ -174,7 +179,7 @@ class RecogniseConfig:
 
     def __post_init__(self) -> None:
         at_least(self, "", threads=0)
-        one_of(self, "", split=SPLITS, device=DEVICES)
+        one_of(self, "", split=SPLITS, device=DEVICES, decoding=DECODINGS)
         check(self.data, "data", "trim_silence_db", False, "left out: cutting would shift the times")
 
 

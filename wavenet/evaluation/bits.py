@@ -87,7 +87,20 @@ def frame_classes(
     device: torch.device | None = None,
     autocast: AbstractContextManager | None = None,
 ) -> Tensor:
-    """(ceil(samples / hop),): the likeliest class of each frame of a whole recording, of any length.
+    """(ceil(samples / hop),): the likeliest class of each frame of a whole recording, of any length."""
+    return frame_posteriors(model, codes, span, annotations, device, autocast).argmax(dim=1)
+
+
+@torch.inference_mode()
+def frame_posteriors(
+    model: WaveNet,
+    codes: np.ndarray,
+    span: Span,
+    annotations: Annotations | None = None,
+    device: torch.device | None = None,
+    autocast: AbstractContextManager | None = None,
+) -> Tensor:
+    """(ceil(samples / hop), classes): log probabilities of the classes in each frame of a whole recording.
 
     Frames are pooled piece by piece, then classified together, so that each class takes its neighbours into account.
     """
@@ -101,7 +114,7 @@ def frame_classes(
             rows = model.rows(batch.pieces, batch.codes.shape[1] - 1)
             activations = model.activations(batch.codes[:, :-1].to(device), rows)
             pooled.append(model.recognition.pool(activations[0, : int((batch.targets != IGNORED).sum())]))
-        return model.recognition.classify(torch.cat(pooled)).argmax(dim=1).cpu()
+        return model.recognition.classify(torch.cat(pooled)).float().log_softmax(dim=1).cpu()
 
 
 @torch.inference_mode()

@@ -2,7 +2,8 @@
 
 The shared file holds the (averaged) weights and, in its header, all that is needed to use them: format version, model
 settings, sample rate, mu-law convention, training step and validation bits. The header also says how recordings were
-prepared and divided, so that the held-out part can be found again. Reading it never unpickles. The training state is
+prepared and divided, so that the held-out part can be found again, and how the phones that a recogniser has learned
+follow each other. Reading it never unpickles. The training state is
 read with `weights_only=True`. Both are written whole or not at all.
 """
 
@@ -23,6 +24,7 @@ from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, remedy
 from wavenet.model.conditioning import SOURCES, unregistered
+from wavenet.model.decoding import PhoneStatistics
 from wavenet.model.wavenet import WaveNet
 
 FORMAT_VERSION = 1
@@ -100,6 +102,8 @@ def save(
         "valid_bits": valid_bits,
         "data": {name: getattr(data, name) for name in DATA} if data else {},
     }
+    if model.recognition is not None and model.recognition.statistics is not None:
+        header["phones"] = model.recognition.statistics.as_dict()
     tensors, metadata = stored(model), {"wavenet": json.dumps(header)}
     if attached is not None:
         metadata[attached.kind] = attached.header
@@ -192,6 +196,9 @@ def load(path: str | Path) -> Checkpoint:
             }
             attached = Attached(kind, metadata[kind], theirs)
         model.load_state_dict(tensors)
+        if model.recognition is not None and "phones" in header:  # older versions stored none
+            classes = len(model.config.recognition.classes)
+            model.recognition.statistics = PhoneStatistics.from_dict(header["phones"], classes)
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
         if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
             raise ValueError(f"sample_rate {rate!r}, step {step!r}, valid_bits {bits!r}")

@@ -7,11 +7,12 @@
 It is trained together with the prediction of the next sample, on the sum of both losses. The paper mentions no norm (Ba
 et al. 2016); without one, and with torch's initial weights, signals start so small that a short run learns far less.
 
-Frames become a sequence greedily: the likeliest class of each frame, repeats collapsed, silence dropped.
+Frames become a sequence of phones in `decoding`, or greedily: the likeliest class of each frame, repeats collapsed.
 """
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,13 @@ from torch.nn import functional as F
 from torchaudio.functional import edit_distance
 
 from wavenet.config import RecognitionConfig
+from wavenet.model.decoding import PhoneStatistics
 from wavenet.model.distributions import IGNORED
 
 SILENCES = ("sil", "sp", "spn", "pau", "<sil>")
 """Names that aligners give to silence, in lower case."""
+
+Class = TypeVar("Class")
 
 
 class FrameHead(nn.Module):
@@ -44,6 +48,8 @@ class FrameHead(nn.Module):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         self.convolutions = nn.ModuleList(convolutions)
         self.classes = nn.Linear(config.channels, len(config.classes))
+        self.statistics: PhoneStatistics | None = None
+        """Of the training set's phones, for `decoding`. Training sets it, and a checkpoint keeps it."""
 
     def pool(self, activations: Tensor) -> Tensor:
         """Mean over each frame's samples: (samples, C) -> (frames, C)."""
@@ -65,12 +71,12 @@ def count_right(made: Tensor, told: Tensor) -> tuple[int, int]:
     return int((made == told).sum()), int((told != IGNORED).sum())
 
 
-def runs(names: Iterable[str]) -> list[tuple[str, int, int]]:
-    """Each frame's name -> runs of equal names, (name, first frame, frame after the last)."""
+def runs(classes: Iterable[Class]) -> list[tuple[Class, int, int]]:
+    """Each frame's class -> runs of equal classes, (class, first frame, frame after the last)."""
     found, first = [], 0
-    for name, group in itertools.groupby(names):
+    for kind, group in itertools.groupby(classes):
         last = first + len(list(group))
-        found.append((name, first, last))
+        found.append((kind, first, last))
         first = last
     return found
 

@@ -19,10 +19,12 @@ from wavenet import audio
 from wavenet.config import RecognitionConfig
 from wavenet.errors import AudioError, some
 from wavenet.files import expanded
+from wavenet.model.decoding import PhoneStatistics
 from wavenet.model.distributions import IGNORED
 from wavenet.recordings import tables
 from wavenet.recordings.matching import Files
 from wavenet.recordings.preparation import Prepared
+from wavenet.recordings.split import Span
 
 NAME = "phones.csv"
 COLUMNS = ("file_name", "start_sample", "end_sample", "phone")
@@ -147,7 +149,8 @@ class Alignments:
     """The class of every frame of a folder's recordings, under a model's classes."""
 
     def __init__(self, segments: Segments, config: RecognitionConfig) -> None:
-        self.segments, self._hop, self.reach = segments, config.hop, config.reach
+        self.segments, self.hop, self.reach = segments, config.hop, config.reach
+        self._classes = len(config.classes)
         number = {phone: number for number, phone in enumerate(config.classes)}
         self._numbers = np.array([number.get(name, UNKNOWN) for name in segments.names], dtype=np.int64)
 
@@ -158,13 +161,25 @@ class Alignments:
         """
         own = self.segments.of(recording)
         starts, stops = self.segments.times[own].T
-        centres = np.arange(start + self._hop / 2, start + -(-(stop - start) // self._hop) * self._hop, self._hop)
+        centres = np.arange(start + self.hop / 2, start + -(-(stop - start) // self.hop) * self.hop, self.hop)
         at = np.searchsorted(starts, centres, side="right") - 1
         inside = (at >= 0) & (centres < stop)
         inside[inside] = centres[inside] < stops[at[inside]]
         classes = np.full(len(centres), IGNORED)
         classes[inside] = self._numbers[self.segments.phones[own][at[inside]]]
         return torch.from_numpy(classes)
+
+    def statistics(self, spans: list[Span]) -> PhoneStatistics:
+        """How often, how long and in which order the phones within these spans are spoken."""
+        return PhoneStatistics.count((self._durations(span) for span in spans), self._classes)
+
+    def _durations(self, span: Span) -> tuple[np.ndarray, np.ndarray]:
+        """The classes (n,) of the phones whose middle lies within a span, and their durations (n,) in frames."""
+        own = self.segments.of(span.recording)
+        times, numbers = self.segments.times[own], self._numbers[self.segments.phones[own]]
+        middle = times.mean(axis=1) + span.origin
+        inside = (span.start <= middle) & (middle < span.stop) & (numbers != UNKNOWN)
+        return numbers[inside], np.diff(times[inside], axis=1)[:, 0] / self.hop
 
     def phones(self, recording: int, start: int, stop: int) -> list[str]:
         """Phones whose middle lies within samples start..stop, in order."""

@@ -2,7 +2,8 @@
 
 Every scored sample sees a full receptive field of real audio or, before the start of a file, of the zero code, as in
 generation from silence. Windows never cross files. Where a window ends does not affect the loss of any sample, so files
-are tiled once, each sample is scored once per epoch, and only the order changes: item = f(seed, epoch, index).
+are tiled once, each sample is scored once per epoch, and only the order changes: item = f(seed, epoch, index). It does
+affect which frames have classes to learn (`Windows.frame_classes`), so a recogniser's epochs take turns with tilings.
 """
 
 import math
@@ -56,28 +57,46 @@ class Windows:
         receptive_field: int,
         annotations: Known | None = None,
         alignments: Alignments | None = None,
+        every_frame: bool = False,
     ) -> None:
+        """`every_frame`: whether to cut the spans in several ways, so that each frame has its neighbours in one."""
         self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
         self.annotations, self.alignments = annotations, alignments
         self._zero = encoding_of(codes).zero
         self._grain = -(-crop // -(-crop // GRAIN))  # 550 for crop=1100, which 1024 would pad to 2048
-        counts = np.array([math.ceil(span.samples / crop) for span in spans], dtype=np.int64)
-        owner = np.repeat(np.arange(len(spans)), counts)
-        number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
         start = np.array([span.start for span in spans], dtype=np.int64)
-        length = np.array([span.samples for span in spans], dtype=np.int64)
+        end = start + np.array([span.samples for span in spans], dtype=np.int64)
+        shifts = self._shifts() if every_frame else [0]
+        tilings = [_tile(start, end, crop, shift) for shift in shifts]
+        owner, self._start, self._stop = (np.concatenate(part) for part in zip(*tilings, strict=True))
         self._recording = np.array([span.recording for span in spans], dtype=np.int64)[owner]
         self._origin = np.array([span.origin for span in spans], dtype=np.int64)[owner]
-        self._start = start[owner] + number * crop
-        self._stop = np.minimum(self._start + crop, (start + length)[owner])
-        ends = np.array([span.ends for span in spans], dtype=bool)[owner]
-        self._last = ends & (self._stop == (start + length)[owner])
-        self._groups = self._pack()
+        self._last = np.array([span.ends for span in spans], dtype=bool)[owner] & (self._stop == end[owner])
+        self._groups: list[list[int]] = []
+        self.epochs: list[range] = []
+        """The items of each tiling. Epochs take turns with them, and each sample is scored once in each."""
+        first = 0
+        for _, starts, _ in tilings:
+            groups = self._pack(first, first + len(starts))
+            self.epochs.append(range(len(self._groups), len(self._groups) + len(groups)))
+            self._groups += groups
+            first += len(starts)
 
-    def _pack(self) -> list[list[int]]:
+    def _shifts(self) -> list[int]:
+        """By how many samples the first windows of each tiling are shorter; [0] without frames.
+
+        Every frame is further than `reach` from the cuts of one of them.
+        """
+        if self.alignments is None:
+            return [0]
+        frames, hop = self.crop // self.alignments.hop, self.alignments.hop
+        count = math.ceil(frames / (frames - 2 * self.alignments.reach))
+        return [number * frames // count * hop for number in range(count)]
+
+    def _pack(self, first: int, last: int) -> list[list[int]]:
         lengths = self._stop - self._start
         groups, open_group, filled = [], [], 0
-        for window, length in enumerate(lengths.tolist()):
+        for window, length in enumerate(lengths[first:last].tolist(), start=first):
             if length > self.crop // 2:
                 groups.append([window])
             elif open_group and filled + length > self.crop:
@@ -93,7 +112,7 @@ class Windows:
 
     @property
     def samples(self) -> int:
-        """Total number of scored samples."""
+        """Total number of scored samples, of all tilings."""
         return int((self._stop - self._start).sum())
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
@@ -166,6 +185,19 @@ class Batch:
     """Conditioning of each item; empty lists without conditioning."""
     frame_classes: list[list[FrameClasses]]
     """Frame classes of each item; empty lists without alignments."""
+
+
+def _tile(start: np.ndarray, end: np.ndarray, crop: int, shift: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut spans start..end into windows: the number of each window's span, and its start and stop.
+
+    The first window of a span longer than `crop` is `shift` samples shorter than the others.
+    """
+    shifted = np.where(end - start > crop, shift, 0)
+    counts = -(-(end - start + shifted) // crop)
+    owner = np.repeat(np.arange(len(start)), counts)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begin = (start - shifted)[owner] + number * crop
+    return owner, np.maximum(begin, start[owner]), np.minimum(begin + crop, end[owner])
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:

@@ -37,7 +37,10 @@ class Batches:
 
     def _item(self, position: int) -> int:
         """The item at a position in the run, counted over all epochs."""
-        epoch, place = divmod(position, len(self.windows))
+        turn, place = divmod(position, len(self.windows))
+        epochs = self.windows.epochs
+        number = next(number for number, items in enumerate(epochs) if place < items.stop)
+        epoch, items = turn * len(epochs) + number, epochs[number]
         if self._order[0] != epoch:
-            self._order = epoch, shuffled(len(self.windows), self.seed, epoch)
-        return int(self._order[1][place])
+            self._order = epoch, shuffled(len(items), self.seed, epoch)
+        return items[int(self._order[1][place - items.start])]

@@ -12,6 +12,7 @@ from torch import Tensor
 from wavenet.config import ModelConfig, TrainConfig
 from wavenet.errors import AudioError
 from wavenet.files import expanded
+from wavenet.model.decoding import PhoneStatistics
 from wavenet.model.distributions import make_distribution
 from wavenet.recordings import alignments, annotations
 from wavenet.recordings.alignments import Alignments
@@ -37,20 +38,24 @@ class TrainingData:
     twice: Twice | None = None
     """The recordings with frames that were made of them; None if there are none."""
 
-    def windows(self, spans: list[Span], crop: int, receptive_field: int) -> Windows:
-        """Spans of one side as the model takes them."""
+    def windows(self, spans: list[Span], crop: int, receptive_field: int, every_frame: bool = False) -> Windows:
+        """Spans of one side as the model takes them; `every_frame` as in `Windows`."""
         known = self.annotations if self.model.conditioned else None
-        return Windows(self.prepared.codes, spans, crop, receptive_field, known, self.alignments)
+        return Windows(self.prepared.codes, spans, crop, receptive_field, known, self.alignments, every_frame)
 
     def training_windows(self, crop: int, receptive_field: int) -> Windows:
         """All that is learned from."""
         if self.twice is None:
-            return self.windows(self.sides.train, crop, receptive_field)
+            return self.windows(self.sides.train, crop, receptive_field, every_frame=True)
         return Windows(self.prepared.codes, self.twice.spans(self.sides.train), crop, receptive_field, self.twice)
 
     def some_frames(self) -> Tensor | None:
         """(n, channels): frames of features from all over the recordings; None for a model without features."""
         return self.annotations.some_frames() if self.model.features.kinds else None
+
+    def phone_statistics(self) -> PhoneStatistics | None:
+        """Of the phones in the training part; None if they are not known."""
+        return None if self.alignments is None else self.alignments.statistics(self.sides.train)
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:

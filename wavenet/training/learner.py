@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from wavenet.config import TrainConfig
+from wavenet.model.decoding import PhoneStatistics
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.windows import Batch
 from wavenet.training.objective import Loss, Objective, backward
@@ -18,14 +19,21 @@ from wavenet.training.schedule import learning_rate_factor
 class Learner:
     """A network of `config.model`, in each process of `fabric`; the seed decides its first weights."""
 
-    def __init__(self, fabric: Fabric, config: TrainConfig, frames: Tensor | None) -> None:
-        """frames: (n, channels) of features, whose mean and scale the model takes; None without features."""
+    def __init__(
+        self, fabric: Fabric, config: TrainConfig, frames: Tensor | None, phones: PhoneStatistics | None = None
+    ) -> None:
+        """frames: (n, channels) of features, whose mean and scale the model takes; None without features.
+
+        phones: of the training part, for a model that recognises them.
+        """
         self.fabric, self.config = fabric, config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = WaveNet(config.model)
         if frames is not None and self.model.conditioning is not None and self.model.conditioning.features is not None:
             self.model.conditioning.features.standardise(frames)
+        if self.model.recognition is not None:
+            self.model.recognition.statistics = phones
         products = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         optimizers = make_optimizers(self.model, config.optim, products)
         self.objective, *self.optimizers = fabric.setup(Objective(self.model), *optimizers)

@@ -70,7 +70,7 @@ class Trainer:
         if stored is not None:
             with together(fabric):
                 resuming.check_recordings(stored, config, self.data.fingerprint, reporter.say)
-        self.learner = Learner(fabric, config, self.data.some_frames())
+        self.learner = Learner(fabric, config, self.data.some_frames(), self.data.phone_statistics())
         field, dropout = self.learner.model.receptive_field, config.label_dropout if config.model.labels else 0.0
         windows = self.data.training_windows(config.crop, field)
         place = fabric.global_rank, fabric.world_size

@@ -13,11 +13,14 @@ from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, expanded, streamed
 from wavenet.model import checkpoint, recognition
+from wavenet.model.decoding import PhoneStatistics, decode
 from wavenet.model.device import find_device
 from wavenet.recordings import alignments
 from wavenet.recordings.alignments import Alignments
 from wavenet.recordings.preparation import Prepared, prepare
 from wavenet.recordings.split import Span
+
+UNKNOWING = "was written by an older version, without statistics of phones"
 
 
 def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
@@ -30,6 +33,7 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
         raise CheckpointError(
             f"{loaded.path} cannot recognise: it was trained without data.frames, which experiment=phones sets"
         )
+    statistics = statistics_for(config.decoding, loaded)
     check_report(config.report)
     output = destination(config.output)
     if not streamed(output):
@@ -39,6 +43,8 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
     as_trained(config.data, loaded, given)
     counts, pairs, frames = [], [], 0
     with Display(to_stderr=takes_stdout(config.output, config.report)) as display:
+        if statistics is None and config.decoding == "auto":
+            display.say(f"{loaded.path} {UNKNOWING}, so the phone of each frame is decided by itself")
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
         for line in prepared.report():
             display.say(line)
@@ -62,8 +68,10 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
                 table = csv.writer(file, lineterminator="\n")
                 table.writerow(alignments.COLUMNS)
                 for done, span in enumerate(spans, start=1):
-                    made = evaluation.frame_classes(model, prepared.codes, span, told, device)
-                    runs = recognition.runs(known.classes[number] for number in made.tolist())
+                    posteriors = evaluation.frame_posteriors(model, prepared.codes, span, told, device)
+                    made = posteriors.argmax(dim=1)
+                    found = decode(posteriors, statistics) if statistics else recognition.runs(made.tolist())
+                    runs = [(known.classes[number], first, last) for number, first, last in found]
                     table.writerows(rows(prepared, span, runs, known.hop))
                     frames += len(made)
                     if reference is not None and reference.segments[span.recording]:
@@ -89,6 +97,18 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
         {"files": len(spans), "frames": frames, "frame_accuracy": accuracy, "phone_error_rate": errors},
     )
     return accuracy
+
+
+def statistics_for(decoding: str, loaded: checkpoint.Checkpoint) -> PhoneStatistics | None:
+    """What `decoding` needs of the training set; None to decide every frame by itself.
+
+    Raises CheckpointError if that is asked for and the checkpoint does not hold it.
+    """
+    head = loaded.model.recognition
+    statistics = None if decoding == "frames" or head is None else head.statistics
+    if decoding == "viterbi" and statistics is None:
+        raise CheckpointError(f"decoding=viterbi: {loaded.path} {UNKNOWING}; use decoding=frames, or train it further")
+    return statistics
 
 
 def find_reference(prepared: Prepared, name: str | None, known: RecognitionConfig) -> Alignments | None:
