@@ -1,5 +1,6 @@
 # make demo: train on data/ for about three minutes, generate, and show where everything is.
 # make test: run linters, the type checker and tests.
+# make measures: install the packages that measure speech, for scripts/speech.py.
 # make docs: build the documentation as build/docs/index.html.
 # Each creates the environment first if it is missing.
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: venv demo docs test test-slow lint benchmark clean
+.PHONY: venv demo docs test test-slow lint benchmark measures clean
 
 venv: $(READY)
 
@@ -41,6 +42,10 @@ benchmark: $(READY)
 	$(BIN)/python scripts/benchmark.py generation
 	$(BIN)/python scripts/benchmark.py conditioning
 	$(BIN)/python scripts/benchmark.py commands
+
+measures: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e '.[dev,benchmark,fidelity]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r scripts/measures.txt
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

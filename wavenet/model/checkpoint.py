@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
-from torch import Tensor, nn
+from torch import Tensor
 
 from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, remedy
+from wavenet.model.compact import compact, expanded, stored
 from wavenet.model.conditioning import SOURCES, unregistered
 from wavenet.model.decoding import PhoneStatistics
 from wavenet.model.wavenet import WaveNet
@@ -75,8 +76,6 @@ class Attached(NamedTuple):
     """Its weights."""
 
 
-SCALE = ".scale_of_rows"
-"""End of the name of the scales of a matrix that is stored in int8."""
 ATTACHED = ("speech",)
 """Kinds of models that a file may hold besides the WaveNet."""
 
@@ -109,40 +108,6 @@ def save(
         metadata[attached.kind] = attached.header
         tensors |= {f"{attached.kind}.{name}": tensor for name, tensor in attached.tensors.items()}
     write(path, compact(tensors) if small else tensors, metadata)
-
-
-def stored(model: nn.Module) -> dict[str, Tensor]:
-    """A model's weights by name, float32, on the CPU."""
-    return {name: tensor.detach().float().contiguous().cpu() for name, tensor in model.state_dict().items()}
-
-
-def compact(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices as int8 with a scale for each row, a quarter of their size: w = scale * q, |q| <= 127. `expanded` turns
-    them back. Everything else, such as biases, stays as it is."""
-    found = {}
-    for name, tensor in tensors.items():
-        if tensor.ndim < 2:
-            found[name] = tensor
-            continue
-        rows = tensor.flatten(1)
-        scale = rows.abs().amax(dim=1).clamp(min=1e-12) / 127
-        found[name] = (rows / scale[:, None]).round().to(torch.int8).view(tensor.shape)
-        found[name + SCALE] = scale
-    return found
-
-
-def expanded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `compact`, up to rounding. Raises ValueError for int8 without scales."""
-    found = {}
-    for name, tensor in tensors.items():
-        if tensor.dtype == torch.int8:
-            scale = tensors.get(name + SCALE)
-            if scale is None or scale.shape != tensor.shape[:1]:
-                raise ValueError(f"{name} is int8 without a scale for each row")
-            found[name] = tensor * scale.view(-1, *[1] * (tensor.ndim - 1))
-        elif not name.endswith(SCALE):
-            found[name] = tensor
-    return found
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

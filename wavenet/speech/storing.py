@@ -16,6 +16,7 @@ from torch import Tensor
 from wavenet.config import AcousticConfig, DataConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.model import checkpoint
+from wavenet.model.compact import expanded, stored
 from wavenet.speech.acoustic import PROSODY, AcousticModel
 
 HEADER = "speech"
@@ -44,7 +45,7 @@ def header(acoustic: Acoustic) -> str:
 
 def save_acoustic(path: Path, acoustic: Acoustic) -> None:
     """Write an acoustic model alone. Raises CheckpointError if it cannot be written."""
-    checkpoint.write(path, checkpoint.stored(acoustic.model), {HEADER: header(acoustic)})
+    checkpoint.write(path, stored(acoustic.model), {HEADER: header(acoustic)})
 
 
 def load_acoustic(path: Path) -> Acoustic:
@@ -65,7 +66,7 @@ def load_acoustic(path: Path) -> Acoustic:
 def save_voice(path: Path, vocoder: checkpoint.Checkpoint, acoustic: Acoustic, small: bool = False) -> None:
     """Write a voice: a vocoder and its acoustic model in one file; a `small` one keeps its matrices in int8. Raises
     CheckpointError if it cannot be written."""
-    attached = checkpoint.Attached(HEADER, header(acoustic), checkpoint.stored(acoustic.model))
+    attached = checkpoint.Attached(HEADER, header(acoustic), stored(acoustic.model))
     data = dataclasses.replace(DataConfig(), **vocoder.data)
     checkpoint.save(path, vocoder.model, vocoder.sample_rate, vocoder.step, vocoder.valid_bits, data, attached, small)
 
@@ -93,13 +94,13 @@ def restored(path: Path, told: str, tensors: dict[str, Tensor]) -> Acoustic:
     """The acoustic model that a header and weights describe. Raises CheckpointError, naming the file, if they do not
     fit."""
     try:
-        stored = json.loads(told)
-        checkpoint.settings(AcousticConfig, stored["acoustic"], path, "acoustic.")  # checks their names
-        config = AcousticConfig(**stored["acoustic"])
+        described = json.loads(told)
+        checkpoint.settings(AcousticConfig, described["acoustic"], path, "acoustic.")  # checks their names
+        config = AcousticConfig(**described["acoustic"])
         with torch.random.fork_rng(devices=[]):
-            model = AcousticModel(config, stored["units"], stored["mels"], stored["labels"])
-        model.load_state_dict(tensors)
-        front_end, example, step = stored["front_end"], stored["example"], stored["step"]
+            model = AcousticModel(config, described["units"], described["mels"], described["labels"])
+        model.load_state_dict(expanded(tensors))
+        front_end, example, step = described["front_end"], described["example"], described["step"]
         if not example or set(example) - set(model.units):
             raise ValueError("its example has units that it does not know")
         return Acoustic(model.eval().requires_grad_(False), front_end, example, step)
