@@ -21,7 +21,7 @@ class AcousticConfig:
     """Frames of the vocoder that one step of the decoder makes. 2: steps of 10 ms if frames last 5 ms."""
     dropout: float = 0.1
     """Share of activations that are left out of each training step."""
-    predictor_dropout: float = 0.5
+    predictor_dropout: float = 0.2
     """The same in the predictors of durations and prosody, which otherwise learn the recordings by heart."""
     batch_size: int = 16
     """Recordings per training step."""

@@ -31,6 +31,8 @@ from wavenet.training.stopping import Stopper
 INSIDE = ("encoder.", "decoder.")
 """Where Muon's matrices are. AdamW takes embeddings, predictors, and the layers that enter and leave."""
 LOSSES = ("mel", "duration", "pitch", "voicing", "energy")
+WEIGHTS = torch.tensor([1.0, 1.0, 0.3, 1.0, 1.0])
+"""Of each loss in the sum that is minimised. Little of a pitch follows from a text, and the rest is learned by heart."""
 EXAMPLE_SECONDS = 5.0
 """About how long the example is that a voice keeps, see `storing.Acoustic`."""
 BATCH = 16
@@ -155,7 +157,7 @@ class AcousticTrainer:
                 batch = batch._replace(labels=batch.labels * kept_labels.to(self.device))
             self.model.train()
             found = losses(self.model, batch)
-            found.sum().backward()
+            (found @ WEIGHTS.to(found)).backward()
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), config.optim.clip_norm or math.inf))
         if not math.isfinite(norm):
             raise TrainingError(
@@ -182,14 +184,14 @@ class AcousticTrainer:
                 self.log.scalars(self.step, self._named("valid", found))
             words = ", ".join(f"{name} {value:.3f}" for name, value in zip(LOSSES, found.tolist(), strict=True))
             self.reporter.say(f"acoustic model, step {self.step}: losses held out: {words}")
-        loss = float(total.sum() / count) if count else -self.step
+        loss = float(total @ WEIGHTS) / count if count else -self.step
         if loss < self.best:
             self.best, self.best_step = loss, self.step
             found = storing.Acoustic(self.averaged, self.front_end, self.example, self.step)
             storing.save_acoustic(self.folder / "checkpoints" / "best.safetensors", found)
 
     def _record(self, found: Tensor) -> None:
-        loss = float(found.sum())
+        loss = float(found @ WEIGHTS.to(found))
         self.recent += (loss - self.recent) * max(0.05, 1 / self.clock.steps_here)
         steps = self.clock.steps if self.clock.fixed else None
         self.reporter.acoustic_step(self.step, steps, self.recent, self.clock.left(self.step))
