@@ -40,15 +40,18 @@ SETTINGS = (
     *("engine", "precision", "instruction_set", "device", "threads"),
 )
 """Settings of GenerateConfig that `Voice.generate` takes unchanged."""
+VOICES = Path(__file__).parent / "voices"
+"""Voices that come with wavenet; each is described by the .md file of its name."""
 
 
 def load(path: str | Path) -> "Voice":
-    """The best checkpoint of a run folder or of its checkpoints folder, a .safetensors file, or an exported file.
+    """The best checkpoint of a run folder or of its checkpoints folder, a .safetensors file, an exported file, or the
+    name of a voice that comes with wavenet, such as "kathleen".
 
     Raises CheckpointError if the checkpoint is missing or damaged, and ConfigError for an exported file if the compiled
     engine, the only one that runs it, was not built.
     """
-    path = expanded(path)
+    path = shipped(path) or expanded(path)
     if not is_exported(path):
         return Voice(checkpoint.load(path))
     packed = path.read_bytes()
@@ -56,6 +59,12 @@ def load(path: str | Path) -> "Voice":
         return Voice(CompiledEngine(packed), path)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def shipped(name: str | Path) -> Path | None:
+    """The file of a voice that comes with wavenet, by its name; None for any other name, and for one that is a path."""
+    found = VOICES / f"{name}.safetensors"
+    return found if Path(name).name == str(name) and not Path(name).exists() and found.is_file() else None
 
 
 class Voice:
@@ -247,13 +256,15 @@ class Voice:
 
     # ---- files
 
-    def save(self, output: str | Path) -> Path:
-        """Write a .safetensors file for `load` and the commands. Raises CheckpointError if it cannot be written."""
+    def save(self, output: str | Path, small: bool = False) -> Path:
+        """Write a .safetensors file for `load` and the commands. A `small` one keeps its matrices in int8, which takes
+        a quarter of the space. Raises CheckpointError if it cannot be written."""
         output = expanded(output)
         if output.suffix.lower() != ".safetensors":
             raise ConfigError(f"output is {output}, but a checkpoint's name must end in .safetensors")
         model, data = self.model, dataclasses.replace(DataConfig(), **self.data)
-        checkpoint.save(output, model, self.sample_rate, self.step or 0, self.valid_bits, data)
+        attached = self._loaded.attached if self._loaded else None
+        checkpoint.save(output, model, self.sample_rate, self.step or 0, self.valid_bits, data, attached, small)
         return output
 
     def export(self, output: str | Path, precision: str = "auto", labels: Mapping[str, Any] | None = None) -> "Voice":

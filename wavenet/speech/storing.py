@@ -16,7 +16,7 @@ from torch import Tensor
 from wavenet.config import AcousticConfig, DataConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.model import checkpoint
-from wavenet.model.compact import expanded, stored
+from wavenet.model.compact import stored
 from wavenet.speech.acoustic import PROSODY, AcousticModel
 
 HEADER = "speech"
@@ -99,7 +99,7 @@ def restored(path: Path, told: str, tensors: dict[str, Tensor]) -> Acoustic:
         config = AcousticConfig(**described["acoustic"])
         with torch.random.fork_rng(devices=[]):
             model = AcousticModel(config, described["units"], described["mels"], described["labels"])
-        model.load_state_dict(expanded(tensors))
+        model.load_state_dict(tensors)
         front_end, example, step = described["front_end"], described["example"], described["step"]
         if not example or set(example) - set(model.units):
             raise ValueError("its example has units that it does not know")

@@ -1,9 +1,11 @@
 """wavenet-export: turns a checkpoint into one file that plays without Python."""
 
 import shlex
+from pathlib import Path
 
 from wavenet.cli.display import Display, check_report, destination, setting, takes_stdout, write_report
 from wavenet.config import ExportConfig
+from wavenet.errors import ConfigError
 from wavenet.files import expanded, streamed
 from wavenet.generation.export import check_place
 from wavenet.model import checkpoint
@@ -12,6 +14,9 @@ from wavenet.voice import Voice
 
 def job(config: ExportConfig) -> None:
     output, to_stderr = destination(config.output), takes_stdout(config.output, config.report)
+    if output.suffix.lower() == ".safetensors":
+        save(config, output, to_stderr)
+        return
     check_place(output)
     voice = Voice(checkpoint.load(expanded(config.checkpoint)))
     check_report(config.report)
@@ -25,3 +30,18 @@ def job(config: ExportConfig) -> None:
             play = f"wavenet-play {shlex.quote(str(output))} sound.wav"
             display.offer("without Python, after building the player as in docs/player.md", play)
     write_report(config.report, {"file": str(output), "bytes": size, "precision": made.precision})
+
+
+def save(config: ExportConfig, output: Path, to_stderr: bool) -> None:
+    """Write a small checkpoint. Raises ConfigError for settings that it does not have."""
+    if config.label or config.precision not in ("auto", "int8"):
+        raise ConfigError(
+            f"{output} is a checkpoint, which keeps all labels and is int8: leave label and precision out"
+        )
+    voice = Voice(checkpoint.load(expanded(config.checkpoint)))
+    check_report(config.report)
+    voice.save(output, small=True)
+    size = output.stat().st_size
+    with Display(to_stderr) as display:
+        display.say(f"wrote {output}: {size / 1e6:.2f} MB, matrices in int8, {voice.sample_rate} Hz")
+    write_report(config.report, {"file": str(output), "bytes": size, "precision": "int8"})
