@@ -81,7 +81,7 @@ def vocoder(options: dict[str, str]) -> Contest:
             speed = sum(map(len, made)) / (time.perf_counter() - began)
             enter(name, made, samples_per_second=speed, valid_bits=loaded.valid_bits if make is by_model else None)
     if options["output"]:
-        _keep(contest, expanded(options["output"]))
+        keep(contest, expanded(options["output"]))
     return contest
 
 
@@ -145,7 +145,7 @@ def by_griffin_lim(
     return made
 
 
-def _keep(contest: Contest, folder: Path) -> None:
+def keep(contest: Contest, folder: Path) -> None:
     for name, utterances in contest.sets.items():
         for utterance in utterances:
             path = folder / name.replace(" ", "-") / f"{utterance.name}.wav"

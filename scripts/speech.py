@@ -2,6 +2,8 @@
 
     python scripts/speech.py vocoder data.dir=~/speech [checkpoint=runs/vocoder,...] [count=20] [temperature=1] [seed=0]
         [precision=int8] [output=FOLDER] [report=FILE] [threads=1]
+    python scripts/speech.py voice checkpoint=runs/voice data.dir=~/speech [count=40] [temperature=0.9] [output=FOLDER]
+        [report=FILE] [threads=1]
     python scripts/speech.py sounds folder=FOLDER [texts=FILE.csv] [recordings=FOLDER] [split=] [count=0] [report=FILE]
         [threads=1]
 
@@ -9,6 +11,8 @@
 the same mel frames with Griffin-Lim. It measures both beside the recordings and their mu-law codes; without a
 checkpoint, these two alone. Several checkpoints of a run are measured side by side. Texts are the column `text` of the
 folder's metadata.csv. `output` keeps the sounds.
+`voice` says the texts of held-out recordings, with the recordings' durations and pitch and with its own, and ten
+sentences that are in no recording.
 `sounds` measures any folder of sounds. `texts` is a table of `file_name` and `text`, of which `split` chooses rows;
 `recordings` holds natural sounds of the same names.
 
@@ -31,6 +35,7 @@ from resynthesis import Contest, Utterance, vocoder
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
+from voices import voice
 
 from wavenet import audio
 from wavenet.audio import features
@@ -41,8 +46,10 @@ from wavenet.files import expanded
 from wavenet.recordings import metadata, tables
 
 HOW = {"checkpoint": "", "temperature": "1", "seed": "0", "precision": "int8", "output": ""}
+SAY = {"temperature": "0.9", "seed": "0", "output": ""}
 DEFAULTS = {
     "vocoder": {"data.dir": "", "count": "20", **HOW, "report": "", "threads": "1"},
+    "voice": {"checkpoint": "", "data.dir": "", "count": "40", **SAY, "report": "", "threads": "1"},
     "sounds": {"folder": "", "texts": "", "recordings": "", "split": "", "count": "0", "report": "", "threads": "1"},
 }
 COLUMNS = {
@@ -78,13 +85,13 @@ class Listeners:
 def main() -> None:
     what, *settings = sys.argv[1:] or ["help"]
     given = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
-    needed = {"vocoder": "data.dir", "sounds": "folder"}
+    needed = {"vocoder": "data.dir", "sounds": "folder", "voice": "checkpoint"}
     if what not in DEFAULTS or not set(given) <= set(DEFAULTS[what]) or needed[what] not in given:
         sys.exit(__doc__)
     options = DEFAULTS[what] | given
     torch.set_num_threads(int(options["threads"]))
     try:
-        contest = {"vocoder": vocoder, "sounds": sounds}[what](options)
+        contest = {"vocoder": vocoder, "sounds": sounds, "voice": voice}[what](options)
     except WaveNetError as error:
         sys.exit(f"error: {error}")
     listeners = Listeners()

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavenet.config import DataConfig
 from wavenet.errors import AudioError, counted, some
 from wavenet.recordings import alignments
 from wavenet.recordings.alignments import Segments
 from wavenet.recordings.preparation import Prepared, Progress
 from wavenet.speech import aligning, texts
-from wavenet.speech.front_ends import make_front_end
+from wavenet.speech.front_ends import FrontEnd
 from wavenet.speech.sentences import GAPS, Sentence
 from wavenet.speech.timing import Timed, timed
 
@@ -29,14 +28,13 @@ class Spoken:
 
 
 def read(
-    prepared: Prepared, data: DataConfig, kept: Path, say: Callable[[str], None], progress: Progress | None = None
+    prepared: Prepared, front_end: FrontEnd, kept: Path, say: Callable[[str], None], progress: Progress | None = None
 ) -> Spoken:
     """The folder's texts in time.
 
     The times come from the folder's phones.csv if it has the units of these texts, or else from `kept`, a table that is
     made by alignment if it does not exist. Raises AudioError if the folder has no texts, or none that can be said.
     """
-    front_end = make_front_end(data.language, data.lexicon)
     told = texts.read(prepared)
     for line in told.report:
         say(line)

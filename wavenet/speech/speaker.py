@@ -87,11 +87,13 @@ class Speaker:
         said = self.acoustic.say(sentence.units, self.labels, rate=self.config.rate, pitch=self.config.pitch)
         samples = len(said.frames) * self.hop
         moments = self._moments(sentence, said, begun)
-        return Phrase(written, samples, moments, self._sound(said, samples, number))
+        return Phrase(written, samples, moments, self.sound(said, number))
 
     @torch.inference_mode()
-    def _sound(self, said: Said, samples: int, number: int) -> Iterator[Tensor]:
+    def sound(self, said: Said, number: int) -> Iterator[Tensor]:
+        """What the vocoder makes of the frames of sentence `number`, from 0: pieces (n,), as they are made."""
         assert self.model.conditioning is not None, "a vocoder follows frames"
+        samples = len(said.frames) * self.hop
         conditions = Conditions(self.model.conditioning, [self._companion(said)])
         seeds = [self.config.seed + number]
         for codes, _, _ in stream(self.engine, samples, seeds, self.sampling, None, CHUNK, conditions):

@@ -22,6 +22,7 @@ from wavenet.model import checkpoint
 from wavenet.speech import speakable, storing
 from wavenet.speech.acoustic import AcousticModel
 from wavenet.speech.corpus import Corpus
+from wavenet.speech.front_ends import make_front_end
 from wavenet.speech.sentences import GAPS
 from wavenet.training import trainer
 from wavenet.training.acoustic import AcousticTrainer
@@ -45,8 +46,9 @@ def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = 
         with writing(run_dir):
             write_settings(run_dir, dataclasses.asdict(config))
         _save_settings(config, run_dir)
+        front_end = make_front_end(config.data.language, config.data.lexicon)
         data = read(config, told.preparing)
-        spoken = speakable.read(data.prepared, config.data, run_dir / "phones.csv", told.say, told.aligning)
+        spoken = speakable.read(data.prepared, front_end, run_dir / "phones.csv", told.say, told.aligning)
         fabric, precision = make_fabric(config)
         stages = _stages(dataclasses.replace(config, precision=precision, model=data.model), run_dir)
         stopped = _train_acoustic(stages[ACOUSTIC], data, spoken, run_dir / ACOUSTIC, told, fabric.device)
