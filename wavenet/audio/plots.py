@@ -221,3 +221,35 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
+
+
+@styled
+def speech(
+    text: str, sound: Tensor, sample_rate: int, mel: Tensor, moments: list[tuple[float, float, str, str]]
+) -> Figure:
+    """What becomes of a text: its words and units in time, the log-mel spectrum (n, mels), and the sound (samples,).
+
+    moments: start and stop in seconds, unit and word, in order of time.
+    """
+    figure = Figure(figsize=(9, 5))
+    top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(1, 2.6, 1.4))
+    seconds = len(sound) / sample_rate
+    words: list[list[Any]] = []
+    for start, stop, unit, word in moments:
+        top.axvline(start, color=QUIET, linewidth=0.5)
+        middle.axvline(start, color="white", linewidth=0.5, alpha=0.6)
+        top.text((start + stop) / 2, 0.25, unit, ha="center", va="center", fontsize=8, clip_on=True)
+        if word and words and words[-1][2] == word and words[-1][1] == start:
+            words[-1][1] = stop
+        elif word:
+            words.append([start, stop, word])
+    for start, stop, word in words:
+        top.text((start + stop) / 2, 0.75, word, ha="center", va="center", fontsize=9, color=FIRST, clip_on=True)
+    top.set(title=text, ylim=(0, 1), yticks=[])
+    middle.imshow(mel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, mel.shape[1]), interpolation="nearest")
+    middle.set(ylabel="mel band")
+    bottom.plot(np.arange(len(sound)) / sample_rate, sound, color=FIRST, linewidth=0.5)
+    bottom.set(xlabel="seconds", ylabel="amplitude", xlim=(0, seconds), ylim=(-1, 1))
+    for axes in (top, middle, bottom):
+        axes.grid(visible=False)
+    return figure

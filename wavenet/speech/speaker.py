@@ -44,6 +44,8 @@ class Phrase:
     text: str
     samples: int
     moments: list[Moment]
+    frames: Tensor
+    """(n, mels + 3), of the acoustic model"""
     sound: Iterator[Tensor]
     """Pieces (n,) in [-1, 1], as they are made."""
 
@@ -87,7 +89,7 @@ class Speaker:
         said = self.acoustic.say(sentence.units, self.labels, rate=self.config.rate, pitch=self.config.pitch)
         samples = len(said.frames) * self.hop
         moments = self._moments(sentence, said, begun)
-        return Phrase(written, samples, moments, self.sound(said, number))
+        return Phrase(written, samples, moments, said.frames, self.sound(said, number))
 
     @torch.inference_mode()
     def sound(self, said: Said, number: int) -> Iterator[Tensor]:
