@@ -15,6 +15,7 @@ from wavenet.cli.jobs.speak import job as speak
 from wavenet.config import AcousticConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig, SpeakConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError
 from wavenet.model import checkpoint
+from wavenet.speech.speaker import in_known_gaps
 from wavenet.training import train
 
 RATE, TONES = 4000, {"a": 250, "b": 500, "c": 1000}
@@ -143,6 +144,12 @@ def test_what_cannot_be_said_is_refused_before_a_file_is_made(run, tmp_path, tex
     with pytest.raises((AudioError, ConfigError), match=words):
         speak(SpeakConfig(text=text, checkpoint=str(run), output=str(tmp_path / "said.wav")))
     assert not list(tmp_path.iterdir())
+
+
+def test_marks_that_the_voice_never_heard_are_read_as_others():
+    assert in_known_gaps(["^", "a", ";", "b", "_"], {"^", "a", "b", ",", "_", "."}) == ["^", "a", ",", "b", "."]
+    assert in_known_gaps(["^", "a", "!"], {"^", "a", "_"}) == ["^", "a", "_"]
+    assert in_known_gaps(["^", "a", "?"], {"^", "a", "?"}) == ["^", "a", "?"]
 
 
 def test_a_voice_survives_its_file(run, tmp_path):

@@ -69,15 +69,11 @@ class Attached(NamedTuple):
     """Another model in the same file."""
 
     kind: str
-    """Name of its entry in the header, and the beginning of its weights' names."""
-    header: str
-    """Its description, as JSON."""
+    """What it is, such as `speech`, and the beginning of its weights' names."""
+    header: dict[str, Any]
+    """Its description, as JSON holds it."""
     tensors: dict[str, Tensor]
     """Its weights."""
-
-
-ATTACHED = ("speech",)
-"""Kinds of models that a file may hold besides the WaveNet."""
 
 
 def save(
@@ -103,11 +99,11 @@ def save(
     }
     if model.recognition is not None and model.recognition.statistics is not None:
         header["phones"] = model.recognition.statistics.as_dict()
-    tensors, metadata = stored(model), {"wavenet": json.dumps(header)}
+    tensors = stored(model)
     if attached is not None:
-        metadata[attached.kind] = attached.header
+        header["attached"] = {"kind": attached.kind, "header": attached.header}
         tensors |= {f"{attached.kind}.{name}": tensor for name, tensor in attached.tensors.items()}
-    write(path, compact(tensors) if small else tensors, metadata)
+    write(path, compact(tensors) if small else tensors, {"wavenet": json.dumps(header)})
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -153,13 +149,10 @@ def load(path: str | Path) -> Checkpoint:
             if name not in SOURCES:
                 raise CheckpointError(f"{path} has {unregistered(name)}")
         model, attached = WaveNet(ModelConfig.from_dict(header["model"])), None
-        for kind in metadata.keys() & set(ATTACHED):
-            theirs = {
-                name.removeprefix(f"{kind}."): tensors.pop(name)
-                for name in list(tensors)
-                if name.startswith(f"{kind}.")
-            }
-            attached = Attached(kind, metadata[kind], theirs)
+        if "attached" in header:
+            kind, told = str(header["attached"]["kind"]), header["attached"]["header"]
+            theirs = [name for name in tensors if name.startswith(f"{kind}.")]
+            attached = Attached(kind, told, {name.removeprefix(f"{kind}."): tensors.pop(name) for name in theirs})
         model.load_state_dict(tensors)
         if model.recognition is not None and "phones" in header:  # older versions stored none
             classes = len(model.config.recognition.classes)

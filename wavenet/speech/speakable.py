@@ -11,7 +11,7 @@ from wavenet.recordings.alignments import Segments
 from wavenet.recordings.preparation import Prepared, Progress
 from wavenet.speech import aligning, texts
 from wavenet.speech.front_ends import FrontEnd
-from wavenet.speech.sentences import GAPS, Sentence
+from wavenet.speech.sentences import Sentence
 from wavenet.speech.timing import Timed, timed
 
 
@@ -22,7 +22,7 @@ class Spoken:
     timed: dict[int, Timed]
     """By the recording's number."""
     units: list[str]
-    """All units and gaps, in alphabetical order."""
+    """All units and gaps that are heard, in alphabetical order."""
     front_end: dict[str, Any]
     """What reads texts, as `FrontEnd.stored`."""
 
@@ -51,7 +51,7 @@ def read(
         raise AudioError(f"data.dir: no text of {prepared.folder} can be said{reason}")
     found = _times(prepared, sentences, kept, say, progress)
     units = {unit for one in found.values() for unit in one.units}
-    return Spoken(found, sorted(units | set(GAPS)), front_end.stored())
+    return Spoken(found, sorted(units), front_end.stored())
 
 
 def _times(

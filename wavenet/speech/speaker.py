@@ -6,7 +6,7 @@ One engine makes all sentences. Its int8 scales are measured once, on the voice'
 same whatever was said before it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,13 @@ from wavenet.model.distributions import Sampling
 from wavenet.recordings.annotations import clamped
 from wavenet.speech import front_ends, sentences, storing
 from wavenet.speech.acoustic import Said
-from wavenet.speech.sentences import GAPS, Sentence
+from wavenet.speech.sentences import BEGIN, GAPS, MARKS, PLAIN, Sentence
+
+LAST = (".", "!", "?", PLAIN)
+"""What the end of a text is read as, the first that the voice has heard."""
+ALIKE = {mark: (mark, *((".", "!", "?") if mark in ".!?" else (",", ";", ":", "-")), PLAIN) for mark in MARKS}
+ALIKE |= {PLAIN: (PLAIN, ","), BEGIN: (BEGIN,)}
+"""What each gap is read as, the first that the voice has heard."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +87,13 @@ class Speaker:
 
     def _phrase(self, written: str, number: int, begun: float) -> Phrase:
         sentence = self.front_end.read(written)
-        unknown = sorted(set(sentence.units) - self.acoustic.numbers.keys() - set(GAPS))
+        units = in_known_gaps(sentence.units, self.acoustic.numbers)
+        unknown = sorted(set(units) - self.acoustic.numbers.keys())
         if unknown:
             raise AudioError(
                 f"{written!r} has {', '.join(unknown)}, which this voice never heard in training: spell it otherwise"
             )
-        said = self.acoustic.say(sentence.units, self.labels, rate=self.config.rate, pitch=self.config.pitch)
+        said = self.acoustic.say(units, self.labels, rate=self.config.rate, pitch=self.config.pitch)
         samples = len(said.frames) * self.hop
         moments = self._moments(sentence, said, begun)
         return Phrase(written, samples, moments, said.frames, self.sound(said, number))
@@ -115,3 +122,15 @@ class Speaker:
                 found.append(Moment(start, stop, unit, word))
             start = stop
         return found
+
+
+def in_known_gaps(units: list[str], known: Collection[str]) -> list[str]:
+    """The units of a sentence with gaps that the voice has heard: a mark that is in no text of its recordings is read
+    as the most alike that is. A text that ends without a mark ends as with a full stop."""
+    last = len(units) - 1
+    return [
+        next((gap for gap in (LAST if place == last and unit == PLAIN else ALIKE[unit]) if gap in known), unit)
+        if unit in GAPS
+        else unit
+        for place, unit in enumerate(units)
+    ]

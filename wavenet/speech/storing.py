@@ -1,7 +1,7 @@
 """Files of acoustic models: one alone, as it is trained, and one beside its vocoder, as a voice that speaks.
 
 Both are safetensors files. A voice is the vocoder's checkpoint (see `wavenet.model.checkpoint`) with the acoustic
-model's weights under names that begin with `speech.`, and its description in the entry `speech` of the header.
+model's weights under names that begin with `speech.`, and its description in the header, as `attached`.
 """
 
 import dataclasses
@@ -34,18 +34,18 @@ class Acoustic(NamedTuple):
     step: int
 
 
-def header(acoustic: Acoustic) -> str:
-    """All that is needed, besides the weights, to use an acoustic model, as JSON."""
+def header(acoustic: Acoustic) -> dict[str, Any]:
+    """All that is needed, besides the weights, to use an acoustic model, as JSON holds it."""
     model = acoustic.model
     labels = 0 if model.labels is None else len(model.labels)
     shape = {"acoustic": dataclasses.asdict(model.config), "units": model.units, "mels": model.mels, "labels": labels}
     rest = {"front_end": acoustic.front_end, "example": acoustic.example, "step": acoustic.step}
-    return json.dumps(shape | rest)
+    return shape | rest
 
 
 def save_acoustic(path: Path, acoustic: Acoustic) -> None:
     """Write an acoustic model alone. Raises CheckpointError if it cannot be written."""
-    checkpoint.write(path, stored(acoustic.model), {HEADER: header(acoustic)})
+    checkpoint.write(path, stored(acoustic.model), {HEADER: json.dumps(header(acoustic))})
 
 
 def load_acoustic(path: Path) -> Acoustic:
@@ -60,7 +60,11 @@ def load_acoustic(path: Path) -> Acoustic:
         ) from error
     if HEADER not in metadata:
         raise CheckpointError(f"{path} is a safetensors file of something else: it holds no acoustic model")
-    return restored(path, metadata[HEADER], tensors)
+    try:
+        told = json.loads(metadata[HEADER])
+    except ValueError as error:
+        raise CheckpointError(f"{path} holds no readable description of an acoustic model; it was altered") from error
+    return restored(path, told, tensors)
 
 
 def save_voice(path: Path, vocoder: checkpoint.Checkpoint, acoustic: Acoustic, small: bool = False) -> None:
@@ -90,17 +94,16 @@ def of_voice(voice: checkpoint.Checkpoint) -> Acoustic:
     return acoustic
 
 
-def restored(path: Path, told: str, tensors: dict[str, Tensor]) -> Acoustic:
+def restored(path: Path, told: dict[str, Any], tensors: dict[str, Tensor]) -> Acoustic:
     """The acoustic model that a header and weights describe. Raises CheckpointError, naming the file, if they do not
     fit."""
     try:
-        described = json.loads(told)
-        checkpoint.settings(AcousticConfig, described["acoustic"], path, "acoustic.")  # checks their names
-        config = AcousticConfig(**described["acoustic"])
+        checkpoint.settings(AcousticConfig, told["acoustic"], path, "acoustic.")  # checks their names
+        config = AcousticConfig(**told["acoustic"])
         with torch.random.fork_rng(devices=[]):
-            model = AcousticModel(config, described["units"], described["mels"], described["labels"])
+            model = AcousticModel(config, told["units"], told["mels"], told["labels"])
         model.load_state_dict(tensors)
-        front_end, example, step = described["front_end"], described["example"], described["step"]
+        front_end, example, step = told["front_end"], told["example"], told["step"]
         if not example or set(example) - set(model.units):
             raise ValueError("its example has units that it does not know")
         return Acoustic(model.eval().requires_grad_(False), front_end, example, step)

@@ -109,7 +109,7 @@ def _train_acoustic(
     train, valid = sides
     if not len(train):
         raise AudioError(
-            f"data.dir: no recording of {data.prepared.folder} has a text to learn from; see docs/speech.md"
+            f"data.dir: no training recording of {data.prepared.folder} has a text: see docs/speech.md"
         )
     labels = sum(map(len, config.model.labels.values()))
     with torch.random.fork_rng(devices=[]):
@@ -120,7 +120,7 @@ def _train_acoustic(
     model.standardise(frames)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     reporter.say(
-        f"acoustic model: {parameters:,} parameters, {counted(len(spoken.units) - len(GAPS), 'unit')}, learns from "
+        f"acoustic model: {parameters:,} parameters, {counted(len(set(spoken.units) - set(GAPS)), 'unit')}, learns from "
         f"{counted(len(train), 'recording')}, measured on {len(valid)}"
     )
     with writing(folder):
