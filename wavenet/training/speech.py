@@ -120,8 +120,8 @@ def _train_acoustic(
     model.standardise(frames)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     reporter.say(
-        f"acoustic model: {parameters:,} parameters, {counted(len(set(spoken.units) - set(GAPS)), 'unit')}, learns from "
-        f"{counted(len(train), 'recording')}, measured on {len(valid)}"
+        f"acoustic model: {parameters:,} parameters, {counted(len(set(spoken.units) - set(GAPS)), 'unit')}, learns "
+        f"from {counted(len(train), 'recording')}, measured on {len(valid)}"
     )
     with writing(folder):
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
