@@ -148,6 +148,6 @@ def by_griffin_lim(
 def keep(contest: Contest, folder: Path) -> None:
     for name, utterances in contest.sets.items():
         for utterance in utterances:
-            path = folder / name.replace(" ", "-") / f"{utterance.name}.wav"
+            path = folder / name.replace(",", "").replace(" ", "-") / f"{utterance.name}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             audio.write(path, utterance.sound, contest.rate)
