@@ -6,6 +6,8 @@ gap is called by what is written there:
     Hello, my world!   ->   ^ h e l l o , m y _ w o r l d !
 """
 
+# ruff: noqa: RUF001 (marks of many languages)
+
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -18,20 +20,19 @@ MARKS = ".!?;:,-"
 GAPS = (BEGIN, PLAIN, *MARKS)
 SILENCE = "SIL"
 """A pause among the phones of a recording."""
-ALIKE = dict.fromkeys("…。．।։።", ".") | dict.fromkeys("！¡", "!") | dict.fromkeys("？؟¿", "?")  # noqa: RUF001
-ALIKE |= dict.fromkeys("；؛·", ";") | dict.fromkeys("，、،", ",") | {"：": ":"}  # noqa: RUF001
-ALIKE |= dict.fromkeys("—–―", " - ") | dict.fromkeys("‘’ʼ`´", "'")  # noqa: RUF001
-ALIKE |= dict.fromkeys('()[]{}«»‹›“”„"「」『』', ", ") | {"¿": " ", "¡": " ", "・": " "}
+ALIKE = dict.fromkeys("…。．।։።", ".") | {"！": "!"} | dict.fromkeys("？؟", "?")
+ALIKE |= dict.fromkeys("；؛·", ";") | dict.fromkeys("，、،", ",") | {"：": ":"}
+ALIKE |= dict.fromkeys("—–―", " - ") | dict.fromkeys("‘’ʼ`´", "'")
+ALIKE |= dict.fromkeys('()[]{}«»‹›“”„"「」『』', ", ") | dict.fromkeys("¿¡・", " ")
 """Other marks, and what they are read as."""
 WORD = re.compile(r"[^\s.!?;:,-]+(?:(?:[-.]|(?<=\d)[:,](?=\d))[^\s.!?;:,-]+)*")
 """A word may hold marks between its letters: well-known, 3.5, 10:30, e.g"""
-SHORT = frozenset(
-    "mr mrs ms dr prof st sr jr hr fr frl mme mlle dott sig col gen capt lt sgt rev hon mt vs e.g i.e z.b d.h u.a nr ca "
-    "bzw".split()
+SHORT = set(
+    "mr mrs ms dr prof st sr jr hr fr mme mlle dott sig col gen capt lt sgt rev mt vs e.g i.e z.b d.h nr bzw".split()  # noqa: SIM905
 )
 """Words that a full stop shortens: it ends no sentence."""
 CLOSING = "[\"'”’»)\\]」』]*"
-END = re.compile(rf"[.!?…]+({CLOSING})(?:\s+|$)|[。！？]+{CLOSING}\s*")  # noqa: RUF001
+END = re.compile(rf"[.!?…]+({CLOSING})(?:\s+|$)|[。！？]+{CLOSING}\s*")
 """What a sentence may end with."""
 LONGEST = 300
 """Characters of a sentence; a longer one is cut at commas, or else between words."""
@@ -77,7 +78,7 @@ def gap(between: str) -> str:
 
 def shortened(before: str, after: str) -> bool:
     """Whether a full stop between these texts belongs to the word before it, such as Mr or the J of J. Smith."""
-    word = before.rsplit(maxsplit=1)[-1].lstrip("\"'“‘«([") if before.strip() else ""
+    word = before.rsplit(maxsplit=1)[-1].lstrip("\"'“«([") if before.strip() else ""
     initials = re.fullmatch(r"(\w\.)*\w", word) and not word.isdigit() and word != "I"
     return word.casefold() in SHORT or bool(initials and ("." not in word or after[:1].islower()))
 
@@ -119,7 +120,7 @@ def _parts(sentence: str) -> list[str]:
     parts = []
     while len(sentence) > LONGEST:
         head = sentence[: LONGEST + 1]
-        after = max(head.rfind(mark) + 1 for mark in (". ", ", ", "; ", ": ", "，", "、"))  # noqa: RUF001
+        after = max(head.rfind(mark) + 1 for mark in (". ", ", ", "; ", ": ", "，", "、"))
         after = after or max(head.rfind(" "), 0) or LONGEST
         parts.append(sentence[:after].strip())
         sentence = sentence[after:].strip()

@@ -88,6 +88,6 @@ def _beside(prepared: Prepared) -> tuple[str, dict[str, str], list[str]]:
 def _none(prepared: Prepared, table: Metadata, lines: list[str]) -> str:
     there = f"; the columns of {table.path.name} are {', '.join(table.columns)}" if table.path and table.columns else ""
     return (
-        f"data.dir: no recording of {prepared.folder} has a text{there}. Give its {metadata.NAME} columns file_name and "
-        f"{COLUMN}, or write a .txt file beside each recording" + "".join(f"; {line}" for line in lines)
+        f"data.dir: no recording of {prepared.folder} has a text{there}. Give its {metadata.NAME} the columns "
+        f"file_name and {COLUMN}, or write a .txt file beside each recording" + "".join(f"; {line}" for line in lines)
     )
