@@ -22,6 +22,7 @@ SCHEMAS = {
     "generate": config.GenerateConfig,
     "evaluate": config.EvaluateConfig,
     "recognise": config.RecogniseConfig,
+    "align": config.AlignConfig,
     "export": config.ExportConfig,
     "cache": config.CacheConfig,
 }

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 
 import wavenet
-from wavenet.cli import cache, evaluate, export, generate, recognise, train
+from wavenet.cli import align, cache, evaluate, export, generate, recognise, train
 from wavenet.cli.composing import compose
 from wavenet.cli.jobs.train import job as train_job
 from wavenet.cli.overrides import names
@@ -41,6 +41,7 @@ COMMANDS = {
     "generate": generate.main,
     "evaluate": evaluate.main,
     "recognise": recognise.main,
+    "align": align.main,
     "export": export.main,
     "cache": cache.main,
 }

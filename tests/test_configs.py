@@ -5,6 +5,7 @@ import pytest
 from wavenet.cli.composing import compose, config_folder, groups
 from wavenet.config import (
     BUNDLED,
+    AlignConfig,
     CacheConfig,
     EvaluateConfig,
     ExportConfig,
@@ -22,6 +23,7 @@ SCHEMAS = {
     "generate": GenerateConfig,
     "evaluate": EvaluateConfig,
     "recognise": RecogniseConfig,
+    "align": AlignConfig,
     "export": ExportConfig,
     "cache": CacheConfig,
 }
@@ -71,6 +73,7 @@ def test_promised_setting_names_exist():
         "generate": "checkpoint seconds count seed temperature top_k top_p prime engine precision output report",
         "evaluate": "checkpoint data.dir engine precision report",
         "recognise": "checkpoint data.dir split output report",
+        "align": "data.dir data.language data.lexicon output report",
     }
     for command, names in promised.items():
         assert set(names.split()) <= {setting.name for setting in settings(SCHEMAS[command])}

@@ -26,6 +26,7 @@ QUICK = {
     "generate": HERE,
     "evaluate": HERE,
     "recognise": HERE,
+    "align": [],
     "export": [],
     "cache": [],
 }

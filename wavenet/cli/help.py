@@ -47,6 +47,11 @@ EXAMPLES = {
   wavenet-recognise checkpoint=runs/phones data.dir=~/recordings split=valid report=figures.json
   wavenet-recognise checkpoint=runs/phones data.dir=~/others output=others.csv
 """,
+    "align": """Write down which letter or phone is heard when, from recordings and their texts alone.
+
+  wavenet-align data.dir=~/recordings
+  wavenet-align data.dir=~/recordings data.language=en-us output=phones.csv report=figures.json
+""",
     "cache": """List the prepared audio of folders of recordings, or remove it.
 
   wavenet-cache

@@ -67,7 +67,7 @@ SYNONYMS = {
     "output": ["run.dir"],
     "output_dir": ["run.dir", "output"],
     "path": ["data.dir", "checkpoint"],
-    "phones": ["data.frames"],
+    "phones": ["data.frames", "data.language"],
     "pretrained": ["resume", "checkpoint"],
     "prompt": ["prime"],
     "quantization": ["precision"],

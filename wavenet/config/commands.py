@@ -185,6 +185,21 @@ class RecogniseConfig:
 
 
 @dataclass
+class AlignConfig:
+    """Settings of `wavenet-align`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    output: str | None = None
+    """CSV file to write, with columns file_name,start_sample,end_sample,phone,word. Samples are counted at the
+    recording's own rate. Left out: phones.csv in `data.dir`, unless there is one already."""
+    report: str | None = None
+    """JSON file to write the figures to."""
+
+    def __post_init__(self) -> None:
+        check(self.data, "data", "trim_silence_db", False, "left out: cutting would shift the times")
+
+
+@dataclass
 class CacheConfig:
     """Settings of `wavenet-cache`."""
 

@@ -31,9 +31,10 @@ LONGEST = 600
 """Seconds of a recording at most: memory grows with its square."""
 TOGETHER = 256
 """Recordings that are aligned together, once the model is trained."""
-MISFIT = 6.0
+MISFIT = 4.5
 """Deviations below the median fit from which on a text is told not to fit its recording. A deviation is 1.4826 times
-the median distance from the median, or a tenth of the median itself if that is more."""
+the median distance from the median, or LEAST_DEVIATION if that is more."""
+LEAST_DEVIATION = 0.25
 HEADER = (*alignments.COLUMNS, "word")
 
 
@@ -50,11 +51,15 @@ class Alignment:
     """Samples per frame, at the prepared rate."""
 
     @property
+    def median_fit(self) -> float:
+        return float(np.median([one.fit for one in self.found.values()]))
+
+    @property
     def misfits(self) -> list[int]:
         """Recordings whose text does not fit, the worst first."""
         fits = np.array([one.fit for one in self.found.values()])
-        middle = np.median(fits)
-        deviation = max(1.4826 * np.median(np.abs(fits - middle)), abs(middle) / 10)
+        middle = self.median_fit
+        deviation = max(1.4826 * np.median(np.abs(fits - middle)), LEAST_DEVIATION)
         worst = sorted(self.found, key=lambda number: self.found[number].fit)
         return [number for number in worst if self.found[number].fit < middle - MISFIT * deviation]
 
@@ -70,11 +75,10 @@ class Alignment:
             reasons.setdefault(reason, []).append(prepared.recordings[number].name)
         lines += [f"not aligned, because {reason}: {some(names)}" for reason, names in reasons.items()]
         if self.misfits:
-            middle = float(np.median([one.fit for one in self.found.values()]))
             told = [f"{prepared.recordings[number].name} {self.found[number].fit:.1f}" for number in self.misfits]
             lines.append(
                 f"texts that do not seem to fit their recordings, with the fit of each (half of all recordings have "
-                f"more than {middle:.1f}): {some(told, 20)}"
+                f"more than {self.median_fit:.1f}): {some(told, 20)}"
             )
         return lines
 
@@ -98,15 +102,20 @@ def align_recordings(prepared: Prepared, sentences: dict[int, Sentence], progres
         raise AudioError(f"data.dir: no recording of {prepared.folder} can be aligned with its text{reason}")
     words = {number: sentences[number].words for number in chosen}
     with _one_thread():
-        kept = {number: cepstra(prepared, number, hop) for number in _some(prepared, words)}
-        told = _percentage(progress, len(kept) * (len(alignment.SCHEDULE) - 1) + len(chosen))
-        model = alignment.train(list(kept.values()), [words[number] for number in kept], told)
+        learned = _some(prepared, words)
+        told = _percentage(progress, len(learned) * (len(alignment.SCHEDULE) - 1) + len(chosen))
+        lengths = [-(-prepared.recordings[number].samples // hop) for number in learned]
+        frames = np.empty((sum(lengths), 3 * CEPSTRA), dtype=np.float32)
+        kept = dict(zip(learned, np.split(frames, np.cumsum(lengths)[:-1]), strict=True))
+        for number, place in kept.items():
+            place[:] = cepstra(prepared, number, hop)
+        model = alignment.train(frames, lengths, [words[number] for number in learned], told)
         found: dict[int, Aligned] = {}
         by_length = sorted(chosen, key=lambda number: prepared.recordings[number].samples)
         for first in range(0, len(by_length), TOGETHER):
             some_of_them = by_length[first : first + TOGETHER]
-            frames = [kept[n] if n in kept else cepstra(prepared, n, hop) for n in some_of_them]
-            made = alignment.find(model, frames, [words[number] for number in some_of_them], told)
+            heard = [kept[n] if n in kept else cepstra(prepared, n, hop) for n in some_of_them]
+            made = alignment.find(model, heard, [words[number] for number in some_of_them], told)
             found |= dict(zip(some_of_them, made, strict=True))
     return Alignment({number: found[number] for number in chosen}, skipped, sentences, hop)
 
@@ -114,7 +123,9 @@ def align_recordings(prepared: Prepared, sentences: dict[int, Sentence], progres
 def cepstra(prepared: Prepared, number: int, hop: int) -> np.ndarray:
     """(T, 39) float32: a recording's mel cepstra, their slopes, and the slopes of these, less their means.
 
-    Frame t describes samples t hop .. (t + 1) hop, and is computed from a window around their middle.
+    Frame t describes samples t hop .. (t + 1) hop, and is computed from a window around their middle, so that a
+    boundary between two frames lies where the sound changes. Where a loud sound is cut off sharply, it reaches into
+    the frames of the silence beside it by up to half a window; speech sets in and fades more slowly than that.
     """
     place = prepared.recordings[number]
     window = max(16, round(prepared.sample_rate / WINDOW))

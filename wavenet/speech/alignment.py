@@ -66,24 +66,24 @@ def least_frames(words: Words) -> int:
     return sum(map(len, words)) * STATES
 
 
-def train(recordings: Sequence[np.ndarray], texts: Sequence[Words], told: Told | None = None) -> Mixtures:
-    """A model of what is heard in recordings, (T, D) frames each, of texts. It takes len(SCHEDULE) - 1 searches.
+def train(frames: np.ndarray, lengths: Sequence[int], texts: Sequence[Words], told: Told | None = None) -> Mixtures:
+    """A model of what is heard in recordings of some texts. It takes len(SCHEDULE) - 1 searches.
 
+    frames: (T, D), those of all recordings, one after another. The first number of each has to grow with its loudness.
     Raises ValueError for a recording with fewer frames than `least_frames`.
     """
-    units = {sound(unit) for text in texts for word in text for unit in word}
-    stacked = np.concatenate(recordings)
-    model = Mixtures(units, stacked)
+    model = Mixtures({sound(unit) for text in texts for word in text for unit in word}, frames)
+    recordings = np.split(frames, np.cumsum(lengths)[:-1])
     graphs = [graph(text, model) for text in texts]
-    for frames, text in zip(recordings, texts, strict=True):
-        if len(frames) < least_frames(text):
-            raise ValueError(f"{len(frames)} frames are too few for a text of {least_frames(text)} states")
-    paths = [_even(len(frames), one) for frames, one in zip(recordings, graphs, strict=True)]
+    for own, text in zip(recordings, texts, strict=True):
+        if len(own) < least_frames(text):
+            raise ValueError(f"{len(own)} frames are too few for a text of {least_frames(text)} states")
+    paths = [_even(own, one) for own, one in zip(recordings, graphs, strict=True)]
     for turn, gaussians in enumerate(SCHEDULE):
         if gaussians > model.means.shape[1]:
             model.split()
         ways = [one.states[path] for one, path in zip(graphs, paths, strict=True)]
-        model.measure(stacked, np.concatenate(ways))
+        model.measure(frames, np.concatenate(ways))
         entered = [way[np.flatnonzero(np.diff(path, prepend=-1))] for way, path in zip(ways, paths, strict=True)]
         model.time(np.concatenate(ways), np.concatenate(entered))
         if turn + 1 < len(SCHEDULE):
@@ -94,7 +94,7 @@ def train(recordings: Sequence[np.ndarray], texts: Sequence[Words], told: Told |
 def find(
     model: Mixtures, recordings: Sequence[np.ndarray], texts: Sequence[Words], told: Told | None = None
 ) -> list[Aligned]:
-    """Which unit is heard when. Recordings and texts are as in `train`."""
+    """Which unit is heard when in recordings, (T, D) frames each. They and their texts are as in `train`."""
     graphs = [graph(text, model) for text in texts]
     found = []
     for frames, one, (path, score) in zip(recordings, graphs, _search(model, recordings, graphs, told), strict=True):
@@ -115,11 +115,21 @@ def graph(words: Words, model: Mixtures) -> Graph:
     return Graph(model.states(names), np.repeat(np.arange(len(names)), STATES), skips.ravel(), names, owners)
 
 
-def _even(count: int, one: Graph) -> np.ndarray:
-    """(T,) states of a path that stays equally long in each, with silence at the two ends alone."""
-    silent = np.array([name == SILENCE for name in one.names])[one.places]
-    used = np.flatnonzero(~silent | (one.places == 0) | (one.places == len(one.names) - 1))
-    return used[np.arange(count) * len(used) // count]
+def _even(frames: np.ndarray, one: Graph) -> np.ndarray:
+    """(T,) states of a path that is silent before and after the loud part, and in it stays equally long in each."""
+    loud = np.flatnonzero(frames[:, 0] >= np.percentile(frames[:, 0], [5, 95]).mean())
+    spoken = np.flatnonzero(np.array([name != SILENCE for name in one.names])[one.places])
+    begin, end = int(loud[0]), int(loud[-1]) + 1
+    while end - begin < len(spoken):
+        begin, end = max(begin - 1, 0), min(end + 1, len(frames))
+    last = len(one.states) - STATES
+    return np.concatenate(
+        [
+            np.arange(begin) * STATES // max(begin, 1),
+            spoken[np.arange(end - begin) * len(spoken) // (end - begin)],
+            last + np.arange(len(frames) - end) * STATES // max(len(frames) - end, 1),
+        ]
+    )
 
 
 def _search(

@@ -66,14 +66,21 @@ class Espeak:
         names = [name for name in names if name]
         if len(names) == len(heard):
             return names
-        apart = [(phone, name) for name in names for word in self._heard(name) for phone in word]
+        apart = [(phone, at) for at, name in enumerate(names) for word in self._heard(name) for phone in word]
         places = [(phone, place) for place, word in enumerate(heard) for phone in word]
-        found: list[dict[str, None]] = [{} for _ in heard]
+        owners: list[set[int]] = [set() for _ in heard]
         sides = [[STRESS.sub("", phone) for phone, _ in side] for side in (places, apart)]
         for first, second, length in difflib.SequenceMatcher(None, *sides, autojunk=False).get_matching_blocks():
             for step in range(length):
-                found[places[first + step][1]][apart[second + step][1]] = None
-        return [" ".join(owners) or "".join(word) for owners, word in zip(found, heard, strict=True)]
+                owners[places[first + step][1]].add(apart[second + step][1])
+        for place, own in enumerate(owners):
+            if not own:  # a word that sounds otherwise alone, such as a
+                before = max((at for other in owners[:place] for at in other), default=-1)
+                after = min((at for other in owners[place + 1 :] for at in other), default=len(names))
+                own.update(range(before + 1, after))
+        return [
+            " ".join(names[at] for at in sorted(own)) or "".join(word) for own, word in zip(owners, heard, strict=True)
+        ]
 
 
 def clauses(text: str) -> list[tuple[str, str]]:

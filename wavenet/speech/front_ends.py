@@ -57,6 +57,17 @@ def restore(stored: dict[str, Any]) -> FrontEnd:
     raise CheckpointError(f"this voice reads texts by {stored['kind']!r}, which this version of wavenet does not know")
 
 
+def read_all(front_end: FrontEnd, texts: dict[int, str]) -> tuple[dict[int, Sentence], dict[int, str]]:
+    """Texts by number -> those that can be said, and why the others cannot."""
+    sentences, faults = {}, {}
+    for number, text in texts.items():
+        try:
+            sentences[number] = front_end.read(text)
+        except AudioError as error:
+            faults[number] = str(error)
+    return sentences, faults
+
+
 class Letters:
     """Every letter of every word, without difference of case: any language with an alphabet, and no dependency.
 

@@ -6,6 +6,8 @@ gap is called by what is written there:
     Hello, my world!   ->   ^ h e l l o , m y _ w o r l d !
 """
 
+
+
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -18,16 +20,15 @@ MARKS = ".!?;:,-"
 GAPS = (BEGIN, PLAIN, *MARKS)
 SILENCE = "SIL"
 """A pause among the phones of a recording."""
-ALIKE = dict.fromkeys("…。．।։።", ".") | dict.fromkeys("！¡", "!") | dict.fromkeys("？؟¿", "?")
+ALIKE = dict.fromkeys("…。．।։።", ".") | {"！": "!"} | dict.fromkeys("？؟", "?")
 ALIKE |= dict.fromkeys("；؛·", ";") | dict.fromkeys("，、،", ",") | {"：": ":"}
 ALIKE |= dict.fromkeys("—–―", " - ") | dict.fromkeys("‘’ʼ`´", "'")
-ALIKE |= dict.fromkeys('()[]{}«»‹›“”„"「」『』', ", ") | {"¿": " ", "¡": " ", "・": " "}
+ALIKE |= dict.fromkeys('()[]{}«»‹›“”„"「」『』', ", ") | dict.fromkeys("¿¡・", " ")
 """Other marks, and what they are read as."""
 WORD = re.compile(r"[^\s.!?;:,-]+(?:(?:[-.]|(?<=\d)[:,](?=\d))[^\s.!?;:,-]+)*")
 """A word may hold marks between its letters: well-known, 3.5, 10:30, e.g"""
-SHORT = frozenset(
-    "mr mrs ms dr prof st sr jr hr fr frl mme mlle dott sig col gen capt lt sgt rev hon mt vs e.g i.e z.b d.h u.a nr "
-    "ca bzw".split()
+SHORT = set(
+    "mr mrs ms dr prof st sr jr hr fr mme mlle dott sig col gen capt lt sgt rev mt vs e.g i.e z.b d.h nr bzw".split()
 )
 """Words that a full stop shortens: it ends no sentence."""
 CLOSING = "[\"'”’»)\\]」』]*"
@@ -86,7 +87,7 @@ def gap(between: str) -> str:
 
 def shortened(before: str, after: str) -> bool:
     """Whether a full stop between these texts belongs to the word before it, such as Mr or the J of J. Smith."""
-    word = before.rsplit(maxsplit=1)[-1].lstrip("\"'“‘«([") if before.strip() else ""
+    word = before.rsplit(maxsplit=1)[-1].lstrip("\"'“«([") if before.strip() else ""
     initials = re.fullmatch(r"(\w\.)*\w", word) and not word.isdigit() and word != "I"
     return word.casefold() in SHORT or bool(initials and ("." not in word or after[:1].islower()))
 

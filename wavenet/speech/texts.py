@@ -90,6 +90,6 @@ def _none(prepared: Prepared, table: Metadata, lines: list[str]) -> str:
     if table.path and table.columns:
         there = f"; the columns of {table.path.name} are {', '.join(table.columns)}"
     return (
-        f"data.dir: no recording of {prepared.folder} has a text{there}. Give {metadata.NAME} the columns "
+        f"data.dir: no recording of {prepared.folder} has a text{there}. Give its {metadata.NAME} the columns "
         f"file_name and {COLUMN}, or write a .txt file beside each recording" + "".join(f"; {line}" for line in lines)
     )

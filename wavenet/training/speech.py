@@ -108,9 +108,7 @@ def _train_acoustic(
         sides.append(Corpus(data.annotations, timed, hop * r, r))
     train, valid = sides
     if not len(train):
-        raise AudioError(
-            f"data.dir: no training recording of {data.prepared.folder} has a text: see docs/speech.md"
-        )
+        raise AudioError(f"data.dir: no training recording of {data.prepared.folder} has a text: see docs/speech.md")
     labels = sum(map(len, config.model.labels.values()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
