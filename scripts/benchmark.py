@@ -54,6 +54,8 @@ from wavenet.training.optimizers import make_optimizers
 
 PEER = "wavenet-vocoder 0.1.1"
 CROP = 8192
+FRAMES = ((8, 4), (80, 5), (80, 1), (200, 1), (256, 1))
+"""Hops of features, and samples that share a row, whose speed is measured."""
 
 
 def main() -> None:
@@ -189,31 +191,48 @@ def generation(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[st
 
 
 def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The cost of conditioning: `base` in int8, one stream on one core, including the computation of the rows."""
+    """The cost of conditioning: `base` in int8, one stream on one core, including the computation of the rows.
+
+    Each kind runs between two runs without conditioning, and is compared with these alone, in processor time: other
+    programs disturb it little. x peer is the speed beside theirs.
+    """
+    frames = {(hop, hold): FeatureConfig(["mel", "pitch"], hop, 400, hold=hold) for hop, hold in FRAMES}
     models = {
-        "nothing told": ModelConfig(),
         "labels": ModelConfig(labels={"speaker": ["a", "b"]}),
         "labels, guided": ModelConfig(labels={"speaker": ["a", "b"]}),
-        "features": ModelConfig(features=FeatureConfig(kinds=["mel"], hop=8, window=64, mels=32, hold=4)),
+        **{f"frames of {hop}, hold {hold}": ModelConfig(features=told) for (hop, hold), told in frames.items()},
         "context stack": ModelConfig(context=ContextConfig(pools=[256])),
     }
-    jobs: dict[str, Callable[[], object]] = {}
+    plain = make_engine("compiled", WaveNet(ModelConfig()).eval(), "int8", threads=1)
+    rows, speeds = [], []
     for name, config in models.items():
-        model = WaveNet(config).eval()
-        told, examples, guided = None, [], name == "labels, guided"
-        if model.conditioning is not None:
-            count = 2 * 16000 // config.features.hop  # changes to the end: constant rows would cost less
-            frames = annotations.clamped(torch.randn(count, config.features.channels).numpy())
-            known = count * config.features.hop if config.features.kinds else 0
-            examples = [Companion(torch.ones(len(model.conditioning.names)), frames, samples=known)]
-            told = Conditions(model.conditioning, examples, guided)
+        model, guided = WaveNet(config).eval(), name == "labels, guided"
+        assert model.conditioning is not None
+        count = 2 * 16000 // config.features.hop  # changes to the end: constant rows would cost less
+        known = count * config.features.hop if config.features.kinds else 0
+        told = annotations.clamped(torch.randn(count, config.features.channels).numpy())
+        examples = [Companion(torch.ones(len(model.conditioning.names)), told, samples=known)]
         engine = make_engine("compiled", model, "int8", threads=1, examples=examples)
-        how = {"sampling": Sampling(guidance=2.0 if guided else 1.0), "conditions": told}
-        jobs[name] = lambda engine=engine, how=how: [None for _ in generate(engine, 16000, [0], **how)]
-    seconds = take_turns(jobs, rounds)
-    plain = 16000 / seconds["nothing told"]
-    rows = [row(name, "base", "compiled", "int8", 1, 1, 16000 / taken, plain, None) for name, taken in seconds.items()]
-    return rows, {}
+        how = {"sampling": Sampling(guidance=2.0 if guided else 1.0)}
+        how["conditions"] = Conditions(model.conditioning, examples, guided)
+        found = []
+        for _ in range(rounds + 1):
+            before, taken, after = (processor_time(*job) for job in ((plain, {}), (engine, how), (plain, {})))
+            found.append((16000 / taken, 32000 / (before + after)))
+        ratio = statistics.median(speed / beside for speed, beside in found[1:])
+        speed = statistics.median(speed for speed, _ in found[1:])
+        speeds += [beside for _, beside in found[1:]]
+        rows.append(row(name, "base", "compiled", "int8", 1, 1, speed, speed / ratio, None))
+    usual = statistics.median(speeds)
+    return [row("nothing told", "base", "compiled", "int8", 1, 1, usual, usual, None), *rows], {}
+
+
+def processor_time(engine: Engine, how: dict[str, Any]) -> float:
+    """Seconds of the processor that a second of sound takes."""
+    began = time.process_time()
+    for _ in generate(engine, 16000, [0], **how):
+        pass
+    return time.process_time() - began
 
 
 def waiting(engine: CompiledEngine, rounds: int) -> dict[str, Any]:

@@ -32,11 +32,6 @@ EXAMPLES = {
   wavenet-speak checkpoint=runs/voice text=@story.txt output=story.flac rate=1.1 timings=story.csv
   wavenet-speak checkpoint=runs/voice text="Hello!" output=- | aplay -f S16_LE -r 16000
 """,
-    "align": """Find out which phone or letter of its text is heard when in each recording.
-
-  wavenet-align data.dir=~/recordings
-  wavenet-align data.dir=~/recordings data.language=en-us output=phones.csv report=fit.json
-""",
     "evaluate": """Measure how well a model predicts a folder of recordings, in bits per sample.
 
   wavenet-evaluate checkpoint=runs/2026-01-31_12-00-00 data.dir=~/held-out

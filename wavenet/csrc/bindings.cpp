@@ -58,11 +58,12 @@ void bind_passes(nb::module_& module, const char* name) {
 }
 
 /// Runs streams of equal length, stored one after another: states (streams, state_bytes), logits (streams, outputs),
-/// codes and the rest (streams, samples). `rows` gives the row of the conditions for each sample. Arrays are addresses
-/// again, 0 for none; wavenet/generation/compiled.py allocates them. Each of the first `guided` streams is guided by a
+/// codes and the rest (streams, samples), and rows of conditioning (streams, `told`, channels), where `told` is the
+/// number of samples, or 1 for a row that stays the same. Arrays are addresses again, 0 for none;
+/// wavenet/generation/compiled.py allocates them. Each of the first `guided` streams is guided by a
 /// twin that hears the same codes, `guided` places later.
 void run(const Engine& engine, int streams, int64_t samples, Address states, Address logits, Address codes,
-         Address uniforms, Address bits, Address conditions, Address rows, int guided,
+         Address uniforms, Address bits, Address rows, int64_t told, int guided,
          std::tuple<double, int, double, double> sampling, int threads) {
     // Ctrl-C is checked after each slice, about 10 ms of one stream, estimated from how fast a core reads weights
     int64_t slice = 1'000'000'000 / int64_t(engine.weight_bytes()) / std::max(streams / threads, 1);
@@ -74,8 +75,8 @@ void run(const Engine& engine, int streams, int64_t samples, Address states, Add
             parts.push_back({at<uint8_t>(states) + s * engine.state_bytes(), at<float>(logits) + s * engine.outputs,
                              at<uint16_t>(codes) + from, uniforms && draws ? at<double>(uniforms) + from : nullptr,
                              bits && draws ? at<float>(bits) + from : nullptr,
-                             at<float>(conditions), std::min(slice, samples - t),
-                             rows ? at<int32_t>(rows) + s * samples + t : nullptr, without});
+                             rows ? at<float>(rows) + (s * told + (told > 1 ? t : 0)) * engine.condition_channels : nullptr,
+                             std::min(slice, samples - t), told > 1 ? engine.condition_channels : 0, without});
         };
         for (int64_t s = 0; s < streams - guided; s++) {
             add(s, s, true, s < guided ? at<float>(logits) + (s + guided) * engine.outputs : nullptr);
@@ -103,18 +104,20 @@ NB_MODULE(_native, module) {
         .def_ro("sample_rate", &Engine::sample_rate)
         .def_ro("mixtures", &Engine::mixtures)
         .def_ro("receptive_field", &Engine::receptive_field)
-        .def("start", [](const Engine& engine, Address state, Address logits, Address conditions) {
-            engine.start(at<uint8_t>(state), at<float>(logits), at<float>(conditions));
+        .def("start", [](const Engine& engine, Address state, Address logits, Address row) {
+            engine.start(at<uint8_t>(state), at<float>(logits), at<float>(row));
         })
-        .def_prop_ro("condition_order", &Engine::condition_order)
         .def("run", &run)
         .def("read_weights", &Engine::read_weights, nb::call_guard<nb::gil_scoped_release>());
     nb::class_<Code>(module, "Code")
         .def_prop_ro("name", [](const Code& code) { return code.name; })
         .def_prop_ro("float32", [](const Code& code) { return code.float32; }, nb::rv_policy::reference)
         .def_prop_ro("bfloat16", [](const Code& code) { return code.bfloat16; }, nb::rv_policy::reference)
-        .def("make_engine", [](const Code& code, nb::bytes exported) {
-            return code.make_engine(Network::parse(static_cast<const uint8_t*>(exported.data()), exported.size()));
+        .def("make_engine", [](const Code& code, nb::bytes exported, Address condition, int64_t rows,
+                               int64_t channels) {
+            Network net = Network::parse(static_cast<const uint8_t*>(exported.data()), exported.size());
+            if (condition) net.condition_on(at<float>(condition), rows, channels);
+            return code.make_engine(net);
         });
     module.def("available", &available, "The instruction sets that this processor runs, fastest first.");
 }

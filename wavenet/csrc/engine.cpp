@@ -1,5 +1,6 @@
 // The engine of one instruction set, compiled once for each. From the bottom up: packing.h lays out the weights and
-// state.h what a stream remembers, step.h computes a sample, and pair.h computes a stream's samples on two threads.
+// state.h what a stream remembers, dense.h multiplies,
+// conditions.h projects rows of conditioning, step.h computes a sample, and pair.h computes a stream's samples on two threads.
 
 #include "engine.h"
 
@@ -20,27 +21,20 @@ class Kernel final : public Engine {
     size_t state_bytes() const override { return size_t(layout.size()); }
     size_t weight_bytes() const override { return size_t(net.arena.size) * 4; }
 
-    std::vector<int64_t> condition_order() const override {
-        std::vector<int64_t> order;
-        for (size_t l = 0; l < net.layers.size(); l++)
-            for (int64_t channel : filter_beside_gate(net.gate_channels))
-                order.push_back(channel < 0 ? -1 : int64_t(l) * 2 * net.gate_channels + channel);
-        return order;
-    }
-
-    void start(uint8_t* state, float* logits, const float* conditions) const override {
+    void start(uint8_t* state, float* logits, const float* row) const override {
         const uint16_t silence = mixtures ? STEPS : ZERO;
         Step<Weight> step(net, layout, 1);
         step.attach(0, state);
         layout.reset(state, silence);
-        step.begin(0, silence, conditions);
+        Stream stream{state, logits, nullptr, nullptr, nullptr, row, 1};
+        step.tell(&stream, 1, 0);
+        step.begin(stream, 0, silence);
         for (size_t l = 0; l < net.layers.size(); l++) {
             layout.fill_inputs(state, l, step.x_in(0));
             step.past(l, 1);
             step.gate(l, 1);
             if (l + 1 < net.layers.size()) step.residual(l, 1);
         }
-        Stream stream{state, logits, nullptr, nullptr, nullptr, nullptr, 1};
         step.head(&stream, 1);
     }
 
@@ -68,6 +62,7 @@ class Kernel final : public Engine {
         Step<Weight> step(net, layout, count);
         Stream active[BATCH];
         std::copy(streams, streams + count, active);
+        for (int s = 0; s < count; s++) active[s].place = s;
         for (int64_t t = 0; count > 0; t++) {
             // finished streams are removed; the others keep their order, with guided ones before their twins
             count = int(std::remove_if(active, active + count, [t](const Stream& s) { return s.samples <= t; }) - active);

@@ -21,11 +21,12 @@ struct Stream {
     uint16_t* codes;          // (samples): read if codes are given, written if they are drawn
     const double* uniforms;   // (samples) in [0, 1); null if codes are given
     float* bits;              // (samples) of each code under the model; may be null
-    const float* conditions;  // rows to add to each layer's h, in Engine::condition_order; may be null
+    const float* rows;        // (samples, condition channels) of conditioning, row_stride apart; may be null
     int64_t samples;
-    const int32_t* rows = nullptr;   // (samples) the row for each sample; null: the first row for all
+    int64_t row_stride = 0;          // 0: one row for all samples
     const float* without = nullptr;  // logits of its twin, a later stream that hears the same codes under other
                                      // conditions; Sampling::guidance moves away from them; null: no guidance
+    int place = 0;                   // in its batch; the engine sets it
 };
 
 /// Seconds on a clock that never goes back.
@@ -46,23 +47,20 @@ class Engine {
   public:
     explicit Engine(const Network& net)
         : precision(net.precision), sample_rate(net.sample_rate), receptive_field(net.receptive_field()),
-          mixtures(net.mixtures), outputs(net.outputs()) {}
+          mixtures(net.mixtures), outputs(net.outputs()), condition_channels(net.condition_channels) {}
     virtual ~Engine() = default;
 
     const Precision precision;
-    const int64_t sample_rate, receptive_field, mixtures, outputs;
+    const int64_t sample_rate, receptive_field, mixtures, outputs, condition_channels;
 
     virtual size_t state_bytes() const = 0;
 
     /// Bytes of weights that are read for one sample.
     virtual size_t weight_bytes() const = 0;
 
-    /// The index in (layers, 2 gate) of each float in a row of conditions; -1 for padding, which is 0.
-    virtual std::vector<int64_t> condition_order() const = 0;
-
     /// Fills in a new stream's state and logits, as if it had heard silence for the whole receptive field under one row
-    /// of conditions, which may be null.
-    virtual void start(uint8_t* state, float* logits, const float* conditions) const = 0;
+    /// of conditioning, which may be null.
+    virtual void start(uint8_t* state, float* logits, const float* row) const = 0;
 
     /// Runs every stream for its own number of samples: draws codes if it has uniforms, otherwise feeds it the given
     /// ones. Streams share passes over the weights, and threads divide the streams. If no stream draws codes or needs

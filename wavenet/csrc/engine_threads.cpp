@@ -39,7 +39,7 @@ Stream from(Stream stream, int64_t samples) {
     stream.codes += samples;
     if (stream.uniforms) stream.uniforms += samples;
     if (stream.bits) stream.bits += samples;
-    if (stream.rows) stream.rows += samples;
+    if (stream.rows) stream.rows += samples * stream.row_stride;
     stream.samples -= samples;
     return stream;
 }

@@ -119,6 +119,13 @@ uint64_t Network::state_bytes() const {
     return uint64_t(receptive_field() - initial_taps) * channels * bytes_of(precision);
 }
 
+void Network::condition_on(const float* weights, int64_t rows, int64_t channels) {
+    if (rows != int64_t(layers.size()) * 2 * gate)
+        throw FormatError("the conditioning has " + std::to_string(rows) + " rows, which do not fit this network");
+    condition_channels = channels;
+    condition.assign(weights, weights + rows * channels);
+}
+
 Network Network::parse(const uint8_t* bytes, size_t size) {
     if (size < 12 || std::memcmp(bytes, MAGIC, 8) != 0) throw FormatError("this is not an exported WaveNet");
     uint32_t version, sum;

@@ -44,10 +44,15 @@ struct Network {
     const float* initial;  // (initial_taps, 256, residual): what each of the last codes adds to the first layer's input
     std::vector<Layer> layers;
     Matrix skip_sum, hidden, output;
+    int64_t condition_channels = 0;  // of a row of conditioning; 0: none
+    std::vector<float> condition;    // (layers, 2 gate, channels): every layer's projection of a row; no part of the file
 
     int64_t receptive_field() const;
     uint64_t state_bytes() const;  // of a stream's past inputs, each padded to the widest vectors
     int64_t outputs() const { return mixtures ? 3 * mixtures : CODES; }
+
+    /// Adds the projections of rows of conditioning, (rows, channels); rows is layers * 2 gate, or it throws FormatError.
+    void condition_on(const float* weights, int64_t rows, int64_t channels);
 
     /// Checks everything before it is used. Throws FormatError.
     static Network parse(const uint8_t* bytes, size_t size);

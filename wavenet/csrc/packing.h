@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -91,7 +92,9 @@ struct PackedNetwork {
         : mixtures(net.mixtures), taps(net.initial_taps), kernel_size(net.kernel_size), channels(net.residual),
           gate_channels(net.gate), outputs(net.outputs()), x_length(round_up(net.residual, W)),
           z_length(round_up(net.gate, W)), h_length(2 * z_length), z_all(int64_t(net.layers.size()) * z_length),
-          skip_length(round_up(net.skip, W)), head_length(round_up(net.head, W)), layers(net.layers.size()),
+          skip_length(round_up(net.skip, W)), head_length(round_up(net.head, W)),
+          condition_channels(net.condition_channels), condition_length(round_up(condition_channels, W)),
+          added_length(int64_t(net.layers.size()) * h_length), layers(net.layers.size()),
           z_scale(net.skip_sum), skip_scale(net.hidden), hidden_scale(net.output) {
         plan(net);
         fill(net);
@@ -100,11 +103,16 @@ struct PackedNetwork {
     const int64_t mixtures, taps, kernel_size, channels, gate_channels, outputs;
     /// Channels in whole vectors: of x, of one layer's z and h, of all layers' z side by side, and of the output layers.
     const int64_t x_length, z_length, h_length, z_all, skip_length, head_length;
+    /// A row of conditioning, its channels in whole vectors, and what it adds to all layers' h side by side.
+    const int64_t condition_channels, condition_length, added_length;
     std::vector<PackedLayer<Weight>> layers;
-    Dense<Weight> skip_sum, hidden, output;
+    Dense<Weight> skip_sum, hidden, output, condition;
     const Scale z_scale, skip_scale, hidden_scale;  // z lies in [-1, 1], so one scale serves all layers
     Buffer<uint32_t> arena;                         // every weight
     Buffer<float> constants, initial;
+
+    /// Zero of the bytes that a row of conditioning is rounded to.
+    static constexpr int CONDITION_ZERO = 128;
 
     int64_t x_groups() const { return round_up(channels, GROUP<Weight>) / GROUP<Weight>; }
 
@@ -129,12 +137,15 @@ struct PackedNetwork {
         place(skip_sum.weights, z_all / GROUP<Weight>, skip_length / W);
         place(hidden.weights, round_up(net.skip, GROUP<Weight>) / GROUP<Weight>, head_length / W);
         place(output.weights, round_up(net.head, GROUP<Weight>) / GROUP<Weight>, round_up(outputs, W) / W);
+        if (condition_channels)
+            place(condition.weights, condition_length / GROUP<Weight>, added_length / W);
         arena = Buffer<uint32_t>(words);
     }
 
     void fill(const Network& net) {
         constants = Buffer<float>(
-            2 * (int64_t(layers.size()) * (h_length + x_length) + skip_length + head_length + round_up(outputs, W)));
+            2 * (int64_t(layers.size()) * (h_length + x_length) + skip_length + head_length + round_up(outputs, W) +
+                 (condition_channels ? added_length : 0)));
         int64_t used = 0;
         const Order conv = filter_beside_gate(net.gate), x = in_order(net.residual);
         for (size_t l = 0; l < layers.size(); l++) {
@@ -148,6 +159,7 @@ struct PackedNetwork {
         fill_skip(net, used);
         fill(hidden, net.hidden, in_order(net.head), used);
         fill(output, net.output, in_order(outputs), used);
+        if (condition_channels) fill_condition(net, used);
         initial = Buffer<float>(taps * CODES * x_length);
         for (int64_t row = 0; row < taps * CODES; row++)
             std::copy_n(net.initial + row * net.residual, net.residual, initial.data + row * x_length);
@@ -171,6 +183,32 @@ struct PackedNetwork {
         padded.weights = reinterpret_cast<const uint8_t*>(wide.data());
         skip_sum.weights.pack(padded, in_order(m.rows), 0, z_all, z_all, arena.data);
         skip_sum.outputs = constants_of(m, in_order(m.rows), used);
+    }
+
+    /// Every layer's projection of a row of conditioning, rounded here as the file's matrices are.
+    void fill_condition(const Network& net, int64_t& used) {
+        const int64_t rows = int64_t(layers.size()) * 2 * net.gate, length = condition_length;
+        std::vector<Weight> weights(size_t(rows * length));
+        std::vector<float> scales(size_t(rows), 1.0f), biases(size_t(rows), 0.0f);
+        for (int64_t r = 0; r < rows; r++) {
+            const float* from = net.condition.data() + r * condition_channels;
+            Weight* to = weights.data() + r * length;
+            if constexpr (sizeof(Weight) == 1) {
+                float most = 1e-30f;
+                for (int64_t c = 0; c < condition_channels; c++) most = std::max(most, std::fabs(from[c]));
+                scales[size_t(r)] = most / 127;
+                for (int64_t c = 0; c < condition_channels; c++) to[c] = Weight(std::lrint(from[c] / most * 127));
+            } else {
+                for (int64_t c = 0; c < length; c += W)
+                    store(to + c, load(from + c, int(std::min<int64_t>(condition_channels - c, W))));
+            }
+        }
+        Order order;
+        for (size_t l = 0; l < layers.size(); l++)
+            for (int64_t channel : filter_beside_gate(net.gate))
+                order.push_back(channel < 0 ? -1 : int64_t(l) * 2 * net.gate + channel);
+        const uint8_t* bytes = reinterpret_cast<const uint8_t*>(weights.data());
+        fill(condition, {rows, length, bytes, biases.data(), scales.data(), 1, CONDITION_ZERO}, order, used);
     }
 
     Affine constants_of(const Matrix& m, const Order& order, int64_t& used) {

@@ -72,6 +72,7 @@ class Pair {
 
     /// The first thread's part of sample t; returns whether it never had to sleep.
     bool lead(int64_t t) {
+        step.tell(&stream, 1, t);
         step.begin(stream, 0, t, sampling);
         first.store(t * events + 1, std::memory_order_release);
         for (int64_t l = 0; l < layers; l++) {

@@ -10,9 +10,10 @@
 
 #pragma once
 
+#include "conditions.h"
+#include "dense.h"
 #include "draw.h"
 #include "engine.h"
-#include "packing.h"
 #include "state.h"
 
 namespace wavenet::ISA {
@@ -27,7 +28,7 @@ class Step {
     Step(const PackedNetwork<Weight>& net, const StateLayout<Weight>& layout, int streams, bool every_layer = false)
         : net(net), layout(layout), layer_stride(every_layer ? streams * net.h_length : 0), x(streams * net.x_length),
           x_input(streams * net.x_length), past_sums(streams * net.h_length * (every_layer ? net.layers.size() : 1)),
-          z(streams * net.z_all), skip(streams * net.skip_length), hidden(streams * net.head_length) {}
+          z(streams * net.z_all), skip(streams * net.skip_length), hidden(streams * net.head_length), told(net, streams) {}
 
     size_t layers() const { return net.layers.size(); }
 
@@ -36,6 +37,7 @@ class Step {
         for (int s = 0; s < count; s++) attach(s, streams[s].state);
         prefetch(1, count);
         past(0, count);
+        tell(streams, count, t);
         for (int s = 0; s < count; s++) begin(streams[s], s, t, sampling);
         for (size_t l = 0; l < layers(); l++) {
             prefetch(l + 2, count);
@@ -53,9 +55,12 @@ class Step {
     /// Makes stream s continue from this state.
     void attach(int s, uint8_t* state) { states[s] = state; }
 
-    /// Feeds a code to the first layer of stream s; `condition`, a row of conditions, may be null.
-    void begin(int s, uint16_t code, const float* condition) {
-        conditions[s] = condition;
+    /// Gets ready what the streams' rows of sample t add to h.
+    void tell(const Stream* streams, int count, int64_t t) { told.prepare(streams, count, t); }
+
+    /// Feeds a code to the first layer of stream s.
+    void begin(const Stream& stream, int s, uint16_t code) {
+        conditions[s] = told.of(stream);
         embed(s, code);
     }
 
@@ -74,8 +79,7 @@ class Step {
             *bits = float(net.mixtures ? Mixture{stream.logits, net.mixtures}.bits(stream.codes[t])
                                        : Softmax(stream.logits, 1).bits(stream.logits, stream.codes[t]));
         }
-        const int64_t row = stream.rows ? stream.rows[t] * int64_t(layers()) * net.h_length : 0;
-        begin(s, stream.codes[t], stream.conditions ? stream.conditions + row : nullptr);
+        begin(stream, s, stream.codes[t]);
     }
 
     /// Whether the logits after sample t are needed: the output layers run only then.
@@ -122,7 +126,7 @@ class Step {
     void residual(size_t l, int count) {
         const Scale scale = net.layers[l + 1].x;
         product(
-            net.layers[l].residual, count,
+            net, net.layers[l].residual, count,
             [&](int s) { return z.data + s * net.z_all + int64_t(l) * net.z_length; },
             [&](int s, int64_t i, F32 v) { enter(s, i, load(x.data + s * net.x_length + i) + v, scale); });
         for (int s = 0; s < count; s++) layout.remember(states[s], l + 1, x_in(s));
@@ -144,15 +148,15 @@ class Step {
         const Scale skip_in = net.skip_scale, hidden_in = net.hidden_scale;
         if (stage == 0)
             product(
-                net.skip_sum, count, [&](int s) { return z.data + s * net.z_all; },
+                net, net.skip_sum, count, [&](int s) { return z.data + s * net.z_all; },
                 relu(skip_in, skip, net.skip_length), share, shares);
         else if (stage == 1)
             product(
-                net.hidden, count, [&](int s) { return skip.data + s * net.skip_length; },
+                net, net.hidden, count, [&](int s) { return skip.data + s * net.skip_length; },
                 relu(hidden_in, hidden, net.head_length), share, shares);
         else
             product(
-                net.output, count, [&](int s) { return hidden.data + s * net.head_length; },
+                net, net.output, count, [&](int s) { return hidden.data + s * net.head_length; },
                 [&](int s, int64_t i, F32 v) {
                     std::memcpy(streams[s].logits + i, &v, size_t(std::min<int64_t>(W, net.outputs - i)) * sizeof(float));
                 }, share, shares);
@@ -224,7 +228,7 @@ class Step {
         with_vectors(net.h_length / W, [&](int64_t block, auto v) __attribute__((always_inline)) {
             constexpr int V = decltype(v)::value, H = V > 1 ? V / 2 : 1;
             const uint32_t* weights = net.arena.data + layer.now.offset + block * W * layer.now.groups;
-            const Lanes lanes = this->lanes(layer.h, block);
+            const Lanes lanes = lanes_of(net, layer.h, block);
             with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
                 constexpr int N = decltype(n)::value;
                 Sums sums[N][V];
@@ -241,7 +245,7 @@ class Step {
                     In* to = z.data + (s + i) * net.z_all + int64_t(l) * net.z_length + block / 2 * W;
                     F32 h[V];
 #pragma GCC unroll 8
-                    for (int j = 0; j < V; j++) h[j] = value(sums[i][j], lanes, j);
+                    for (int j = 0; j < V; j++) h[j] = value<Weight>(sums[i][j], lanes, j);
                     if (const float* row = CONDITIONED ? conditions[s + i] : nullptr) {
                         row += int64_t(l) * net.h_length + block * W;
 #pragma GCC unroll 8
@@ -252,48 +256,6 @@ class Step {
                 }
             });
         });
-    }
-
-    /// Multiplies by a matrix, or one share of its blocks, and calls take(s, i, outputs i..i+W of stream s).
-    template <class From, class Take>
-    void product(const Dense<Weight>& dense, int count, From from, Take take, int share = 0, int shares = 1) const {
-        const Packed<Weight>& m = dense.weights;
-        auto cut = [&](int64_t at) { return std::min(round_up(m.vectors * at / shares, VECTORS), m.vectors); };
-        const int64_t begin = cut(share), end = cut(share + 1);
-        with_vectors(end - begin, [&](int64_t offset, auto v) __attribute__((always_inline)) {
-            constexpr int V = decltype(v)::value;
-            const int64_t block = begin + offset;
-            const uint32_t* weights = net.arena.data + m.offset + block * W * m.groups;
-            const Lanes lanes = this->lanes(dense.outputs, block);
-            with_streams(count, [&](int s, auto n) __attribute__((always_inline)) {
-                constexpr int N = decltype(n)::value;
-                Sums sums[N][V];
-                clear(sums);
-                const uint32_t* inputs[N];
-                for (int i = 0; i < N; i++) inputs[i] = reinterpret_cast<const uint32_t*>(from(s + i));
-                multiply<Weight, V, N>(weights, m.groups, inputs, sums);
-                for (int i = 0; i < N; i++)
-#pragma GCC unroll 8
-                    for (int j = 0; j < V; j++) take(s + i, (block + j) * W, value(sums[i][j], lanes, j));
-            });
-        });
-    }
-
-    /// Bias and scale of a block's lanes.
-    struct Lanes {
-        const float *bias, *scale;
-    };
-
-    Lanes lanes(const Affine& outputs, int64_t block) const {
-        return {net.constants.data + outputs.bias + block * W, net.constants.data + outputs.scale + block * W};
-    }
-
-    static F32 value(Sums sum, const Lanes& lanes, int vector) {
-        F32 bias = load(lanes.bias + vector * W);
-        if constexpr (sizeof(Weight) == 1)
-            return __builtin_convertvector(sum, F32) * load(lanes.scale + vector * W) + bias;
-        else
-            return sum + bias;
     }
 
     uint32_t* past_of(size_t l, int s, int64_t block) {
@@ -309,6 +271,7 @@ class Step {
     Buffer<In> x_input;
     Buffer<uint32_t> past_sums;
     Buffer<In> z, skip, hidden;
+    Conditions<Weight> told;
 };
 
 }  // namespace wavenet::ISA

@@ -26,9 +26,9 @@ from wavenet.model.conditioning import Companion
 from wavenet.model.distributions import Sampling
 from wavenet.model.wavenet import WaveNet
 
-PIECES, SAMPLES = 6, 1024
+PIECES, SAMPLES = 6, 512
 """Number of loud pieces of sound, and samples in each, not counting the receptive field before it."""
-MADE = 4096
+MADE = 2048
 """Samples that the model makes, from which a piece is chosen."""
 CANDIDATES = 64
 """Places that are tried for each piece, in its part of the recordings or in all the features."""
@@ -37,13 +37,20 @@ Piece = tuple[Tensor, Tensor | None]
 """Codes (receptive field + SAMPLES,), and the rows that go with them."""
 
 
-def exported(model: WaveNet, sample_rate: int, precision: str, examples: Sequence[Companion] = ()) -> bytes:
+def exported(
+    model: WaveNet,
+    sample_rate: int,
+    precision: str,
+    examples: Sequence[Companion] = (),
+    scales: Sequence[export.Scale] = (),
+) -> bytes:
     """The model as the kernels load it.
 
     precision: `auto` is int8, which costs 0.001 to 0.003 bits per sample; for mixtures, where int8 costs 0.01 bits, it
     is bfloat16. examples: what int8's scales are measured on: the conditioning of sounds to come, without codes, and
-    recordings that will be heard, with codes; by default, what the model makes without conditioning. Raises ConfigError
-    for a model whose code does not compute what the kernels do.
+    recordings that will be heard, with codes; by default, what the model makes without conditioning. scales: those that
+    `measured` found earlier, in place of measuring. Raises ConfigError for a model whose code does not compute what the
+    kernels do.
     """
     if native.code() is not None and not twins.same(model, "compiled", _kernels):
         raise ConfigError(
@@ -54,7 +61,12 @@ def exported(model: WaveNet, sample_rate: int, precision: str, examples: Sequenc
         precision = "bfloat16" if model.config.mixtures else "int8"
     if precision != "int8":
         return export.pack(model, sample_rate, precision)
-    return export.pack(model, sample_rate, precision, *heard(model, examples))
+    return export.pack(model, sample_rate, precision, scales or measured(model, examples))
+
+
+def measured(model: WaveNet, examples: Sequence[Companion] = ()) -> list[export.Scale]:
+    """int8's scales of a model, measured on these examples: numbers, to be kept with its weights and used again."""
+    return export.input_scales(model, *heard(model, examples))
 
 
 def _kernels(model: WaveNet) -> tuple[Tensor, Tensor]:
@@ -115,7 +127,7 @@ def _spread(model: WaveNet, examples: list[Companion], count: int) -> list[Compa
 
 def _made(model: WaveNet, told: list[Companion]) -> list[Piece]:
     """The loudest piece that the model makes for each of these after silence, and the beginning of the first."""
-    engine = CompiledEngine(export.pack(model, 16000, "float32"), condition=projection(model))
+    engine = CompiledEngine(export.pack(model, 16000, "bfloat16"), condition=projection(model))
     field, seeds = engine.receptive_field, list(range(len(told)))
     conditions = None if model.conditioning is None else Conditions(model.conditioning, told)
     rows = None if conditions is None else conditions.begin(torch.empty(0))[:, :1]

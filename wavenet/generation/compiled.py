@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from wavenet.errors import CheckpointError
 from wavenet.generation import export
@@ -15,7 +14,7 @@ class CompiledEngine(Engine):
     """Runs an exported network on the CPU. A state's memory is one row of bytes per stream.
 
     condition: every layer's projection of a row, (layers * 2 gate, C), for a conditioned network; an exported file does
-    not hold it.
+    not hold it. It is rounded as the weights are; in int8, each row is too, by its own largest number.
     threads: how many threads share the streams. If it is 2 or more, a single stream runs on two threads while that is
     measured to be faster, which it is by a third on some machines with a free core. 0 spreads several streams over
     torch's number of threads and runs a single one on one. Raises ConfigError if there are no kernels or this machine
@@ -29,8 +28,10 @@ class CompiledEngine(Engine):
     ) -> None:
         native.check()
         kernels = native.code(instruction_set)
+        self.condition = None if condition is None else condition.detach().float().cpu().contiguous()
+        told = (0, 0, 0) if self.condition is None else (self.condition.data_ptr(), *self.condition.shape)
         try:
-            self.kernel = kernels.make_engine(exported)
+            self.kernel = kernels.make_engine(exported, *told)
         except ValueError as error:
             raise CheckpointError(str(error)) from error
         self.exported, self.instruction_set = exported, kernels.name
@@ -38,35 +39,23 @@ class CompiledEngine(Engine):
         self.receptive_field, self.sample_rate = self.kernel.receptive_field, self.kernel.sample_rate
         self.device, self.distribution = torch.device("cpu"), make_distribution(self.kernel.mixtures)
         self.threads = threads
-        self.condition = None
-        if condition is not None:  # its outputs in the kernel's order
-            order = torch.tensor(self.kernel.condition_order)
-            self.condition = F.pad(condition.detach().float().cpu(), (0, 0, 0, 1))[order].t().contiguous()
         self._silence = self._silent(None)
 
     def _silent(self, rows: Tensor | None) -> State:
         memory = torch.empty(1 if rows is None else len(rows), self.kernel.state_bytes, dtype=torch.uint8)
         logits = torch.empty(len(memory), self.distribution.outputs)
-        added = None if rows is None else self._project(rows[:, 0])
+        first = None if rows is None else self._told(rows[:, 0])
         for s in range(len(memory)):
-            row = 0 if added is None else added[s].data_ptr()
+            row = 0 if first is None else first[s].data_ptr()
             self.kernel.start(memory[s].data_ptr(), logits[s].data_ptr(), row)
         return State([[memory]], 0, logits)
 
-    def _project(self, rows: Tensor) -> Tensor:
-        """Rows (n, C) -> what they add to each layer's h, in the kernel's order."""
+    def _told(self, rows: Tensor) -> Tensor:
+        """Rows as the kernel reads them."""
         assert self.condition is not None, "an exported network takes no conditioning"
-        return rows.to(self.condition) @ self.condition
-
-    def _added(self, rows: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        """Rows (S, n | 1, C) -> projected rows, and which of them goes with each sample, (S, samples) int32.
-
-        A row that stays the same for several samples is projected once.
-        """
-        flat = rows.flatten(0, 1).cpu()
-        starts = torch.cat([torch.ones(1, dtype=torch.bool), (flat[1:] != flat[:-1]).any(dim=1)])
-        numbers = (starts.cumsum(0, dtype=torch.int32) - 1).unflatten(0, rows.shape[:2]).expand(-1, samples)
-        return self._project(flat[starts]), numbers.contiguous()
+        if rows.shape[-1] != self.condition.shape[1]:
+            raise ValueError(f"rows of {rows.shape[-1]} channels do not go with a network of {self.condition.shape[1]}")
+        return rows.to(self.condition).contiguous()
 
     @torch.inference_mode()
     def start(self, context: Tensor, rows: Tensor | None = None) -> State:
@@ -116,16 +105,16 @@ class CompiledEngine(Engine):
         ((memory,),) = state.memory
         if memory.shape != (streams, self.kernel.state_bytes):
             raise ValueError(f"a state of {tuple(memory.shape)} is not one of {streams} streams of this engine")
-        added = numbers = None
+        told = 0
         if rows is not None:
             if not (len(rows) == streams and rows.shape[1] in (1, codes.shape[1])):
                 raise ValueError(
                     f"rows of {tuple(rows.shape)} do not go with {streams} streams of {codes.shape[1]} codes"
                 )
-            added, numbers = self._added(rows, codes.shape[1])
-        arrays = (memory, state.logits, codes, uniforms, bits, added, numbers)
+            rows, told = self._told(rows), rows.shape[1]
+        arrays = (memory, state.logits, codes, uniforms, bits, rows)
         addresses = [0 if array is None else array.data_ptr() for array in arrays]
         how = (sampling.temperature, sampling.top_k, sampling.top_p, sampling.guidance)
         threads = self.threads or (torch.get_num_threads() if streams > 1 else 1)
-        self.kernel.run(streams, codes.shape[1], *addresses, guided, how, threads)
+        self.kernel.run(streams, codes.shape[1], *addresses, told, guided, how, threads)
         state.position += codes.shape[1]

@@ -10,7 +10,7 @@ from wavenet.generation.cached import CachedEngine
 from wavenet.generation.calibration import exported
 from wavenet.generation.compiled import CompiledEngine
 from wavenet.generation.engine import Engine, projection
-from wavenet.generation.export import PRECISIONS
+from wavenet.generation.export import PRECISIONS, Scale
 from wavenet.generation.naive import NaiveEngine
 from wavenet.generation.splitmix import uniforms
 from wavenet.model import native
@@ -32,6 +32,7 @@ def make_engine(
     sample_rate: int = 16000,
     examples: Sequence[Companion] = (),
     streams: int = 1,
+    scales: Sequence[Scale] = (),
 ) -> Engine:
     """The engine called `name`, or the fastest for this model and machine if that is `auto`.
 
@@ -39,7 +40,8 @@ def make_engine(
     kernels and they compute what the model's code does. On other devices `compiled` and `cached` are timed on `streams`
     streams. precision: one of PRECISIONS, int8 only for `compiled`; `auto` is `exported`'s choice for `compiled` and
     float32 for the others. instruction_set and threads apply to `compiled`. examples: recordings and conditioning to
-    measure int8's scales on, see `calibration`. Raises ConfigError for an option that is not available.
+    measure int8's scales on, see `calibration`. scales: those measured earlier. Raises ConfigError for an option that
+    is not available.
     """
     if name not in ("auto", *ENGINES):
         raise ConfigError(f"engine is {name!r}, but it must be one of auto, {', '.join(ENGINES)}")
@@ -47,7 +49,7 @@ def make_engine(
         raise ConfigError(f"precision is {precision!r}, but it must be one of auto, {', '.join(PRECISIONS)}")
 
     def compiled() -> Engine:
-        packed = exported(model, sample_rate, precision, examples)
+        packed = exported(model, sample_rate, precision, examples, scales)
         return CompiledEngine(packed, instruction_set, threads, projection(model))
 
     def in_torch(name: str) -> Engine:

@@ -8,7 +8,7 @@ import copy
 import dataclasses
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +26,21 @@ MAGIC = b"WAVENET\n"
 VERSION = 2
 PRECISIONS = ("float32", "bfloat16", "int8")
 
-UNITY = (1 / 127, 128)
-"""Scale and zero of bytes for values in [-1, 1], such as every z."""
+Scale = tuple[float, int]
+"""The size of a byte's unit, and the byte of zero."""
+UNITY: Scale = (1 / 127, 128)
+"""The scale for values in [-1, 1], such as every z."""
 
 
-def pack(
-    model: WaveNet, sample_rate: int, precision: str, heard: Tensor | None = None, rows: Tensor | None = None
-) -> bytes:
+def pack(model: WaveNet, sample_rate: int, precision: str, scales: Sequence[Scale] = ()) -> bytes:
     """The exported file's bytes, without the conditioning.
 
-    heard, rows: codes (B, T), T at least the receptive field, and the rows that condition them (B, T, C), if any, to
-    measure int8's scales on; other precisions need none. Raises ConfigError for a precision not in PRECISIONS.
+    scales: int8's, from `input_scales`; other precisions need none. Raises ConfigError for a precision not in
+    PRECISIONS, or if the scales are not one for each matrix.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}, but it must be one of {', '.join(PRECISIONS)}")
-    if precision == "int8" and heard is None:
-        raise ValueError("int8 needs sound to measure its scales on")
-    model = copy.deepcopy(model).cpu().float().eval()
+    model = _plain(model)
     config, dilations = model.config, model.config.layer_dilations
     parts = [MAGIC, struct.pack("<I", VERSION)]
     shape = (config.initial_filter, config.kernel_size, config.residual_channels, config.gate_channels)
@@ -51,8 +49,9 @@ def pack(
     parts.append(struct.pack(f"<{len(numbers)}I", *numbers))
     parts.append(_bytes(initial_table(model)))
     matrices = list(_matrices(model))
-    scales = [UNITY] * len(matrices) if heard is None else list(_input_scales(model, heard, rows))
-    for linear, scale in zip(matrices, scales, strict=True):
+    if precision == "int8" and len(scales) != len(matrices):
+        raise ConfigError(f"int8 needs {len(matrices)} scales for this network, not {len(scales)}: measure them on it")
+    for linear, scale in zip(matrices, scales or [UNITY] * len(matrices), strict=True):
         parts += _matrix(linear.weight, linear.bias, precision, scale)
     body = b"".join(parts)
     return body + struct.pack("<I", zlib.crc32(body))
@@ -120,20 +119,30 @@ def little_endian(array: np.ndarray) -> bytes:
 
 
 @torch.inference_mode()
-def _input_scales(model: WaveNet, heard: Tensor, rows: Tensor | None) -> Iterator[tuple[float, int]]:
-    """Scale and zero of every matrix's inputs, in the file's order; the values of `heard` fill a byte's range."""
-    x, gated = model.initial(heard), []
+def input_scales(model: WaveNet, heard: Tensor, rows: Tensor | None = None) -> list[Scale]:
+    """int8's scale of every matrix's inputs, in the file's order; their values in `heard` fill a byte's range.
+
+    heard, rows: codes (B, T), T at least the receptive field, and the rows that condition them (B, T, C), if any.
+    """
+    model = _plain(model)
+    x, gated, scales = model.initial(heard), [], []
     steps = heard.shape[1] - model.receptive_field + 1
     for block in model.blocks:
-        yield _reach(x) / 127, 128
+        scales.append((_reach(x) / 127, 128))
         if block.residual is not None:
-            yield UNITY
+            scales.append(UNITY)
         x, z = block(x, rows)
         gated.append(z[:, -steps:])
-    yield UNITY
     skip = torch.relu(model.skip(torch.cat(gated, dim=-1)))
-    yield _reach(skip) / 255, 0
-    yield _reach(torch.relu(model.hidden(skip))) / 255, 0
+    return [*scales, UNITY, (_reach(skip) / 255, 0), (_reach(torch.relu(model.hidden(skip))) / 255, 0)]
+
+
+def _plain(model: WaveNet) -> WaveNet:
+    """The model, or a copy of it, on the CPU, in float32 and evaluation mode."""
+    first = next(model.parameters())
+    if first.device.type == "cpu" and first.dtype == torch.float32 and not model.training:
+        return model
+    return copy.deepcopy(model).cpu().float().eval()
 
 
 def _reach(values: Tensor) -> float:

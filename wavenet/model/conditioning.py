@@ -108,7 +108,7 @@ class Conditioning(nn.Module):
             rows = rows + stack(companion.codes, first, stop, companion.memory)
         for source in self.sources.values():
             rows = rows + source(companion, first, stop)
-        return torch.cat([rows[:1].expand(first - start, -1), rows])
+        return rows if first == start else torch.cat([rows[:1].expand(first - start, -1), rows])
 
     def batch(self, items: Sequence[Sequence[Piece]], length: int) -> Tensor:
         """Rows (B, length, channels): each item's pieces one after another, cut or padded with zeros."""

@@ -6,8 +6,6 @@ gap is called by what is written there:
     Hello, my world!   ->   ^ h e l l o , m y _ w o r l d !
 """
 
-
-
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator

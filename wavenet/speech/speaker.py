@@ -14,8 +14,8 @@ from torch import Tensor
 
 from wavenet.config import SpeakConfig
 from wavenet.errors import AudioError
-from wavenet.generation import Conditions, make_engine
-from wavenet.generation.streams import CHUNK, stream
+from wavenet.generation.engine import Engine
+from wavenet.generation.vocoder import Vocoder
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning import Companion
 from wavenet.model.distributions import Sampling
@@ -68,9 +68,16 @@ class Speaker:
         self.front_end = front_ends.restore(acoustic.front_end)
         self.sampling = Sampling(config.temperature, 0, config.top_p)
         self.model.distribution.check(self.sampling)
-        example = self._companion(self.acoustic.say(acoustic.example, labels))
-        how = (config.precision, config.instruction_set, config.threads, self.rate)
-        self.engine = make_engine(config.engine, self.model, *how, [example])
+        said = self.acoustic.say(acoustic.example, labels)
+        told = torch.zeros(sum(map(len, self.model.config.labels.values()))) if labels is None else labels
+        example = Companion(told, frames=clamped(said.frames.numpy()), samples=len(said.frames) * self.hop)
+        how = {"engine": config.engine, "precision": config.precision, "instruction_set": config.instruction_set}
+        self.vocoder = Vocoder(self.model, self.rate, (), [example], **how, threads=config.threads)
+
+    @property
+    def engine(self) -> Engine:
+        """What makes the samples."""
+        return self.vocoder.engine
 
     def phrases(self, text: str | Iterable[str]) -> Iterator[Phrase]:
         """The sentences of a text, or of the lines of one, each before it is made: hear each one's sound to its end.
@@ -98,20 +105,9 @@ class Speaker:
         moments = self._moments(sentence, said, begun)
         return Phrase(written, samples, moments, said.frames, self.sound(said, number))
 
-    @torch.inference_mode()
     def sound(self, said: Said, number: int) -> Iterator[Tensor]:
         """What the vocoder makes of the frames of sentence `number`, from 0: pieces (n,), as they are made."""
-        assert self.model.conditioning is not None, "a vocoder follows frames"
-        samples = len(said.frames) * self.hop
-        conditions = Conditions(self.model.conditioning, [self._companion(said)])
-        seeds = [self.config.seed + number]
-        for codes, _, _ in stream(self.engine, samples, seeds, self.sampling, None, CHUNK, conditions):
-            yield self.engine.distribution.encoding.decode(codes[0])
-
-    def _companion(self, said: Said) -> Companion:
-        told = torch.zeros(len(self.model.conditioning.names)) if self.model.conditioning else torch.zeros(0)
-        labels = told if self.labels is None else self.labels
-        return Companion(labels, frames=clamped(said.frames.numpy()), samples=len(said.frames) * self.hop)
+        return self.vocoder.stream(said.frames, self.labels, self.config.seed + number, self.sampling)
 
     def _moments(self, sentence: Sentence, said: Said, begun: float) -> list[Moment]:
         seconds = self.hop * self.acoustic.config.frames_per_step / self.rate

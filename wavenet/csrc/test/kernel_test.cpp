@@ -55,12 +55,12 @@ struct Player {
         engine.start(reinterpret_cast<uint8_t*>(state.data()), logits.data(), nullptr);
     }
 
-    Stream stream(const std::vector<double>& uniforms, int64_t from, int64_t count,
-                  const std::vector<float>& conditions = {}, const std::vector<int32_t>& rows = {}) {
+    /// `rows` are of all samples from the first on, or one for all.
+    Stream stream(const std::vector<double>& uniforms, int64_t from, int64_t count, const std::vector<float>& rows = {}) {
+        const int64_t stride = int64_t(rows.size()) > engine.condition_channels ? engine.condition_channels : 0;
         if (int64_t(codes.size()) < from + count) codes.resize(from + count), bits.resize(from + count);
         return {reinterpret_cast<uint8_t*>(state.data()), logits.data(), codes.data() + from, uniforms.data() + from,
-                bits.data() + from, conditions.empty() ? nullptr : conditions.data(), count,
-                rows.empty() ? nullptr : rows.data()};
+                bits.data() + from, rows.empty() ? nullptr : rows.data() + from * stride, count, stride};
     }
 };
 
@@ -74,15 +74,32 @@ struct Trial {
     std::unique_ptr<Engine> engine;
     int streams = between(1, 14);
     std::vector<std::vector<double>> uniforms;
+    std::vector<std::vector<float>> rows;  // of each stream: changing, held for some samples, or one for all
     std::vector<Player> singles;
 
     Trial(const Code& code, uint32_t precision)
         : code(code), example(precision), net(Network::parse(example.bytes.data(), example.bytes.size())),
-          engine(code.make_engine(net)), uniforms(streams, std::vector<double>(SAMPLES)),
+          engine(conditioned(code, net)), uniforms(streams, std::vector<double>(SAMPLES)), rows(streams),
           singles(streams, Player(*engine)) {
         for (auto& row : uniforms)
             for (double& u : row) u = double(rng()) / 4294967296.0;
         for (int s = 0; s < streams; s++) engine->run({singles[s].stream(uniforms[s], 0, SAMPLES)}, {}, 1);
+        for (std::vector<float>& told : rows) {
+            const int hold = between(0, 1) ? 1 : between(2, 9), count = between(0, 4) ? SAMPLES : 1;
+            for (int t = 0; t < count; t++)
+                for (int64_t c = 0; c < net.condition_channels; c++)
+                    told.push_back(t % hold ? told[size_t(told.size() - net.condition_channels)] : unit());
+        }
+    }
+
+    /// The engine of this network, with random projections of rows.
+    static std::unique_ptr<Engine> conditioned(const Code& code, Network& net) {
+        const int channels = between(1, 40);
+        const int64_t rows = int64_t(net.layers.size()) * 2 * net.gate;
+        std::vector<float> weights(size_t(rows * channels));
+        for (float& weight : weights) weight = unit() / std::sqrt(float(channels));
+        net.condition_on(weights.data(), rows, channels);
+        return code.make_engine(net);
     }
 
     void expect_same(const Player& player, int s, const char* what) const {
@@ -153,18 +170,42 @@ void check_equations(const Trial& trial) {
     const Network& net = trial.net;
     trial.expect_near(plain(net, trial.singles[0].codes, {}), trial.singles[0], "logits equal the plain computation's");
 
-    const size_t width = net.layers.size() * 2 * net.gate;
-    std::vector<float> conditions(SAMPLES * width), ordered;
-    for (float& value : conditions) value = unit();
-    const std::vector<int64_t> order = trial.engine->condition_order();
-    std::vector<int32_t> rows;
-    for (int t = SAMPLES - 1; t >= 0; t--) {  // rows lie in any order
-        for (int64_t channel : order) ordered.push_back(channel < 0 ? 0 : conditions[size_t(t) * width + channel]);
-        rows.push_back(t);
-    }
     Player conditioned(*trial.engine);
-    trial.engine->run({conditioned.stream(trial.uniforms[0], 0, SAMPLES, ordered, rows)}, {}, 1);
-    trial.expect_near(plain(net, conditioned.codes, conditions), conditioned, "conditions are added");
+    const std::vector<float>& rows = trial.rows[0];
+    trial.engine->run({conditioned.stream(trial.uniforms[0], 0, SAMPLES, rows)}, {}, 1);
+    const size_t width = net.layers.size() * 2 * net.gate, channels = size_t(net.condition_channels);
+    std::vector<float> added(SAMPLES * width);
+    for (size_t i = 0; i < added.size(); i++)
+        for (size_t c = 0; c < channels; c++)
+            added[i] += net.condition[i % width * channels + c] * rows[i / width * channels % rows.size() + c];
+    trial.expect_near(plain(net, conditioned.codes, added), conditioned, "conditions are added");
+}
+
+/// Streams with rows draw together, in chunks and on two threads what they draw alone.
+void check_rows(const Trial& trial) {
+    const Engine& engine = *trial.engine;
+    std::vector<Player> alone(trial.streams, Player(engine)), together = alone, chunked = alone, paired = alone;
+    std::vector<Stream> all;
+    for (int s = 0; s < trial.streams; s++) {
+        auto stream = [&](Player& player, int64_t from, int64_t count) {
+            return player.stream(trial.uniforms[s], from, count, trial.rows[s]);
+        };
+        engine.run({stream(alone[s], 0, SAMPLES)}, {}, 1);
+        all.push_back(stream(together[s], 0, SAMPLES));
+        for (int64_t from = 0, count; from < SAMPLES; from += count) {
+            count = std::min(between(1, 25), SAMPLES - int(from));
+            engine.run({stream(chunked[s], from, count)}, {}, 1);
+        }
+        for (int64_t from = 0; from < SAMPLES;)
+            from += engine.run_pair(stream(paired[s], from, SAMPLES - from), {}, 0, -1);
+    }
+    engine.run(all, {}, between(1, 3));
+    for (int s = 0; s < trial.streams; s++) {
+        auto same = [&](const Player& player) { return player.codes == alone[s].codes && player.logits == alone[s].logits; };
+        expect(same(together[s]), "streams with rows together equal singles", trial.code.name);
+        expect(same(chunked[s]), "chunks with rows equal wholes", trial.code.name);
+        expect(same(paired[s]), "rows on two threads equal one", trial.code.name);
+    }
 }
 
 /// Twins under the same conditions change nothing, whatever the guidance, even if pairs end at different times.
@@ -220,6 +261,7 @@ void check(const Code& code, uint32_t precision) {
     check_chunks(trial);
     check_pairs(trial);
     if (trial.net.precision == Precision::float32) check_equations(trial);
+    check_rows(trial);
     if (!trial.net.mixtures) check_guidance(trial);
     check_against_portable(trial);
     check_allocations(trial);
