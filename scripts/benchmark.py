@@ -213,8 +213,8 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
         told = annotations.clamped(torch.randn(count, config.features.channels).numpy())
         examples = [Companion(torch.ones(len(model.conditioning.names)), told, samples=known)]
         engine = make_engine("compiled", model, "int8", threads=1, examples=examples)
-        how = {"sampling": Sampling(guidance=2.0 if guided else 1.0)}
-        how["conditions"] = Conditions(model.conditioning, examples, guided)
+        conditions = Conditions(model.conditioning, examples, guided)
+        how: dict[str, Any] = {"sampling": Sampling(guidance=2.0 if guided else 1.0), "conditions": conditions}
         found = []
         for _ in range(rounds + 1):
             before, taken, after = (processor_time(*job) for job in ((plain, {}), (engine, how), (plain, {})))
