@@ -23,6 +23,7 @@ SCHEMAS = {
     "evaluate": config.EvaluateConfig,
     "recognise": config.RecogniseConfig,
     "align": config.AlignConfig,
+    "speak": config.SpeakConfig,
     "export": config.ExportConfig,
     "cache": config.CacheConfig,
 }

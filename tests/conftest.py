@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 
 import wavenet
-from wavenet.cli import align, cache, evaluate, export, generate, recognise, train
+from wavenet.cli import align, cache, evaluate, export, generate, recognise, speak, train
 from wavenet.cli.composing import compose
 from wavenet.cli.jobs.train import job as train_job
 from wavenet.cli.overrides import names
@@ -42,6 +42,7 @@ COMMANDS = {
     "evaluate": evaluate.main,
     "recognise": recognise.main,
     "align": align.main,
+    "speak": speak.main,
     "export": export.main,
     "cache": cache.main,
 }

@@ -11,6 +11,7 @@ from wavenet.config import (
     ExportConfig,
     GenerateConfig,
     RecogniseConfig,
+    SpeakConfig,
     TrainConfig,
     settings,
 )
@@ -24,6 +25,7 @@ SCHEMAS = {
     "evaluate": EvaluateConfig,
     "recognise": RecogniseConfig,
     "align": AlignConfig,
+    "speak": SpeakConfig,
     "export": ExportConfig,
     "cache": CacheConfig,
 }
@@ -73,6 +75,7 @@ def test_promised_setting_names_exist():
         "generate": "checkpoint seconds count seed temperature top_k top_p prime engine precision output report",
         "evaluate": "checkpoint data.dir engine precision report",
         "recognise": "checkpoint data.dir split output report",
+        "speak": "text checkpoint rate pitch temperature seed output timings report",
         "align": "data.dir data.language data.lexicon output report",
     }
     for command, names in promised.items():

@@ -11,6 +11,7 @@ goes on with the part that it was at.
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,6 +102,9 @@ def _train_acoustic(
     device: torch.device,
 ) -> int | None:
     """Train the acoustic model, or the rest of it; return the signal that stopped it, or None."""
+    stored = None if config.resume is None else checkpoint.load_state(folder)
+    if stored is not None and _finished(stored):
+        return None
     r, hop = config.acoustic.frames_per_step, config.model.features.hop
     sides = []
     for spans in (data.sides.train, data.sides.valid):
@@ -124,8 +128,8 @@ def _train_acoustic(
     with writing(folder):
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     run = AcousticTrainer(config, model, train, valid, folder, spoken.front_end, reporter, device)
-    if config.resume is not None:
-        run.restore(checkpoint.load_state(folder))
+    if stored is not None:
+        run.restore(stored)
     return run.run()
 
 
@@ -167,7 +171,12 @@ def _train_vocoder(config: TrainConfig, folder: Path, reporter: Reporter) -> Res
     """Train the vocoder, or the rest of it."""
     if config.resume is not None:
         stored = checkpoint.load_state(folder)
-        if stored["step"] >= stored["steps"] and stored.get("finished", True):
+        if _finished(stored):
             best = checkpoint.find(folder)
             return Result(folder, best, stored["step"], 0.0, checkpoint.load(best).valid_bits, None, None, None, 0)
     return trainer.train(config, folder, reporter)
+
+
+def _finished(stored: dict[str, Any]) -> bool:
+    """Whether a run's state is that of its last step."""
+    return stored["step"] >= stored["steps"] and stored.get("finished", True)
