@@ -27,8 +27,8 @@ SLOPE = 2
 """Frames to either side from which a cepstrum's slope is measured."""
 MOST_SECONDS = 2 * 3600
 """Sound that the model is trained on, at most, spread over the folder. An hour takes 60 MB of memory."""
-LONGEST = 600
-"""Seconds of a recording at most: memory grows with its square."""
+LARGEST = 200_000_000
+"""Frames times states of a recording at most, about three minutes of speech. It then takes 1.2 GB of memory."""
 TOGETHER = 256
 """Recordings that are aligned together, once the model is trained."""
 MISFIT = 4.5
@@ -91,10 +91,10 @@ def align_recordings(prepared: Prepared, sentences: dict[int, Sentence], progres
     """
     hop, skipped = max(1, round(prepared.sample_rate / HOP)), {}
     for number, sentence in sentences.items():
-        samples = prepared.recordings[number].samples
-        if samples > LONGEST * prepared.sample_rate:
-            skipped[number] = f"they are longer than {LONGEST // 60} minutes (cut them into sentences)"
-        elif -(-samples // hop) < alignment.least_frames(sentence.words):
+        frames, states = -(-prepared.recordings[number].samples // hop), alignment.least_frames(sentence.words)
+        if frames * states > LARGEST:
+            skipped[number] = "they are longer than about three minutes (cut them into sentences)"
+        elif frames < states:
             skipped[number] = "they are too short for their texts"
     chosen = [number for number in sorted(sentences) if number not in skipped]
     if not chosen:

@@ -117,7 +117,7 @@ def _load() -> Any:
     Ours.set_data_path(data)
     try:
         return Ours()
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise ConfigError(
             f"data.language: espeak-ng cannot be loaded ({error}): install 'wavenet[phones]' anew"
         ) from error
