@@ -9,7 +9,7 @@ from wavenet.errors import AudioError, counted, some
 from wavenet.recordings import alignments
 from wavenet.recordings.alignments import Segments
 from wavenet.recordings.preparation import Prepared, Progress
-from wavenet.speech import aligning, texts
+from wavenet.speech import aligning, front_ends, texts
 from wavenet.speech.front_ends import FrontEnd
 from wavenet.speech.sentences import Sentence
 from wavenet.speech.timing import Timed, timed
@@ -38,12 +38,8 @@ def read(
     told = texts.read(prepared)
     for line in told.report:
         say(line)
-    sentences, faults = {}, []
-    for number, text in told.texts.items():
-        try:
-            sentences[number] = front_end.read(text)
-        except AudioError as error:
-            faults.append(f"{prepared.recordings[number].name}: {error}")
+    sentences, refused = front_ends.read_all(front_end, told.texts)
+    faults = [f"{prepared.recordings[number].name}: {reason}" for number, reason in refused.items()]
     if faults:
         say(f"texts that cannot be said, whose recordings the voice does not learn: {some(faults)}")
     if not sentences:
