@@ -19,10 +19,12 @@ from wavenet.generation.vocoder import Vocoder
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning import Companion
 from wavenet.model.distributions import Sampling
+from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.annotations import clamped
 from wavenet.speech import front_ends, sentences, storing
 from wavenet.speech.acoustic import Said
 from wavenet.speech.sentences import BEGIN, GAPS, MARKS, PLAIN, Sentence
+from wavenet.speech.storing import Acoustic
 
 LAST = (".", "!", "?", PLAIN)
 """What the end of a text is read as, the first that the voice has heard."""
@@ -68,11 +70,15 @@ class Speaker:
         self.front_end = front_ends.restore(acoustic.front_end)
         self.sampling = Sampling(config.temperature, 0, config.top_p)
         self.model.distribution.check(self.sampling)
-        said = self.acoustic.say(acoustic.example, labels)
-        told = torch.zeros(sum(map(len, self.model.config.labels.values()))) if labels is None else labels
-        example = Companion(told, frames=clamped(said.frames.numpy()), samples=len(said.frames) * self.hop)
         how = {"engine": config.engine, "precision": config.precision, "instruction_set": config.instruction_set}
-        self.vocoder = Vocoder(self.model, self.rate, (), [example], **how, threads=config.threads)
+        self.vocoder = Vocoder(
+            self.model,
+            self.rate,
+            acoustic.scales,
+            [example(acoustic, self.model, labels)],
+            **how,
+            threads=config.threads,
+        )
 
     @property
     def engine(self) -> Engine:
@@ -118,6 +124,14 @@ class Speaker:
                 found.append(Moment(start, stop, unit, word))
             start = stop
         return found
+
+
+def example(acoustic: Acoustic, vocoder: WaveNet, labels: Tensor | None = None) -> Companion:
+    """What the voice's own example tells its vocoder. labels: (values,), who speaks."""
+    said = acoustic.model.say(acoustic.example, labels)
+    told = torch.zeros(sum(map(len, vocoder.config.labels.values()))) if labels is None else labels
+    samples = len(said.frames) * vocoder.config.features.hop
+    return Companion(told, frames=clamped(said.frames.numpy()), samples=samples)
 
 
 def in_known_gaps(units: list[str], known: Collection[str]) -> list[str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from wavenet.config import AcousticConfig, DataConfig
 from wavenet.errors import CheckpointError, ConfigError
+from wavenet.generation.export import Scale
 from wavenet.model import checkpoint
 from wavenet.model.compact import stored
 from wavenet.speech.acoustic import PROSODY, AcousticModel
@@ -32,6 +33,8 @@ class Acoustic(NamedTuple):
     example: list[str]
     """The units of a text of some seconds, on which the scales of an int8 engine are measured."""
     step: int
+    scales: list[Scale] = []  # noqa: RUF012 (a NamedTuple's default, never changed)
+    """The vocoder's int8 scales, measured on the example; empty if they have to be measured."""
 
 
 def header(acoustic: Acoustic) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def header(acoustic: Acoustic) -> dict[str, Any]:
     labels = 0 if model.labels is None else len(model.labels)
     shape = {"acoustic": dataclasses.asdict(model.config), "units": model.units, "mels": model.mels, "labels": labels}
     rest = {"front_end": acoustic.front_end, "example": acoustic.example, "step": acoustic.step}
+    rest |= {"scales": acoustic.scales} if acoustic.scales else {}
     return shape | rest
 
 
@@ -106,7 +110,8 @@ def restored(path: Path, told: dict[str, Any], tensors: dict[str, Tensor]) -> Ac
         front_end, example, step = told["front_end"], told["example"], told["step"]
         if not example or set(example) - set(model.units):
             raise ValueError("its example has units that it does not know")
-        return Acoustic(model.eval().requires_grad_(False), front_end, example, step)
+        scales = [(float(unit), int(zero)) for unit, zero in told.get("scales", [])]
+        return Acoustic(model.eval().requires_grad_(False), front_end, example, step, scales)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise CheckpointError(

@@ -19,12 +19,16 @@ import torch
 from wavenet.config import TrainConfig
 from wavenet.errors import AudioError, counted
 from wavenet.files import atomic
-from wavenet.model import checkpoint
+from wavenet.generation.calibration import measured
+from wavenet.generation.export import Scale
+from wavenet.model import checkpoint, native
+from wavenet.model.wavenet import WaveNet
 from wavenet.speech import speakable, storing
 from wavenet.speech.acoustic import AcousticModel
 from wavenet.speech.corpus import Corpus
 from wavenet.speech.front_ends import make_front_end
 from wavenet.speech.sentences import GAPS
+from wavenet.speech.speaker import example
 from wavenet.training import trainer
 from wavenet.training.acoustic import AcousticTrainer
 from wavenet.training.data import TrainingData, read
@@ -64,7 +68,8 @@ def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = 
         if result.checkpoint is None:
             return dataclasses.replace(result, run_dir=run_dir)
         voice = run_dir / "checkpoints" / "best.safetensors"
-        storing.save_voice(voice, checkpoint.load(result.checkpoint), acoustic)
+        vocoder = checkpoint.load(result.checkpoint)
+        storing.save_voice(voice, vocoder, acoustic._replace(scales=_scales(acoustic, vocoder.model)))
         if result.stopped_by is None:
             made.unlink(missing_ok=True)
         return dataclasses.replace(result, run_dir=run_dir, checkpoint=voice)
@@ -175,6 +180,13 @@ def _train_vocoder(config: TrainConfig, folder: Path, reporter: Reporter) -> Res
             best = checkpoint.find(folder)
             return Result(folder, best, stored["step"], 0.0, checkpoint.load(best).valid_bits, None, None, None, 0)
     return trainer.train(config, folder, reporter)
+
+
+def _scales(acoustic: storing.Acoustic, vocoder: WaveNet) -> list[Scale]:
+    """The vocoder's int8 scales, so that a voice is soon ready to speak; those of several speakers differ."""
+    if vocoder.config.labels or vocoder.config.mixtures or native.code() is None:
+        return []
+    return measured(vocoder, [example(acoustic, vocoder)])
 
 
 def _finished(stored: dict[str, Any]) -> bool:
