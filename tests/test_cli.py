@@ -207,11 +207,29 @@ def test_what_was_held_out_stays_so(call, tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["x.wav", "x.M4A", "x.safetensors"])
+@pytest.mark.parametrize("name", ["x.wav", "x.M4A"])
 def test_an_exported_network_is_not_named_like_something_else(call, name):
     status, _, err = call("export", "checkpoint=gone", f"output={name}")
     assert status == 1
     assert err == f"error: output is {name}, but an exported network is no {name[1:]} file: call it x.wavenet\n"
+
+
+def test_a_checkpoint_can_be_made_small(call, run):
+    assert call("export", "checkpoint=run", "output=small.safetensors")[0] == 0
+    small, whole = Path("small.safetensors"), Path("run/checkpoints/best.safetensors")
+    assert small.stat().st_size < 0.6 * whole.stat().st_size
+    made, voice = wavenet.load(small), wavenet.load(whole)
+    assert (made.sample_rate, made.step, made.valid_bits) == (voice.sample_rate, voice.step, voice.valid_bits)
+    for ours, theirs in zip(made.model.parameters(), voice.model.parameters(), strict=True):
+        rows = theirs.detach().flatten(1) if theirs.ndim > 1 else theirs.detach()[:, None]
+        assert (
+            ((ours - theirs).abs().flatten(1) if ours.ndim > 1 else (ours - theirs).abs()[:, None])
+            .le(rows.abs().amax(dim=1, keepdim=True) / 254 + 1e-7)
+            .all()
+        )
+    status, _, err = call("export", "checkpoint=run", "output=small.safetensors", "precision=float32")
+    assert status == 1
+    assert "leave label and precision out" in err
 
 
 def test_nothing_of_another_kind_is_overwritten(call, run):

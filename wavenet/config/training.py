@@ -59,14 +59,14 @@ class RunConfig:
 class TrainConfig:
     """Settings of `wavenet-train`."""
 
-    task: str = "sound"
-    """`sound`: a network that makes sound. `speech`: a voice that speaks texts; it needs the text of each recording.
-    An acoustic model turns units, letters or phones, into frames, and a vocoder turns frames into sound."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     acoustic: AcousticConfig = field(default_factory=AcousticConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    task: str = "sound"
+    """`sound`: a network that makes sound. `speech`: a voice that speaks texts; it needs the text of each recording.
+    An acoustic model turns units, letters or phones, into frames, and a vocoder turns frames into sound."""
     steps: int = 20000
     """Optimizer steps."""
     minutes: float | None = None

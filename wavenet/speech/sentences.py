@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 BEGIN, PLAIN = "^", "_"
 """The gap before the first word, and one between words with no mark in it."""
-MARKS = ".!?;:,-"
+MARKS = "?!.;:,-"
 """Marks that a gap can be called by, strongest first."""
 GAPS = (BEGIN, PLAIN, *MARKS)
 SILENCE = "SIL"
@@ -21,7 +21,7 @@ SILENCE = "SIL"
 ALIKE = dict.fromkeys("…。．।։።", ".") | {"！": "!"} | dict.fromkeys("？؟", "?")
 ALIKE |= dict.fromkeys("；؛·", ";") | dict.fromkeys("，、،", ",") | {"：": ":"}
 ALIKE |= dict.fromkeys("—–―", " - ") | dict.fromkeys("‘’ʼ`´", "'")
-ALIKE |= dict.fromkeys('()[]{}«»‹›“”„"「」『』', ", ") | dict.fromkeys("¿¡・", " ")
+ALIKE |= dict.fromkeys("()[]{}", ", ") | dict.fromkeys('«»‹›“”„"「」『』¿¡・', " ")
 """Other marks, and what they are read as."""
 WORD = re.compile(r"[^\s.!?;:,-]+(?:(?:[-.]|(?<=\d)[:,](?=\d))[^\s.!?;:,-]+)*")
 """A word may hold marks between its letters: well-known, 3.5, 10:30, e.g"""
