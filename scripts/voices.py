@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import prosody
 import torch
-from resynthesis import Contest, Utterance, keep
+from resynthesis import Contest, Utterance, by_griffin_lim, keep
 
 from wavenet import audio
 from wavenet.config import DataConfig, SpeakConfig
 from wavenet.files import expanded
 from wavenet.model import checkpoint
+from wavenet.model.conditioning import Companion
 from wavenet.recordings import alignments, metadata
-from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.annotations import Annotations, clamped
 from wavenet.recordings.preparation import prepare
 from wavenet.recordings.split import split
 from wavenet.speech import speakable
@@ -90,6 +91,14 @@ def voice(options: dict[str, str]) -> Contest:
             Utterance(one.name, sound, one.text, one.recording) for one, sound in zip(originals, made, strict=True)
         ]
         contest.facts[name] = {"samples_per_second": speed, "prosody": figures}
+    told_frames = [as_companion(said.frames, hop) for said in told["text alone"]]
+    lengths = [companion.samples for companion in told_frames]
+    contest.sets["text alone, Griffin-Lim"] = [
+        Utterance(one.name, sound, one.text, one.recording)
+        for one, sound in zip(
+            contest.sets["recordings"], by_griffin_lim(loaded, told_frames, lengths, options), strict=True
+        )
+    ]
     print("; ".join(f"{name} {value:.3g}" for name, value in figures.items() if value is not None))
     contest.sets["sentences of no recording"] = [
         Utterance(
@@ -102,6 +111,11 @@ def voice(options: dict[str, str]) -> Contest:
     if options["output"]:
         keep(contest, expanded(options["output"]))
     return contest
+
+
+def as_companion(frames: torch.Tensor, hop: int) -> Companion:
+    """Frames (n, channels) as Griffin-Lim takes them."""
+    return Companion(torch.empty(0), frames=clamped(frames.numpy()), samples=len(frames) * hop)
 
 
 def hertz(frames: torch.Tensor, mels: int) -> np.ndarray:
