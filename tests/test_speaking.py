@@ -220,6 +220,11 @@ def test_a_resumed_voice_keeps_what_it_is(recordings, run, tmp_path):
     assert checkpoint.load_state(run) == state
 
 
+def briefly(recordings: Path) -> dict:
+    """Settings of a run with three steps of each part."""
+    return {"steps": 6, "acoustic": dataclasses.replace(settings(recordings).acoustic, share=0.5)}
+
+
 class Interrupting(Reporter):
     """Interrupts the acoustic model at a step, as Ctrl-C does."""
 
@@ -236,10 +241,7 @@ class Interrupting(Reporter):
 
 @pytest.mark.parametrize("step", [2, 3])  # the last one is the third
 def test_an_interrupted_acoustic_model_is_gone_on_with(recordings, tmp_path, step):
-    few, folder = (
-        {"steps": 6, "acoustic": dataclasses.replace(settings(recordings).acoustic, share=0.5)},
-        tmp_path / "run",
-    )
+    few, folder = briefly(recordings), tmp_path / "run"
     stopped = train(settings(recordings, **few), folder, Interrupting(step))
     assert (stopped.stopped_by, stopped.steps, stopped.checkpoint) == (signal.SIGINT, step, None)
     assert not (folder / "vocoder").exists()
@@ -249,10 +251,7 @@ def test_an_interrupted_acoustic_model_is_gone_on_with(recordings, tmp_path, ste
 
 
 def test_a_stopped_acoustic_model_refuses_other_texts(recordings, tmp_path):
-    few, folder = (
-        {"steps": 6, "acoustic": dataclasses.replace(settings(recordings).acoustic, share=0.5)},
-        tmp_path / "run",
-    )
+    few, folder = briefly(recordings), tmp_path / "run"
     train(settings(recordings, **few), folder, Interrupting(2))
     state = checkpoint.load_state(folder / "acoustic")
     checkpoint.save_state(checkpoint.find_state(folder / "acoustic"), state | {"units": ["z"]})

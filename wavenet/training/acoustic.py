@@ -33,7 +33,7 @@ INSIDE = ("encoder.", "decoder.")
 """Where Muon's matrices are. AdamW takes embeddings, predictors, and the layers that enter and leave."""
 LOSSES = ("mel", "duration", "pitch", "voicing", "energy")
 WEIGHTS = torch.tensor([1.0, 1.0, 0.3, 1.0, 1.0])
-"""Of each loss in the sum. Little of the pitch follows from a text, and the rest would be learned by heart."""
+"""Of each loss in the sum. Little of the pitch follows from a text, and the rest would be memorised."""
 EXAMPLE_SECONDS = 5.0
 """About how long the example is that a voice keeps, see `storing.Acoustic`."""
 BATCH = 16
