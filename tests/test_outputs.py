@@ -193,7 +193,7 @@ def test_the_standard_output_gets_bare_samples_and_no_words(call, model):
 def test_a_report_to_the_standard_output_has_it_alone(call, model):
     status, out, err = call("generate", f"checkpoint={model}", "seconds=0.1", "output=-", "report=-")
     assert (status, out) == (1, "")
-    assert err == "error: output and report both go to standard output; write one of them to a file\n"
+    assert err == "error: two results both go to standard output; write one of them to a file\n"
     _, out, err = call("generate", f"checkpoint={model}", "seconds=0.1", "output=x.wav", "report=-")
     assert "wrote x.wav" in err
     assert "wrote" not in out

@@ -1,8 +1,12 @@
 """A folder of recordings with texts becomes a voice that speaks: in a toy language, whose letters are tones."""
 
 import csv
+import dataclasses
+import io
 import itertools
 import json
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +16,12 @@ import torch
 
 import wavenet
 from wavenet.cli.jobs.speak import job as speak
+from wavenet.cli.jobs.train import settled
 from wavenet.config import AcousticConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig, SpeakConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError
 from wavenet.model import checkpoint
 from wavenet.speech.speaker import in_known_gaps
-from wavenet.training import train
+from wavenet.training import Reporter, speech, train
 
 RATE, TONES = 4000, {"a": 250, "b": 500, "c": 1000}
 
@@ -182,10 +187,113 @@ def test_a_finished_voice_stays_as_it_is(recordings, run):
     assert checkpoint.find(run).read_bytes() == before
 
 
+def test_a_finished_voice_learns_on_if_asked_for_more(recordings, run, tmp_path):
+    further = shutil.copytree(run, tmp_path / "run")
+    (further / "vocoder" / speech.MADE).write_bytes(b"those of an earlier acoustic model")
+    before = (further / "acoustic" / "checkpoints" / "best.safetensors").read_bytes()
+    result = train(settings(recordings, resume=str(further), steps=705), further)
+    assert result.steps == 705 - 210
+    assert (further / "acoustic" / "checkpoints" / "best.safetensors").read_bytes() == before
+    assert checkpoint.load(checkpoint.find(further)).attached is not None
+
+
+def test_minutes_of_a_resumed_voice_come_in_addition(run):
+    spent = speech.spent(run)
+    assert spent == sum(checkpoint.load_state(run / part)["seconds"] for part in ("acoustic", "vocoder")) > 0
+    config, folder = settled(TrainConfig(resume=str(run), minutes=30), {"resume", "minutes"})
+    assert folder == run
+    assert config.minutes == pytest.approx(30 + spent / 60)
+
+
+def test_a_resumed_voice_keeps_what_it_is(recordings, run, tmp_path):
+    kept = (run / "config.yaml").read_bytes()
+    state = checkpoint.load_state(run)
+    assert state["config"]["precision"] == "float32"
+    changed = dataclasses.replace(settings(recordings).acoustic, channels=32)
+    with pytest.raises(CheckpointError, match=r"acoustic\.channels is 24 there, 32 here"):
+        train(settings(recordings, resume=str(run), acoustic=changed), run)
+    with pytest.raises(ConfigError, match="continues in its own folder"):
+        train(settings(recordings, resume=str(run)), tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="is the acoustic part of a voice's run"):
+        train(settings(recordings, resume=str(run / "acoustic"), task="sound"), run / "acoustic")
+    assert (run / "config.yaml").read_bytes() == kept
+    assert checkpoint.load_state(run) == state
+
+
+def briefly(recordings: Path) -> dict:
+    """Settings of a run with three steps of each part."""
+    return {"steps": 6, "acoustic": dataclasses.replace(settings(recordings).acoustic, share=0.5)}
+
+
+class Interrupting(Reporter):
+    """Interrupts the acoustic model at a step, as Ctrl-C does."""
+
+    def __init__(self, step: int) -> None:
+        self.at, self.said = step, list[str]()
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    def acoustic_step(self, step: int, steps: int | None, loss: float, seconds_left: float) -> None:
+        if step == self.at:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("step", [2, 3])  # the last one is the third
+def test_an_interrupted_acoustic_model_is_gone_on_with(recordings, tmp_path, step):
+    few, folder = briefly(recordings), tmp_path / "run"
+    stopped = train(settings(recordings, **few), folder, Interrupting(step))
+    assert (stopped.stopped_by, stopped.steps, stopped.checkpoint) == (signal.SIGINT, step, None)
+    assert not (folder / "vocoder").exists()
+    result = train(settings(recordings, resume=str(folder), **few), folder)
+    assert (result.stopped_by, result.steps) == (None, 3)
+    assert checkpoint.load_state(folder / "acoustic")["step"] == 3
+
+
+def test_a_stopped_acoustic_model_refuses_other_texts(recordings, tmp_path):
+    few, folder = briefly(recordings), tmp_path / "run"
+    train(settings(recordings, **few), folder, Interrupting(2))
+    state = checkpoint.load_state(folder / "acoustic")
+    checkpoint.save_state(checkpoint.find_state(folder / "acoustic"), state | {"units": ["z"]})
+    with pytest.raises(CheckpointError, match="have other units than when it was stopped"):
+        train(settings(recordings, resume=str(folder), **few), folder)
+
+
+@pytest.mark.parametrize("data", [{"frames": "phones.csv"}, {"made_frames": "a.f32"}, {"trim_silence_db": 40}])
+def test_settings_that_a_voice_cannot_have_are_refused(recordings, data):
+    (name,) = data
+    with pytest.raises(ConfigError, match=rf"data\.{name} is .* left out for task=speech"):
+        settings(recordings, data=DataConfig(dir=str(recordings), **data))
+
+
+def test_made_frames_need_features():
+    with pytest.raises(ConfigError, match=r"data\.made_frames is .* without model\.features\.kinds"):
+        TrainConfig(data=DataConfig(made_frames="a.f32"))
+
+
+def test_a_standard_input_that_is_no_text_is_refused(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), encoding="utf-8"))
+    with pytest.raises(ConfigError, match="the standard input is not UTF-8"):
+        speak(SpeakConfig(text="@-", checkpoint=str(run), output=str(tmp_path / "said.wav")))
+
+
+def test_a_shipped_voice_is_found_beside_a_folder_of_its_name(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("wavenet.voice.VOICES", tmp_path / "voices")
+    monkeypatch.chdir(tmp_path)
+    shipped = wavenet.load(run).save(tmp_path / "voices" / "ann.safetensors")
+    (tmp_path / "ann").mkdir()  # recordings
+    assert wavenet.load("ann").path == shipped
+    own = wavenet.load(run).save(tmp_path / "ann" / "best.safetensors")
+    assert wavenet.load("ann").path.resolve() == own
+    with pytest.raises(CheckpointError, match="bob does not exist"):
+        wavenet.load("bob")
+
+
 def test_recordings_without_texts_are_refused(recordings, tmp_path):
     folder = tmp_path / "silent"
     folder.mkdir()
     for path in sorted(recordings.glob("*.wav"))[:3]:
         (folder / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(AudioError, match="has a text"):
-        train(settings(folder), tmp_path / "run")
+    for _ in range(2):  # a run that has not begun does not take its folder
+        with pytest.raises(AudioError, match="has a text"):
+            train(settings(folder), tmp_path / "run")

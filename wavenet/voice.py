@@ -62,9 +62,16 @@ def load(path: str | Path) -> "Voice":
 
 
 def shipped(name: str | Path) -> Path | None:
-    """The file of a voice that comes with wavenet, by its name; None for any other name, and for one that is a path."""
+    """The file of a voice that comes with wavenet, by its name; None for any other name, and for one that is also the
+    path of a checkpoint. A folder of that name that holds no checkpoint, such as one of recordings, does not count."""
     found = VOICES / f"{name}.safetensors"
-    return found if Path(name).name == str(name) and not Path(name).exists() and found.is_file() else None
+    if Path(name).name != str(name) or not found.is_file():
+        return None
+    try:
+        checkpoint.find(name)
+    except CheckpointError:
+        return found
+    return None
 
 
 class Voice:

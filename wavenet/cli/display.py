@@ -134,9 +134,10 @@ def destination(given: str) -> Path:
 def takes_stdout(*given: str | None) -> bool:
     """Whether one of these settings sends its result to the standard output, so that messages must go elsewhere."""
     places = [destination(path) for path in given if path is not None]
-    if len(places) > 1 and all(map(is_stdout, places)):
-        raise ConfigError("output and report both go to standard output; write one of them to a file")
-    return any(map(is_stdout, places))
+    taken = sum(map(is_stdout, places))
+    if taken > 1:
+        raise ConfigError("two results both go to standard output; write one of them to a file")
+    return bool(taken)
 
 
 def check_report(path: str | None) -> None:

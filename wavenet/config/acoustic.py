@@ -20,9 +20,9 @@ class AcousticConfig:
     frames_per_step: int = 2
     """Frames of the vocoder that one step of the decoder makes. 2: steps of 10 ms if frames last 5 ms."""
     dropout: float = 0.1
-    """Share of activations that are left out of each training step."""
+    """Share of activations that each training step leaves out."""
     predictor_dropout: float = 0.2
-    """The same in the predictors of durations and prosody, which otherwise learn the recordings by heart."""
+    """The same in the predictors of durations and prosody, which otherwise memorise the recordings."""
     batch_size: int = 16
     """Recordings per training step."""
     share: float = 0.5

@@ -43,8 +43,8 @@ class DataConfig:
     """Which phone is spoken when: a CSV file in the folder, with columns file_name,start_sample,end_sample,phone. A
     model trained with it also recognises phones. `wavenet-recognise` compares with phones.csv if the folder has one."""
     made_frames: str | None = None
-    """A file of frames, one row for each frame of the recordings, from which the model learns as well as from those of
-    the recordings. `task=speech` makes it with the acoustic model, and fills it in."""
+    """File with a second row for each frame of the recordings: the model learns from both. `task=speech` writes this
+    file and sets its name, so leave it out there."""
     language: str | None = None
     """Voice of espeak-ng by which texts become phones, such as `en-us`, `de` or `fr-fr`. It needs the extra
     `wavenet[phones]`. Left out: the letters of a text are its units, unless `lexicon` is given."""

@@ -121,11 +121,18 @@ class TrainConfig:
         above(self, "", validate_seconds=0, sample_seconds=0, minutes=0)
         one_of(self, "", precision=("auto", "float32", "bfloat16"), device=DEVICES, task=("sound", "speech"))
         if self.task == "speech":
-            allowed = f"[mel, pitch] for task=speech, as in experiment=speech, not {self.model.features.kinds}"
-            check(
-                self.model.features, "model.features", "kinds", self.model.features.kinds == ["mel", "pitch"], allowed
-            )
-            check(self, "", "devices", self.devices * self.num_nodes == 1, "1 for task=speech")
+            told = self.model.features
+            allowed = "[mel, pitch] for task=speech, as experiment=speech sets it"
+            check(told, "model.features", "kinds", told.kinds == ["mel", "pitch"], allowed)
+            for name in ("devices", "num_nodes"):
+                check(self, "", name, getattr(self, name) == 1, "1 for task=speech")
+            check(self.data, "data", "frames", False, "left out for task=speech, which finds phones.csv by itself")
+            check(self.data, "data", "made_frames", False, "left out for task=speech, which makes the file")
+            allowed = "left out for task=speech: cutting would shift the times of phones.csv"
+            check(self.data, "data", "trim_silence_db", False, allowed)
+        allowed = "left out for a model without model.features.kinds: it takes no frames"
+        check(self.data, "data", "made_frames", bool(self.model.features.kinds), allowed)
+        check(self.data, "data", "made_frames", self.data.frames is None, "left out when data.frames is given")
         if self.data.frames is not None:
             hop = self.model.recognition.hop
             check(self, "", "crop", self.crop % hop == 0, f"a multiple of model.recognition.hop, {hop}")

@@ -12,7 +12,7 @@ STATES = 3
 FLOOR = 0.01
 """Of a number's variance over all frames, the least that a Gaussian has."""
 PRIOR = 10
-"""Frames of average sound that each Gaussian is taken to have seen, so that rare units are no riddle."""
+"""Frames of average sound that each Gaussian is taken to have seen, so that rare units get sensible values."""
 STRESS = re.compile("[ˈˌ]|(?<=[A-Z])[012]$")
 """Stress as espeak-ng and CMUdict write it. A vowel has the same states with it and without it."""
 CHUNK = 4096

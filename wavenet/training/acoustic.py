@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.config import TrainConfig
-from wavenet.errors import TrainingError
+from wavenet.errors import CheckpointError, TrainingError
 from wavenet.model import checkpoint
 from wavenet.speech import storing
 from wavenet.speech.acoustic import AcousticModel
@@ -26,13 +26,14 @@ from wavenet.training.optimizers import make_optimizers
 from wavenet.training.reporter import Reporter
 from wavenet.training.run_folder import kept, writing
 from wavenet.training.schedule import learning_rate_factor
+from wavenet.training.state import restore_optimizers
 from wavenet.training.stopping import Stopper
 
 INSIDE = ("encoder.", "decoder.")
 """Where Muon's matrices are. AdamW takes embeddings, predictors, and the layers that enter and leave."""
 LOSSES = ("mel", "duration", "pitch", "voicing", "energy")
 WEIGHTS = torch.tensor([1.0, 1.0, 0.3, 1.0, 1.0])
-"""Of each loss in the sum. Little of the pitch follows from a text, and the rest would be learned by heart."""
+"""Of each loss in the sum. Little of the pitch follows from a text, and the rest would be memorised."""
 EXAMPLE_SECONDS = 5.0
 """About how long the example is that a voice keeps, see `storing.Acoustic`."""
 BATCH = 16
@@ -98,11 +99,17 @@ class AcousticTrainer:
     # ---- resuming
 
     def restore(self, stored: dict[str, Any]) -> None:
-        """Continue from a state that `save` has written."""
+        """Continue from a state that `save` has written. Raises CheckpointError if the recordings have other units or
+        labels by now."""
+        for name, ours in self._known().items():
+            if stored[name] != ours:
+                raise CheckpointError(
+                    f"{self.folder.parent} cannot continue: the recordings and their texts have other {name} than when "
+                    "it was stopped; put them back, or start a new run without resume="
+                )
         self.model.load_state_dict(stored["model"])
         self.averaged.load_state_dict(stored["averaged"])
-        for optimizer, theirs in zip(self.optimizers, stored["optimizers"], strict=True):
-            optimizer.load_state_dict(theirs)
+        restore_optimizers(stored, self.optimizers, str(self.folder))
         self.step, self.best_step, self.best = stored["step"], stored["best_step"], stored["best"]
         self.clock.restore(stored, self.step)
 
@@ -118,13 +125,18 @@ class AcousticTrainer:
             "best": self.best,
             "config": {"minutes": self.config.minutes},
         }
-        checkpoint.save_state(self.folder / "checkpoints" / "last.state", state | self.clock.state())
+        state |= self._known() | self.clock.state()
+        checkpoint.save_state(self.folder / "checkpoints" / "last.state", state)
+
+    def _known(self) -> dict[str, Any]:
+        """What the weights stand for."""
+        return {"units": self.model.units, "labels": self.config.model.labels}
 
     # ---- the loop
 
     def run(self) -> int | None:
-        """Train to the last step, or until a signal; return that signal, or None. The best model is then in
-        checkpoints/best.safetensors."""
+        """Train to the last step, or until a signal; return that signal, or None. After the last step the best model is
+        in checkpoints/best.safetensors, even if a signal came with it: then what follows this run is not to begin."""
         with writing(self.folder):
             self.log = RunLog(self.folder, 1, self.step)
         occasions = {"validation": self.validate, "checkpoint": self.save, "sound": lambda: None}
@@ -142,7 +154,6 @@ class AcousticTrainer:
                         clock.took(name, began)
             if self.step >= clock.steps:
                 self.validate()
-                self.stopper.received = None
             self.save()
         return self.stopper.received
 

@@ -11,15 +11,8 @@ from wavenet.files import expanded
 from wavenet.model import checkpoint
 
 APPLIED = {
-    *(
-        "data.dir",
-        "data.min_seconds",
-        "data.trim_silence_db",
-        "data.cache_dir",
-        "data.workers",
-        "data.frames",
-        "data.made_frames",
-    ),
+    *("data.dir", "data.min_seconds", "data.trim_silence_db", "data.cache_dir", "data.workers", "data.frames"),
+    "data.made_frames",
     *("optim.lr", "optim.adamw_lr", "optim.weight_decay", "optim.momentum", "optim.betas", "optim.schedule"),
     *("optim.warmup_steps", "optim.final_lr_ratio", "optim.clip_norm", "optim.ema_decay"),
     *("model.recognition.weight", "model.fused", "steps", "minutes", "batch_size", "crop", "accumulate"),
@@ -55,6 +48,11 @@ def load(config: TrainConfig) -> dict[str, Any] | None:
     if config.resume is None:
         return None
     stored = checkpoint.load_state(expanded(config.resume))
+    if "units" in stored:
+        raise CheckpointError(
+            f"{config.resume} is the acoustic part of a voice's run: continue that run, by the folder that holds both "
+            "parts"
+        )
     check_settings(stored, config)
     return stored
 

@@ -89,7 +89,8 @@ def has_state(run_dir: Path) -> bool:
 
 
 def kept(run_dir: Path) -> str:
-    """What a run that ends early has saved, in words."""
+    """What a run that ends early has saved, in words. A part of a voice's run is resumed by that run."""
     if has_state(run_dir):
-        return f"the last checkpoint is intact: resume={shlex.quote(str(run_dir))}"
+        whole = run_dir.parent if has_state(run_dir.parent) else run_dir
+        return f"the last checkpoint is intact: resume={shlex.quote(str(whole))}"
     return "no checkpoint was written yet"

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from wavenet.config import TrainConfig
-from wavenet.errors import AudioError, counted
-from wavenet.files import atomic
+from wavenet.errors import AudioError, ConfigError, counted
+from wavenet.files import atomic, expanded
 from wavenet.generation.calibration import measured
 from wavenet.generation.export import Scale
 from wavenet.model import checkpoint, native
@@ -29,50 +29,88 @@ from wavenet.speech.corpus import Corpus
 from wavenet.speech.front_ends import make_front_end
 from wavenet.speech.sentences import GAPS
 from wavenet.speech.speaker import example
-from wavenet.training import trainer
+from wavenet.training import resuming, trainer
 from wavenet.training.acoustic import AcousticTrainer
 from wavenet.training.data import TrainingData, read
 from wavenet.training.machine import make_fabric
 from wavenet.training.reporter import Dispensable, Reporter
 from wavenet.training.result import Result
-from wavenet.training.run_folder import claimed, write_settings, writing
+from wavenet.training.run_folder import claimed, has_state, write_settings, writing
 
 ACOUSTIC, VOCODER = "acoustic", "vocoder"
+"""Folders of the two runs."""
 MADE = "made_frames.f32"
+"""File of the frames that the acoustic model makes, in the vocoder's folder."""
+LEAST_MINUTES = 0.01
+"""What the vocoder gets even if the acoustic model has taken all the time."""
 
 
 def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) -> Result:
     """Train a voice as `config` says, and write everything under `run_dir`; the result is the vocoder's.
 
-    Raises as `trainer.train` does, and AudioError for a folder whose recordings have no texts.
+    Raises as `trainer.train` does, and AudioError for a folder whose recordings have no texts. A finished run is left
+    as it is, unless `config` asks for more steps or minutes: then the vocoder learns on.
     """
     told = Dispensable(reporter) if reporter else Reporter()
+    _check_resumed(config, run_dir)
+    fabric, precision = make_fabric(config)
+    config = dataclasses.replace(config, precision=precision)  # saved, so that a resumed run keeps it
     with claimed(run_dir, config.resume, config.data.dir):
-        with writing(run_dir):
-            write_settings(run_dir, dataclasses.asdict(config))
-        _save_settings(config, run_dir)
         front_end = make_front_end(config.data.language, config.data.lexicon)
         data = read(config, told.preparing)
         spoken = speakable.read(data.prepared, front_end, run_dir / "phones.csv", told.say, told.aligning)
-        fabric, precision = make_fabric(config)
-        stages = _stages(dataclasses.replace(config, precision=precision, model=data.model), run_dir)
-        stopped = _train_acoustic(stages[ACOUSTIC], data, spoken, run_dir / ACOUSTIC, told, fabric.device)
+        with writing(run_dir):
+            write_settings(run_dir, dataclasses.asdict(config))
+        _save_settings(config, run_dir)  # from here on the folder holds a run
+        described = dataclasses.replace(config, model=data.model)
+        stage = _acoustic_stage(described, run_dir)
+        stopped = _train_acoustic(stage, data, spoken, run_dir / ACOUSTIC, told, fabric.device)
+        trained = checkpoint.load_state(run_dir / ACOUSTIC)
         if stopped is not None:
-            return Result(run_dir, None, 0, 0.0, None, None, None, stopped, 0)
-        acoustic = storing.load_acoustic(run_dir / ACOUSTIC / "checkpoints" / "best.safetensors")
-        made = run_dir / VOCODER / MADE
-        if config.acoustic.tuned:
-            stages[VOCODER].data.made_frames = str(made)
-            _make_frames(acoustic.model, data, spoken, config, made, told)
-        result = _train_vocoder(stages[VOCODER], run_dir / VOCODER, told)
+            return Result(run_dir, None, trained["step"], 0.0, None, None, None, stopped, 0)
+        best = run_dir / ACOUSTIC / "checkpoints" / "best.safetensors"
+        acoustic = storing.load_acoustic(best)
+        stage, made = _vocoder_stage(described, run_dir, trained), run_dir / VOCODER / MADE
+        voice, result = run_dir / "checkpoints" / "best.safetensors", _trained(stage, run_dir / VOCODER)
+        if result is not None and _as_new(voice, result.checkpoint):
+            return dataclasses.replace(result, run_dir=run_dir, checkpoint=voice)
+        if result is None:
+            if config.acoustic.tuned:
+                stage.data.made_frames = str(made)
+                if not _as_new(made, best):
+                    made.unlink(missing_ok=True)  # an earlier acoustic model made them
+                _make_frames(acoustic.model, data, spoken, config, made, told)
+            result = trainer.train(stage, run_dir / VOCODER, told)
         if result.checkpoint is None:
             return dataclasses.replace(result, run_dir=run_dir)
-        voice = run_dir / "checkpoints" / "best.safetensors"
         vocoder = checkpoint.load(result.checkpoint)
         storing.save_voice(voice, vocoder, acoustic._replace(scales=_scales(acoustic, vocoder.model)))
         if result.stopped_by is None:
             made.unlink(missing_ok=True)
         return dataclasses.replace(result, run_dir=run_dir, checkpoint=voice)
+
+
+def spent(run_dir: Path) -> float:
+    """Seconds that a voice's run has trained so far. Raises CheckpointError for a state that cannot be read."""
+    begun = [run_dir / name for name in (ACOUSTIC, VOCODER) if has_state(run_dir / name)]
+    return sum(checkpoint.load_state(folder)["seconds"] for folder in begun)
+
+
+def _as_new(path: Path, other: Path | None) -> bool:
+    """Whether a file exists and is not older than the other one, which exists."""
+    return path.is_file() and other is not None and path.stat().st_mtime_ns >= other.stat().st_mtime_ns
+
+
+def _check_resumed(config: TrainConfig, run_dir: Path) -> None:
+    """Raise CheckpointError or ConfigError if a resumed run cannot continue with these settings, or in this folder."""
+    if config.resume is None:
+        return
+    resuming.load(config)
+    theirs = checkpoint.find_state(expanded(config.resume)).parent
+    if theirs.resolve() != (run_dir / "checkpoints").resolve():
+        raise ConfigError(
+            f"run.dir is {run_dir}, but a voice continues in its own folder, {theirs.parent}: leave run.dir out"
+        )
 
 
 def _save_settings(config: TrainConfig, run_dir: Path) -> None:
@@ -82,20 +120,31 @@ def _save_settings(config: TrainConfig, run_dir: Path) -> None:
     checkpoint.save_state(run_dir / "checkpoints" / "last.state", state)
 
 
-def _stages(config: TrainConfig, run_dir: Path) -> dict[str, TrainConfig]:
-    """The settings of the two runs. Each goes on where it was stopped."""
-    share, stages = config.acoustic.share, {}
-    for name, part in ((ACOUSTIC, share), (VOCODER, 1 - share)):
-        stages[name] = dataclasses.replace(
-            config,
-            task="sound",
-            data=dataclasses.replace(config.data),
-            steps=max(1, round(config.steps * part)),
-            minutes=None if config.minutes is None else config.minutes * part,
-            resume=str(run_dir / name) if (run_dir / name / "checkpoints" / "last.state").is_file() else None,
-            report=None,
-        )
-    return stages
+def _acoustic_stage(config: TrainConfig, run_dir: Path) -> TrainConfig:
+    """The settings of the acoustic model's run: its share of the whole."""
+    share = config.acoustic.share
+    minutes = None if config.minutes is None else config.minutes * share
+    return _stage(config, run_dir, ACOUSTIC, max(1, round(config.steps * share)), minutes)
+
+
+def _vocoder_stage(config: TrainConfig, run_dir: Path, acoustic: dict[str, Any]) -> TrainConfig:
+    """The settings of the vocoder's run: what the acoustic model's, whose state this is, has left."""
+    if config.minutes is None:
+        return _stage(config, run_dir, VOCODER, max(1, config.steps - acoustic["step"]), None)
+    return _stage(config, run_dir, VOCODER, config.steps, max(LEAST_MINUTES, config.minutes - acoustic["seconds"] / 60))
+
+
+def _stage(config: TrainConfig, run_dir: Path, name: str, steps: int, minutes: float | None) -> TrainConfig:
+    """The settings of a part, which goes on where it was stopped."""
+    return dataclasses.replace(
+        config,
+        task="sound",
+        data=dataclasses.replace(config.data),
+        steps=steps,
+        minutes=minutes,
+        resume=str(run_dir / name) if has_state(run_dir / name) else None,
+        report=None,
+    )
 
 
 def _train_acoustic(
@@ -112,7 +161,8 @@ def _train_acoustic(
         return None
     r, hop = config.acoustic.frames_per_step, config.model.features.hop
     sides = []
-    for spans in (data.sides.train, data.sides.valid):
+    held_out = [span for span in data.sides.valid if span.start == span.origin]  # whole, not the rest of a single one
+    for spans in (data.sides.train, held_out):
         timed = {span.recording: spoken.timed[span.recording] for span in spans if span.recording in spoken.timed}
         sides.append(Corpus(data.annotations, timed, hop * r, r))
     train, valid = sides
@@ -172,14 +222,16 @@ def _make_frames(
                 reporter.speaking(recording + 1, count)
 
 
-def _train_vocoder(config: TrainConfig, folder: Path, reporter: Reporter) -> Result:
-    """Train the vocoder, or the rest of it."""
-    if config.resume is not None:
-        stored = checkpoint.load_state(folder)
-        if _finished(stored):
-            best = checkpoint.find(folder)
-            return Result(folder, best, stored["step"], 0.0, checkpoint.load(best).valid_bits, None, None, None, 0)
-    return trainer.train(config, folder, reporter)
+def _trained(config: TrainConfig, folder: Path) -> Result | None:
+    """How the vocoder's run ended if it is finished, and `config` asks for no more than it has had; else None."""
+    if config.resume is None:
+        return None
+    stored = checkpoint.load_state(folder)
+    more = config.minutes != stored["config"]["minutes"] if config.minutes else config.steps > stored["step"]
+    if more or not _finished(stored):
+        return None
+    best = checkpoint.find(folder)
+    return Result(folder, best, stored["step"], 0.0, checkpoint.load(best).valid_bits, None, None, None, 0)
 
 
 def _scales(acoustic: storing.Acoustic, vocoder: WaveNet) -> list[Scale]:

@@ -31,7 +31,13 @@ def restore(stored: dict[str, Any], learner: Learner, run: str) -> None:
     """
     learner.model.load_state_dict(stored["model"])
     learner.averaged.load_state_dict(stored["averaged"])
-    for optimizer, theirs in zip(learner.optimizers, stored["optimizers"], strict=True):
+    restore_optimizers(stored, learner.optimizers, run)
+    torch.set_rng_state(stored["random"])
+
+
+def restore_optimizers(stored: dict[str, Any], optimizers: list[torch.optim.Optimizer], run: str) -> None:
+    """Load the state of optimizers, which keep their present settings. Raises as `restore` does."""
+    for optimizer, theirs in zip(optimizers, stored["optimizers"], strict=True):
         ours = [{name: group[name] for name in group if name != "params"} for group in optimizer.param_groups]
         try:
             optimizer.load_state_dict(theirs)
@@ -39,4 +45,3 @@ def restore(stored: dict[str, Any], learner: Learner, run: str) -> None:
             raise CheckpointError(f"{run} was written by an older version with other optimizers") from error
         for group, settings in zip(optimizer.param_groups, ours, strict=True):
             group.update(settings)  # torch would keep the old ones
-    torch.set_rng_state(stored["random"])

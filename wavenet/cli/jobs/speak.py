@@ -77,7 +77,7 @@ def _lines(text: str) -> tuple[Iterable[str], int]:
     if not text.startswith("@"):
         return [text], len(text)
     if text == "@-":
-        return sys.stdin, 0
+        return _decoded(sys.stdin, "the standard input"), 0
     path = expanded(text[1:])
     try:
         return _read(path), path.stat().st_size
@@ -90,11 +90,16 @@ def _lines(text: str) -> tuple[Iterable[str], int]:
 def _read(path: Path) -> Iterator[str]:
     try:
         with open(path, encoding="utf-8-sig") as file:
-            yield from file
+            yield from _decoded(file, str(path))
     except OSError as error:
         raise ConfigError(f"text: {path} cannot be read ({error.strerror}); name a file of text") from error
+
+
+def _decoded(lines: Iterable[str], name: str) -> Iterator[str]:
+    try:
+        yield from lines
     except UnicodeDecodeError as error:
-        raise ConfigError(f"text: {path} is not UTF-8 text: save it as UTF-8") from error
+        raise ConfigError(f"text: {name} is not UTF-8 text: save it as UTF-8") from error
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from wavenet.config import BUNDLED, TrainConfig, build
 from wavenet.errors import ConfigError, TrainingError, WaveNetError, counted, printable
 from wavenet.files import expanded
 from wavenet.model import checkpoint
-from wavenet.training import Reporter, Result, train
+from wavenet.training import Reporter, Result, speech, train
 from wavenet.training.clock import FEW_STEPS, few_steps
 from wavenet.training.machine import is_first_process
 
@@ -70,6 +70,8 @@ def settled(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, P
         run_dir = expanded(config.run.dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     if config.data.dir not in (None, BUNDLED):  # so that the run can be resumed from any folder
         config.data.dir = str(expanded(config.data.dir).absolute())
+    if config.data.lexicon is not None:
+        config.data.lexicon = str(expanded(config.data.lexicon).absolute())
     run_dir = make_folder(run_dir, new=not named and config.resume is None)
     check_report(config.report)
     return config, run_dir
@@ -152,6 +154,7 @@ def _check_data(config: TrainConfig, given: Collection[str]) -> None:
 def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, Path]:
     """The settings of the run that config.resume names, overridden by the given ones, and its folder."""
     state_path = checkpoint.find_state(expanded(config.resume or ""))
+    folder = state_path.parent if state_path.parent.name else state_path.parent.absolute()
     state = checkpoint.load_state(state_path)
     _decide_length(config, given)
     stored = checkpoint.settings(TrainConfig, state["config"], state_path)
@@ -164,8 +167,8 @@ def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, 
         chosen = {name for name in asked if name in given or name.startswith(tuple(f"{group}." for group in given))}
     merged = stored | {name: asked[name] for name in chosen} | {"resume": config.resume}
     if config.minutes is not None and {"minutes", "experiment"} & set(given):  # in addition
-        merged["minutes"] = state.get("seconds", 0.0) / 60 + config.minutes
+        seconds = speech.spent(folder.parent) if stored["task"] == "speech" else state.get("seconds", 0.0)
+        merged["minutes"] = seconds / 60 + config.minutes
     elif "steps" in given:
         merged["minutes"] = None
-    folder = state_path.parent if state_path.parent.name else state_path.parent.absolute()
     return build(TrainConfig, merged), folder.parent
