@@ -2,7 +2,7 @@
 
     python scripts/speech.py vocoder data.dir=~/speech [checkpoint=runs/vocoder,...] [count=20] [temperature=1] [seed=0]
         [precision=int8] [output=FOLDER] [report=FILE] [threads=1]
-    python scripts/speech.py voice checkpoint=runs/voice data.dir=~/speech [count=40] [temperature=0.9] [output=FOLDER]
+    python scripts/speech.py voice checkpoint=runs/voice data.dir=~/speech [count=40] [temperature=0.8] [output=FOLDER]
         [report=FILE] [threads=1]
     python scripts/speech.py sounds folder=FOLDER [texts=FILE.csv] [recordings=FOLDER] [split=] [count=0] [report=FILE]
         [threads=1]
@@ -46,7 +46,7 @@ from wavenet.files import expanded
 from wavenet.recordings import metadata, tables
 
 HOW = {"checkpoint": "", "temperature": "1", "seed": "0", "precision": "int8", "output": ""}
-SAY = {"temperature": "0.9", "seed": "0", "output": ""}
+SAY = {"temperature": "0.8", "seed": "0", "output": ""}
 DEFAULTS = {
     "vocoder": {"data.dir": "", "count": "20", **HOW, "report": "", "threads": "1"},
     "voice": {"checkpoint": "", "data.dir": "", "count": "40", **SAY, "report": "", "threads": "1"},

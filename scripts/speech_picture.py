@@ -1,7 +1,7 @@
 """Draw what becomes of a text: its words and units in time, the mel spectrum, and the sound.
 
 python scripts/speech_picture.py checkpoint=runs/voice text="Hello, world!" output=hello.png [sound=hello.flac]
-    [seed=0] [temperature=0.9]
+    [seed=0] [temperature=0.8]
 """
 
 import sys
@@ -15,7 +15,7 @@ from wavenet.errors import WaveNetError
 from wavenet.files import expanded
 from wavenet.voice import load
 
-DEFAULTS = {"checkpoint": "kathleen", "text": "", "output": "", "sound": "", "seed": "0", "temperature": "0.9"}
+DEFAULTS = {"checkpoint": "kathleen", "text": "", "output": "", "sound": "", "seed": "0", "temperature": "0.8"}
 
 
 def main() -> None:

@@ -157,6 +157,15 @@ def test_marks_that_the_voice_never_heard_are_read_as_others():
     assert in_known_gaps(["^", "a", "?"], {"^", "a", "?"}) == ["^", "a", "?"]
 
 
+def test_what_was_said_before_a_sentence_that_cannot_be_said_is_kept(run, tmp_path):
+    sound, table = tmp_path / "said.wav", tmp_path / "said.csv"
+    with pytest.raises(AudioError, match="never heard"):
+        speak(SpeakConfig(text="Abc. Xyz.", checkpoint=str(run), output=str(sound), timings=str(table)))
+    rows = list(csv.DictReader(table.open()))
+    assert "".join(row["unit"] for row in rows if row["unit"] in TONES) == "abc"
+    assert float(rows[-1]["end"]) == pytest.approx(soundfile.info(sound).frames / RATE)
+
+
 def test_a_voice_survives_its_file(run, tmp_path):
     voice = wavenet.load(run)
     again = wavenet.load(voice.save(tmp_path / "copy.safetensors"))

@@ -193,7 +193,7 @@ class Voice:
         *,
         rate: float = 1.0,
         pitch: float = 1.0,
-        temperature: float = 0.9,
+        temperature: float = 0.8,
         seed: int = 0,
         labels: Mapping[str, Any] | None = None,
         threads: int = 0,

@@ -85,7 +85,7 @@ class SpeakConfig:
     """How fast to speak: 2 is twice as fast."""
     pitch: float = 1.0
     """A factor for the pitch of the voice: 2 is an octave higher."""
-    temperature: float = 0.9
+    temperature: float = 0.8
     """Divides the logits of the vocoder: below 1 is clearer, above 1 rougher."""
     top_p: float = 1.0
     """Draw from the smallest set of codes that holds this probability. 1, the only value for mixtures: draw from

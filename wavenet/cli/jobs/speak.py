@@ -12,7 +12,7 @@ from wavenet.audio.pcm import RAW
 from wavenet.cli.display import Display, check_report, destination, takes_stdout, write_report
 from wavenet.cli.jobs.generate import check_output
 from wavenet.config import SpeakConfig
-from wavenet.errors import ConfigError, counted
+from wavenet.errors import ConfigError, WaveNetError, counted
 from wavenet.files import atomic, expanded
 from wavenet.voice import load
 
@@ -33,22 +33,26 @@ def job(config: SpeakConfig) -> None:
     rate, samples, said, first = voice.sample_rate, 0, 0, None
     with Display(to_stderr) as display, contextlib.ExitStack() as open_files:
         display.say(f"{voice.path}; {rate} Hz; engine {speaker.engine.name}, {speaker.engine.precision}")
-        timings = open_files.enter_context(_table(config.timings))
-        began = time.perf_counter()
-        sentences = 0
+        began, sentences, ended = time.perf_counter(), 0, None
         phrases = speaker.phrases(lines)
         phrase = next(phrases)  # a text that cannot be said fails before a file is made
+        timings = open_files.enter_context(_table(config.timings))
         writer = open_files.enter_context(audio.Writer(output, rate, COMMENT))
-        while phrase is not None:
-            timings(phrase.moments)
-            for chunk in phrase.sound:
-                writer.write(chunk)
-                samples += len(chunk)
-                first = first or time.perf_counter() - began
-            sentences, said = sentences + 1, said + len(phrase.text) + 1
-            display.saying(min(said, length), length, samples / rate)
-            phrase = next(phrases, None)
+        try:
+            while phrase is not None:
+                timings(phrase.moments)
+                for chunk in phrase.sound:
+                    writer.write(chunk)
+                    samples += len(chunk)
+                    first = first or time.perf_counter() - began
+                sentences, said = sentences + 1, said + len(phrase.text) + 1
+                display.saying(min(said, length), length, samples / rate)
+                phrase = next(phrases, None)
+        except (WaveNetError, KeyboardInterrupt) as error:  # what was said until then is kept, with its timings
+            ended = error
         seconds = time.perf_counter() - began
+    if ended is not None:
+        raise ended
     with Display(to_stderr) as display:
         display.say("wrote to the standard output" if output == RAW else f"wrote {output}")
         if config.timings is not None:
