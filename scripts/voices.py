@@ -16,11 +16,11 @@ from wavenet.config import DataConfig, SpeakConfig
 from wavenet.files import expanded
 from wavenet.model import checkpoint
 from wavenet.model.conditioning import Companion
-from wavenet.recordings import alignments, metadata
+from wavenet.recordings import alignments
 from wavenet.recordings.annotations import Annotations, clamped
 from wavenet.recordings.preparation import prepare
 from wavenet.recordings.split import split
-from wavenet.speech import speakable
+from wavenet.speech import speakable, texts
 from wavenet.speech.corpus import Corpus
 from wavenet.speech.sentences import GAPS
 from wavenet.speech.speaker import Speaker
@@ -54,7 +54,7 @@ def voice(options: dict[str, str]) -> Contest:
     if not kept.is_file():
         kept = Path(tempfile.mkdtemp()) / alignments.NAME
     spoken = speakable.read(prepared, speaker.front_end, kept, print)
-    texts = metadata.read(prepared, ["text"]).column("text")
+    written = texts.read(prepared).texts
     r, hop = speaker.acoustic.config.frames_per_step, speaker.hop
     chosen = {span.recording: spoken.timed[span.recording] for span in split(prepared, data).valid}
     chosen = dict(list(chosen.items())[: int(options["count"])])
@@ -79,7 +79,7 @@ def voice(options: dict[str, str]) -> Contest:
         pairs["mel"].append((true[:, :mels].numpy(), given.frames[:, :mels].numpy()))
         name = prepared.recordings[recording].name
         sound = audio.read(prepared.folder / name, speaker.rate, data.channel, data.normalise)
-        contest.sets["recordings"].append(Utterance(str(Path(name).with_suffix("")), sound, texts[name], sound))
+        contest.sets["recordings"].append(Utterance(str(Path(name).with_suffix("")), sound, written[recording], sound))
     joined = {kind: tuple(map(np.concatenate, zip(*both, strict=True))) for kind, both in pairs.items()}
     figures = prosody.compare(**joined)  # pyright: ignore[reportArgumentType]
     for name, said in told.items():
