@@ -268,6 +268,26 @@ def test_a_stopped_acoustic_model_refuses_other_texts(recordings, tmp_path):
         train(settings(recordings, resume=str(folder), **few), folder)
 
 
+def test_a_voice_has_several_speakers(recordings, tmp_path):
+    for number, path in enumerate(sorted(recordings.iterdir())[:24]):
+        place = tmp_path / "recordings" / ("ann" if number < 12 else "bob") / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    data = DataConfig(dir=str(tmp_path / "recordings"), sample_rate=RATE, labels=["folder"])
+    train(settings(recordings, data=data, steps=12), tmp_path / "run")
+    voice = wavenet.load(tmp_path / "run")
+    assert voice.labels == {"folder": ["ann", "bob"]}
+    how = {"checkpoint": str(tmp_path / "run"), "output": str(tmp_path / "said.wav")}
+    said = {}
+    for who in ("ann", "bob"):
+        [phrase] = voice.speaker(SpeakConfig(text="", label={"folder": who})).phrases("abc")
+        said[who] = phrase.frames[: min(10, len(phrase.frames))]
+        speak(SpeakConfig(text="abc", label={"folder": who}, **how))
+    assert not torch.allclose(said["ann"], said["bob"])
+    with pytest.raises(ConfigError, match="carl"):
+        speak(SpeakConfig(text="abc", label={"folder": "carl"}, **how))
+
+
 @pytest.mark.parametrize("data", [{"frames": "phones.csv"}, {"made_frames": "a.f32"}, {"trim_silence_db": 40}])
 def test_settings_that_a_voice_cannot_have_are_refused(recordings, data):
     (name,) = data
