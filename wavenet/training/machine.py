@@ -45,17 +45,14 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 
 
 @contextlib.contextmanager
-def memory_errors(config: TrainConfig) -> Iterator[None]:
-    """Raise TrainingError, which says what to lower, if memory runs out inside the block."""
+def memory_errors(advice: str) -> Iterator[None]:
+    """Raise TrainingError, with what to lower as `advice`, if memory runs out inside the block."""
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        raise TrainingError(
-            f"out of memory with crop={config.crop} and batch_size={config.batch_size}: "
-            f"halve one of them and double accumulate (now {config.accumulate})"
-        ) from error
+        raise TrainingError(f"out of memory with {advice}") from error
 
 
 def is_first_process() -> bool:

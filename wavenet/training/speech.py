@@ -32,7 +32,7 @@ from wavenet.speech.speaker import example
 from wavenet.training import resuming, trainer
 from wavenet.training.acoustic import AcousticTrainer
 from wavenet.training.data import TrainingData, read
-from wavenet.training.machine import make_fabric
+from wavenet.training.machine import keep_memory, make_fabric, memory_errors
 from wavenet.training.reporter import Dispensable, Reporter
 from wavenet.training.result import Result
 from wavenet.training.run_folder import claimed, has_state, write_settings, writing
@@ -53,6 +53,7 @@ def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = 
     """
     told = Dispensable(reporter) if reporter else Reporter()
     _check_resumed(config, run_dir)
+    keep_memory()
     fabric, precision = make_fabric(config)
     config = dataclasses.replace(config, precision=precision)  # saved, so that a resumed run keeps it
     with claimed(run_dir, config.resume, config.data.dir):
@@ -182,10 +183,11 @@ def _train_acoustic(
     )
     with writing(folder):
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    run = AcousticTrainer(config, model, train, valid, folder, spoken.front_end, reporter, device)
-    if stored is not None:
-        run.restore(stored)
-    return run.run()
+    with memory_errors(f"acoustic.batch_size={config.acoustic.batch_size}: halve it"):
+        run = AcousticTrainer(config, model, train, valid, folder, spoken.front_end, reporter, device)
+        if stored is not None:
+            run.restore(stored)
+        return run.run()
 
 
 def _make_frames(

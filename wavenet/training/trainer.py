@@ -50,7 +50,8 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
         with together(fabric):
             if fabric.is_global_zero:
                 held.enter_context(claimed(run_dir, config.resume, config.data.dir))
-        with memory_errors(config):
+        size = f"crop={config.crop} and batch_size={config.batch_size}"
+        with memory_errors(f"{size}: halve one of them and double accumulate (now {config.accumulate})"):
             with together(fabric):
                 trainer = Trainer(config, fabric, run_dir, reporter)
             with trainer.stopper.listening(), contextlib.closing(trainer):

@@ -40,7 +40,8 @@ def job(config: TrainConfig, given: Collection[str] = ()) -> float | None:
         speed = f" at {result.samples_per_second:,.0f} samples/s" if result.samples_per_second else ""
         display.say(f"done: {counted(result.steps, 'step')}{speed}")
         if config.minutes is not None and result.steps < FEW_STEPS:
-            display.say(few_steps(result.steps, config.minutes, done=True))
+            share = 1 - config.acoustic.share if config.task == "speech" else 1  # the vocoder's
+            display.say(few_steps(result.steps, config.minutes * share, done=True))
         if result.best_step not in (0, result.steps):
             display.say(f"the best of them, step {result.best_step}, is kept for use")
         if config.task == "speech":
