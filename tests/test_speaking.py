@@ -161,7 +161,8 @@ def test_what_was_said_before_a_sentence_that_cannot_be_said_is_kept(run, tmp_pa
     sound, table = tmp_path / "said.wav", tmp_path / "said.csv"
     with pytest.raises(AudioError, match="never heard"):
         speak(SpeakConfig(text="Abc. Xyz.", checkpoint=str(run), output=str(sound), timings=str(table)))
-    rows = list(csv.DictReader(table.open()))
+    with open(table) as file:
+        rows = list(csv.DictReader(file))
     assert "".join(row["unit"] for row in rows if row["unit"] in TONES) == "abc"
     assert float(rows[-1]["end"]) == pytest.approx(soundfile.info(sound).frames / RATE)
 
