@@ -48,7 +48,7 @@ class Told:
         return torch.empty(0)
 
     def corpus(self) -> Corpus:
-        return Corpus(self, self.timed, STEP, 2)  # type: ignore[arg-type]
+        return Corpus(self, self.timed, STEP, 2)  # type: ignore[arg-type] (it has all that a corpus reads)
 
 
 def trainer(folder: Path, steps: int, told: Told, **settings) -> AcousticTrainer:

@@ -22,7 +22,7 @@ class AcousticConfig:
     dropout: float = 0.1
     """Share of activations that each training step leaves out."""
     predictor_dropout: float = 0.2
-    """The same in the predictors of durations and prosody, which otherwise memorise the recordings."""
+    """The same in the predictors of durations and prosody."""
     batch_size: int = 16
     """Recordings per training step."""
     share: float = 0.5

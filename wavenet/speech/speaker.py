@@ -71,14 +71,8 @@ class Speaker:
         self.sampling = Sampling(config.temperature, 0, config.top_p)
         self.model.distribution.check(self.sampling)
         how = {"engine": config.engine, "precision": config.precision, "instruction_set": config.instruction_set}
-        self.vocoder = Vocoder(
-            self.model,
-            self.rate,
-            acoustic.scales,
-            [example(acoustic, self.model, labels)],
-            **how,
-            threads=config.threads,
-        )
+        examples = [] if acoustic.scales else [example(acoustic, self.model, labels)]
+        self.vocoder = Vocoder(self.model, self.rate, acoustic.scales, examples, **how, threads=config.threads)
 
     @property
     def engine(self) -> Engine:
