@@ -223,6 +223,7 @@ def test_what_the_command_refuses(call, tmp_path):
         (["data.lexicon=none.txt"], "cannot be read"),
         (["data.language=en-us", "data.lexicon=x"], "choose one of them"),
         (["data.trim_silence_db=40"], "shift the times"),
+        (["data.frames=phones.csv"], "left out: wavenet-align does not read it"),
     ):
         status, _, err = call("align", "data.dir=in", *given)
         assert status == 1, given

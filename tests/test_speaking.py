@@ -260,6 +260,17 @@ def test_an_interrupted_acoustic_model_is_gone_on_with(recordings, tmp_path, ste
     assert checkpoint.load_state(folder / "acoustic")["step"] == 3
 
 
+def test_a_resumed_voice_does_not_need_its_lexicon_again(recordings, tmp_path):
+    words = {word for text in recordings.glob("*.txt") for word in text.read_text().split()}
+    lexicon = tmp_path / "lexicon.txt"
+    lexicon.write_text("\n".join(f"{word} {' '.join(word)}" for word in sorted(words)))
+    data = dataclasses.replace(settings(recordings).data, lexicon=str(lexicon))
+    few, folder = briefly(recordings) | {"data": data}, tmp_path / "run"
+    assert train(settings(recordings, **few), folder, Interrupting(2)).stopped_by == signal.SIGINT
+    lexicon.unlink()
+    assert train(settings(recordings, resume=str(folder), **few), folder).stopped_by is None
+
+
 def test_a_stopped_acoustic_model_refuses_other_texts(recordings, tmp_path):
     few, folder = briefly(recordings), tmp_path / "run"
     train(settings(recordings, **few), folder, Interrupting(2))

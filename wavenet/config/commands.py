@@ -197,6 +197,8 @@ class AlignConfig:
 
     def __post_init__(self) -> None:
         check(self.data, "data", "trim_silence_db", False, "left out: cutting would shift the times")
+        for name in ("frames", "made_frames"):
+            check(self.data, "data", name, False, "left out: wavenet-align does not read it")
 
 
 @dataclass

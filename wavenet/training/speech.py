@@ -26,7 +26,7 @@ from wavenet.model.wavenet import WaveNet
 from wavenet.speech import speakable, storing
 from wavenet.speech.acoustic import AcousticModel
 from wavenet.speech.corpus import Corpus
-from wavenet.speech.front_ends import make_front_end
+from wavenet.speech.front_ends import FrontEnd, make_front_end, restore
 from wavenet.speech.sentences import GAPS
 from wavenet.speech.speaker import example
 from wavenet.training import resuming, trainer
@@ -57,12 +57,12 @@ def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = 
     fabric, precision = make_fabric(config)
     config = dataclasses.replace(config, precision=precision)  # saved, so that a resumed run keeps it
     with claimed(run_dir, config.resume, config.data.dir):
-        front_end = make_front_end(config.data.language, config.data.lexicon)
+        front_end = _front_end(config)
         data = read(config, told.preparing)
         spoken = speakable.read(data.prepared, front_end, run_dir / "phones.csv", told.say, told.aligning)
         with writing(run_dir):
             write_settings(run_dir, dataclasses.asdict(config))
-        _save_settings(config, run_dir)  # from here on the folder holds a run
+        _save_settings(config, front_end, run_dir)  # from here on the folder holds a run
         described = dataclasses.replace(config, model=data.model)
         stage = _acoustic_stage(described, run_dir)
         stopped = _train_acoustic(stage, data, spoken, run_dir / ACOUSTIC, told, fabric.device)
@@ -114,10 +114,17 @@ def _check_resumed(config: TrainConfig, run_dir: Path) -> None:
         )
 
 
-def _save_settings(config: TrainConfig, run_dir: Path) -> None:
+def _front_end(config: TrainConfig) -> FrontEnd:
+    """What reads the texts; a resumed run has kept its own, so that its lexicon's file is not needed again."""
+    kept = None if config.resume is None else checkpoint.load_state(expanded(config.resume)).get("front_end")
+    return make_front_end(config.data.language, config.data.lexicon) if kept is None else restore(kept)
+
+
+def _save_settings(config: TrainConfig, front_end: FrontEnd, run_dir: Path) -> None:
     """Write the state of the whole run, from which `resume=` takes its settings."""
     settings = dataclasses.asdict(dataclasses.replace(config, resume=None))
     state = {"format_version": checkpoint.FORMAT_VERSION, "config": settings, "step": 0}
+    state |= {"front_end": front_end.stored()}
     checkpoint.save_state(run_dir / "checkpoints" / "last.state", state)
 
 
