@@ -77,7 +77,7 @@ def shipped(name: str | Path) -> Path | None:
 class Voice:
     """A network, its sample rate, and the file that holds it.
 
-    The voice of an exported file has neither weights nor labels: it can only `generate` and `stream`.
+    The voice of an exported file has no weights: it can only `generate` and `stream`.
     """
 
     def __init__(self, source: Checkpoint | CompiledEngine, path: Path | None = None) -> None:
@@ -104,8 +104,8 @@ class Voice:
 
     @property
     def labels(self) -> dict[str, list[str]]:
-        """The labels that the model knows, and the values of each; empty for an exported file."""
-        return self._loaded.model.config.labels if self._loaded else {}
+        """The labels that can be chosen, and the values of each."""
+        return self._loaded.model.config.labels if self._loaded else self.exported.labels if self.exported else {}
 
     # ---- making sound
 
@@ -277,8 +277,9 @@ class Voice:
     def export(self, output: str | Path, precision: str = "auto", labels: Mapping[str, Any] | None = None) -> "Voice":
         """Write a file that runs without Python, as `wavenet-export` does, and return its voice.
 
-        labels: the labels that the file keeps. Raises ConfigError for a model with features or context stacks, which
-        the file cannot hold, and if `output` names another kind of file.
+        The file keeps the model's labels, so that they can be chosen and mixed while it plays. labels: those that are
+        fixed in it instead, as for `generate`; they can no longer be chosen. Raises ConfigError for a model with
+        features or context stacks, which the file cannot hold, and if `output` names another kind of file.
         """
         output = expanded(output)
         check_place(output)
@@ -289,8 +290,9 @@ class Voice:
                 what = "context stacks" if model.config.context.pools else "sources of its own"
                 what = "features" if model.config.features.kinds else what
                 raise ConfigError(f"{self.path} has {what}, which an exported file cannot hold: use wavenet-generate")
-            model = fixed(model, model.conditioning(Companion(chosen), 0, 1)[0])
-        packed = exported(model, self.sample_rate, precision)
+            if labels:
+                model = fixed(model, chosen, labels)
+        packed = exported(model, self.sample_rate, precision, steerable=True)
         engine = CompiledEngine(packed)  # raises before a file is written that could not be loaded
         try:
             with atomic(output) as temporary:

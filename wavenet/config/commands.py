@@ -39,7 +39,7 @@ class GenerateConfig:
     """Whether the sound begins with the prime itself. `seconds` does not include it."""
     label: dict[str, Any] = field(default_factory=dict)
     """What to make, for a model that was trained with labels: `label.speaker=june`, or several values,
-    `label.tags=[a,b]`."""
+    `label.tags=[a,b]`, or a mix, `'label.speaker={june:0.7,allison:0.3}'`, with weights from -10 to 10."""
     guidance: float = 1.0
     """How strongly the chosen labels are followed: a factor for the difference that they make to the logits."""
     features: str | None = None
@@ -229,7 +229,8 @@ class ExportConfig:
     """Of the weights: `int8` (smallest and fastest), `bfloat16`, `float32` (exact), or `auto`: int8, or bfloat16 with
     mixtures."""
     label: dict[str, Any] = field(default_factory=dict)
-    """The labels fixed in the file, for a model that was trained with labels: `label.speaker=june`."""
+    """The labels fixed in the file, for a model that was trained with labels: `label.speaker=june`. The others are
+    kept, and can be chosen when the file is played."""
     output: str = "model.wavenet"
     """File to write. A name that ends in .safetensors keeps everything, also what speaks, and takes a quarter of the
     space of a checkpoint: matrices in int8."""
