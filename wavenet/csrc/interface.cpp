@@ -107,7 +107,7 @@ const char* wavenet_label_name(const wavenet_model*, int) { return nullptr; }
 const char* wavenet_label_value(const wavenet_model*, int) { return nullptr; }
 
 wavenet_player* wavenet_player_new(const wavenet_model* model, char* error, size_t error_size) {
-    return guarded(error, error_size, [&] { return new wavenet_player{Player(model->engine)}; });
+    return guarded(error, error_size, [&] { return new wavenet_player(*model); });
 }
 
 void wavenet_player_free(wavenet_player* player) { delete player; }
@@ -149,7 +149,7 @@ int wavenet_restart(wavenet_player* p) {
 
 int wavenet_generate(wavenet_player* p, float* out, size_t n) {
     try {
-        if (!p->started) {
+        if (!p->started()) {
             p->player.generate(out, int64_t(n));
             return 0;
         }

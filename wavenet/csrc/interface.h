@@ -2,11 +2,14 @@
 
 #pragma once
 
-#include <atomic>
 #include <memory>
 
 #include "player.h"
 #include "wavenet.h"
+
+#if !defined(WITHOUT_THREADS) && !defined(__wasm__)
+#include "runner.h"
+#endif
 
 struct wavenet_model {
     std::shared_ptr<const wavenet::Engine> engine;
@@ -14,7 +17,13 @@ struct wavenet_model {
 };
 
 struct wavenet_player {
+    explicit wavenet_player(const wavenet_model& model) : player(model.engine) {}
+
     wavenet::Player player;
-    std::atomic<bool> started{false};
-    std::shared_ptr<void> runner = {};  // a Runner, where there are threads
+#if !defined(WITHOUT_THREADS) && !defined(__wasm__)
+    wavenet::Runner runner{player};
+    bool started() const { return runner.started(); }
+#else
+    static constexpr bool started() { return false; }
+#endif
 };

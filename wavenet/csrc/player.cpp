@@ -97,18 +97,20 @@ void Player::begin() {
 }
 
 bool Player::hear(int64_t samples) {
-    if (!hearing) {
-        if (!ordered() && begun()) return false;
-        begin();
-    }
+    if (!hearing) hearing = ordered() || !begun();
+    if (!hearing) return false;
+    if (heard < 0) begin();
     const int64_t part = std::min(samples, int64_t(codes.size()) - heard);
-    if (part > 0) run(next, codes.data() + heard, nullptr, part, next_weights);
-    heard += std::max<int64_t>(part, 0);
-    hearing = heard < int64_t(codes.size());
-    if (hearing) return true;
-    if (!codes.empty()) primed = next, primed_weights = next_weights;
+    if (part > 0) {
+        run(next, codes.data() + heard, nullptr, part, next_weights);
+        heard += part;
+        if (heard < int64_t(codes.size())) return true;
+        primed = next, primed_weights = next_weights;
+    }
     std::swap(sound, next);
     position = 0;
+    hearing = false;
+    heard = -1;
     return false;
 }
 

@@ -78,8 +78,8 @@ class Player {
     int64_t position = 0;                 // samples since the beginning of that sound
     State next;                           // what is to follow, while it hears the prime
     Weights next_weights;
-    int64_t heard = 0;     // codes of the prime
     bool hearing = false;
+    int64_t heard = -1;    // codes of the prime; -1 before `begin`
     State primed;          // after the whole prime under these weights, so that restarts take no time
     Weights primed_weights;
     std::vector<double> uniforms;

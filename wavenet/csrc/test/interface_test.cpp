@@ -4,19 +4,44 @@
 
 #include "../wavenet.h"
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <new>
 #include <string>
+#include <thread>
+#if defined(__linux__)
+#include <sys/resource.h>
+#endif
 
 #include "example.h"
+
+static thread_local long allocations = 0;  // of this thread, frees included
+
+static void* allocate(size_t size, size_t align) {
+    allocations++;
+    if (void* p = std::aligned_alloc(align, (size + align - 1) / align * align)) return p;
+    throw std::bad_alloc();
+}
+static void release(void* p) {
+    allocations++;
+    std::free(p);
+}
+void* operator new(size_t size) { return allocate(std::max<size_t>(size, 1), 16); }
+void* operator new(size_t size, std::align_val_t align) { return allocate(std::max<size_t>(size, 1), size_t(align)); }
+void operator delete(void* p) noexcept { release(p); }
+void operator delete(void* p, size_t) noexcept { release(p); }
+void operator delete(void* p, std::align_val_t) noexcept { release(p); }
+void operator delete(void* p, size_t, std::align_val_t) noexcept { release(p); }
 
 using namespace wavenet;
 
 namespace {
 
-int failures = 0;
+std::atomic<int> failures{0};
 
 void expect(bool holds, const char* what) {
     if (holds) return;
@@ -119,6 +144,112 @@ void check_primes(const Example& example) {
     wavenet_prime(voice.player, sound.data(), 3);  // is never taken over
 }
 
+constexpr size_t BLOCK = 80;  // 5 ms
+
+void wait_a_block() { std::this_thread::sleep_for(std::chrono::microseconds(5000)); }
+
+/// How often this thread has waited for anything.
+long waits() {
+#if defined(__linux__) && defined(RUSAGE_THREAD)
+    rusage used;
+    getrusage(RUSAGE_THREAD, &used);
+    return used.ru_nvcsw;
+#else
+    return 0;
+#endif
+}
+
+/// Appends rendered samples, without the silence of missing ones.
+void render(wavenet_player* p, size_t n, std::vector<float>& sound) {
+    const size_t before = sound.size();
+    sound.resize(before + n);
+    const size_t missing = wavenet_render(p, sound.data() + before, n);
+    for (size_t i = n - missing; i < n; i++) expect(sound[before + i] == 0, "missing samples are silence");
+    sound.resize(before + n - missing);
+}
+
+void check_real_time(const Example& example) {
+    Voice live(example), plain(example);
+    const std::vector<float> expected = plain.generate(6000);
+    std::vector<float> sound;
+    render(live.player, 10, sound);
+    expect(sound.empty() && wavenet_underruns(live.player) == 0, "nothing is rendered before the start");
+    expect(wavenet_latency(live.player) == 0.1, "the latency at first");
+    expect(wavenet_set_latency(live.player, 0.001) && wavenet_set_latency(live.player, 2) && wavenet_set_latency(live.player, std::nan("")),
+           "latencies are bounded");
+    expect(wavenet_start(live.player) == 0 && wavenet_start(live.player) == 0, "the player starts");
+    float one;
+    expect(wavenet_generate(live.player, &one, 1) == -1 && one == 0, "no sound on demand in real time");
+    for (int i = 0; i < 50; i++) render(live.player, BLOCK, sound), wait_a_block();
+    wavenet_stop(live.player);
+    expect(wavenet_set_latency(live.player, 0.2) == 0 && wavenet_start(live.player) == 0, "the player starts again");
+    for (int i = 0; i < 20; i++) render(live.player, BLOCK, sound);
+    expect(sound.size() > 3000 && std::equal(sound.begin(), sound.end(), expected.begin()), "sound in real time is that on demand");
+    std::vector<float> large(4000);
+    wavenet_render(live.player, large.data(), large.size());
+    expect(wavenet_latency(live.player) == 0.5, "the latency grows to two blocks");
+}
+
+/// From the call of a setting to the first sample that it changes.
+void check_latency(const Example& example) {
+    Voice plain(example);
+    const std::vector<float> before = plain.generate(20000);
+    for (double latency : {0.03, 0.1}) {
+        Voice live(example);
+        std::vector<float> sound;
+        wavenet_set_latency(live.player, latency);
+        wavenet_start(live.player);
+        for (int i = 0; i < 20; i++) render(live.player, BLOCK, sound), wait_a_block();
+        const size_t set = sound.size();
+        wavenet_set_seed(live.player, 99);
+        for (int i = 0; i < 30; i++) render(live.player, BLOCK, sound), wait_a_block();
+        const size_t heard = size_t(std::mismatch(sound.begin(), sound.end(), before.begin()).first - sound.begin());
+        // the first samples may be the same by chance
+        expect(heard >= set && double(heard - set) <= latency * 16000 + 32, "a setting is heard within the latency");
+    }
+}
+
+/// Settings from several threads while another renders, which neither allocates nor waits.
+void check_stress(const Example& example) {
+    Voice voice(example);
+    wavenet_player* p = voice.player;
+    const std::vector<float> sound = hum(400);
+    std::atomic<bool> playing{true};
+    std::vector<std::thread> setters;
+    for (int which = 0; which < 3; which++)
+        setters.emplace_back([&, which] {
+            const int values = wavenet_label_count(voice.model);
+            for (int i = which; playing; i++) {
+                const long before = allocations;
+                wavenet_set_temperature(p, i % 3 * 0.5);
+                wavenet_set_top_k(p, i % 20), wavenet_set_top_p(p, 1.0 / (1 + i % 3));
+                if (values) wavenet_set_label(p, i % values, i % 4 * 0.5);
+                wavenet_set_seed(p, uint64_t(i));
+                wavenet_set_latency(p, 0.02 + i % 10 * 0.01);
+                if (i % 7 == 0) wavenet_restart(p);
+                expect(allocations == before, "settings allocate nothing");
+                if (i % 5 == 0) wavenet_prime(p, sound.data(), size_t(i) % sound.size());
+                std::this_thread::sleep_for(std::chrono::microseconds(500));
+            }
+        });
+    expect(wavenet_start(p) == 0, "the player starts");
+    float out[BLOCK];
+    bool sounds = true;
+    long allocated = 0, waited = 0;
+    for (int i = 0; i < 80; i++) {
+        const long allocated_before = allocations, waited_before = waits();
+        wavenet_render(p, out, BLOCK);
+        waited += waits() - waited_before, allocated += allocations - allocated_before;
+        for (float sample : out) sounds &= std::fabs(sample) <= 1;
+        wait_a_block();
+    }
+    playing = false;
+    for (std::thread& setter : setters) setter.join();
+    expect(sounds, "samples are in [-1, 1]");
+    expect(allocated == 0, "rendering allocates nothing");
+    expect(waited == 0, "rendering never waits");
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -129,7 +260,10 @@ int main(int count, char** arguments) {
         check_refusals(example);
         check_samples(example);
         check_primes(example);
+        check_real_time(example);
+        check_latency(example);
+        check_stress(example);
     }
-    std::printf("%d failures\n", failures);
+    std::printf("%d failures\n", failures.load());
     return failures != 0;
 }
