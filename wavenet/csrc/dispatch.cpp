@@ -15,7 +15,8 @@ namespace wavenet {
     }
 #define CODE(isa) Code{#isa, &isa::passes_float32, &isa::passes_bfloat16, &isa::make_engine}
 
-#if defined(__x86_64__)
+#if defined(ONLY_PORTABLE)
+#elif defined(__x86_64__)
 DECLARE(avx512)
 DECLARE(avx2)
 #elif defined(__aarch64__)
@@ -25,7 +26,8 @@ DECLARE(portable)
 
 std::vector<Code> available() {
     std::vector<Code> found;
-#if defined(__x86_64__)
+#if defined(ONLY_PORTABLE)
+#elif defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") &&
