@@ -13,7 +13,11 @@ namespace wavenet {
     extern const Passes<bf16> passes_bfloat16;             \
     std::unique_ptr<Engine> make_engine(const Network&);   \
     }
+#if defined(__wasm__)  // a browser does not train
+#define CODE(isa) Code{#isa, nullptr, nullptr, &isa::make_engine}
+#else
 #define CODE(isa) Code{#isa, &isa::passes_float32, &isa::passes_bfloat16, &isa::make_engine}
+#endif
 
 #if defined(ONLY_PORTABLE)
 #elif defined(__x86_64__)

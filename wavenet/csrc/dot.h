@@ -39,6 +39,12 @@ inline Sum<Weight> dot(Sum<Weight> sum, U32 inputs, U32 weights) {
                                          _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
         __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(w, 8));
         return sum + (I32)even + (I32)odd;
+#elif defined(__wasm_simd128__)
+        v128_t a = (v128_t)inputs, w = (v128_t)weights;  // as above
+        v128_t even = wasm_i32x4_dot_i16x8(wasm_v128_and(a, wasm_i16x8_splat(255)),
+                                           wasm_i16x8_shr(wasm_i16x8_shl(w, 8), 8));
+        v128_t odd = wasm_i32x4_dot_i16x8(wasm_u16x8_shr(a, 8), wasm_i16x8_shr(w, 8));
+        return sum + (I32)even + (I32)odd;
 #elif defined(__ARM_FEATURE_DOTPROD)
         // the instruction needs signed inputs: each is reduced by 128, and 64 times its weight is added twice instead
         int8x16_t w = (int8x16_t)weights, a = (int8x16_t)(inputs ^ 0x80808080), half = vdupq_n_s8(64);

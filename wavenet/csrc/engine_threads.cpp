@@ -1,11 +1,23 @@
 // Divides streams among threads: each thread takes a batch of streams at a time and runs it to its end. A single stream
 // runs on two threads while they are faster than one.
 
+#include "engine.h"
+
+#if defined(__wasm__)  // one thread, in which one stream runs
+
+namespace wavenet {
+
+void Engine::run(const std::vector<Stream>& streams, const Sampling& sampling, int) const {
+    for (Stream stream : streams) run_batch(&stream, 1, sampling);
+}
+
+}  // namespace wavenet
+
+#else
+
 #include <algorithm>
 #include <atomic>
 #include <thread>
-
-#include "engine.h"
 
 namespace wavenet {
 
@@ -72,3 +84,5 @@ void Engine::run_single(Stream stream, const Sampling& sampling) const {
 }
 
 }  // namespace wavenet
+
+#endif
