@@ -1,4 +1,4 @@
-"""Exported files that can be steered: their labels are chosen and mixed as a checkpoint's are, and damage is refused."""
+"""Exported files that can be steered: labels are chosen and mixed as a checkpoint's are, and damage is refused."""
 
 import struct
 import zlib
