@@ -248,7 +248,7 @@ def test_exported_file_says_what_it_is():
         (lambda data: data[:11], "not an exported"),
         (lambda data: b"", "not an exported"),
         (lambda data: b"RIFF" + data[4:], "not an exported"),
-        (lambda data: data[:8] + b"\x01" + data[9:], "version 1, and this program reads version 2"),
+        (lambda data: data[:8] + b"\x01" + data[9:], "version 1, and this program reads versions 2 to 3"),
         (lambda data: data[:500] + bytes([data[500] ^ 1]) + data[501:], "checksum"),
         (lambda data: data + b"\0", "checksum"),
     ],

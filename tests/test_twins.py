@@ -261,7 +261,7 @@ def test_a_model_whose_labels_are_settled_is_refused_too(monkeypatch):
     monkeypatch.setattr(ResidualBlock, "forward", glu)
     model = make(labels={"who": ["a", "b"]})
     with pytest.raises(ConfigError, match="was a layer edited"):
-        exported(fixed(model, torch.zeros(64)), 16000, "int8")
+        exported(fixed(model, torch.tensor([1.0, 0.0]), ["who"]), 16000, "int8")
 
 
 def test_a_setting_of_how_a_model_runs_is_not_kept_with_it(tmp_path):

@@ -39,7 +39,7 @@ class GenerateConfig:
     """Whether the sound begins with the prime itself. `seconds` does not include it."""
     label: dict[str, Any] = field(default_factory=dict)
     """What to make, for a model that was trained with labels: `label.speaker=june`, or several values,
-    `label.tags=[a,b]`, or a mix, `'label.speaker={june:0.7,allison:0.3}'`, with weights from -10 to 10."""
+    `label.tags=[a,b]`, or a mix, `'label.speaker={june:0.7,carlo:0.3}'`, with weights from -10 to 10."""
     guidance: float = 1.0
     """How strongly the chosen labels are followed: a factor for the difference that they make to the logits."""
     features: str | None = None
