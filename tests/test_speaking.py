@@ -19,7 +19,7 @@ from wavenet.cli.jobs.speak import job as speak
 from wavenet.cli.jobs.train import settled
 from wavenet.config import AcousticConfig, DataConfig, FeatureConfig, ModelConfig, OptimConfig, SpeakConfig, TrainConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError
-from wavenet.model import checkpoint
+from wavenet.model import checkpoint, shipped
 from wavenet.speech.speaker import in_known_gaps
 from wavenet.training import Reporter, speech, train
 
@@ -319,13 +319,14 @@ def test_a_standard_input_that_is_no_text_is_refused(run, tmp_path, monkeypatch)
 
 
 def test_a_shipped_voice_is_found_beside_a_folder_of_its_name(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("wavenet.voice.VOICES", tmp_path / "voices")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "voices")
     monkeypatch.chdir(tmp_path)
-    shipped = wavenet.load(run).save(tmp_path / "voices" / "ann.safetensors")
+    there = wavenet.load(run).save(tmp_path / "voices" / "ann.safetensors")
     (tmp_path / "ann").mkdir()  # recordings
-    assert wavenet.load("ann").path == shipped
+    assert wavenet.load("ann").path == there
     own = wavenet.load(run).save(tmp_path / "ann" / "best.safetensors")
-    assert wavenet.load("ann").path.resolve() == own
+    with pytest.warns(UserWarning, match="ann means ann/best.safetensors here, not the voice of that name"):
+        assert wavenet.load("ann").path.resolve() == own
     with pytest.raises(CheckpointError, match="bob does not exist"):
         wavenet.load("bob")
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 import wavenet
-from wavenet.voice import VOICES
+from wavenet.model.shipped import FOLDER
 
-NAMES = sorted(path.stem for path in VOICES.glob("*.safetensors"))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
 def test_voices_are_small_and_described():
     assert NAMES
-    assert sum(path.stat().st_size for path in VOICES.glob("*.safetensors")) <= 4e6
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.safetensors")) <= 4e6
     for name in NAMES:
-        card = (VOICES / f"{name}.md").read_text()
+        card = (FOLDER / f"{name}.md").read_text()
         assert all(word in card for word in ("Data.", "How it was made.", "CC"))
 
 

@@ -26,7 +26,7 @@ from wavenet.generation import CompiledEngine, exported, performance
 from wavenet.generation.export import check_place, fixed, is_exported
 from wavenet.generation.performance import Kept, Performance, Request
 from wavenet.generation.steering import choose_labels
-from wavenet.model import checkpoint
+from wavenet.model import checkpoint, shipped
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning import Companion
 from wavenet.model.device import find_device
@@ -40,8 +40,6 @@ SETTINGS = (
     *("engine", "precision", "instruction_set", "device", "threads"),
 )
 """Settings of GenerateConfig that `Voice.generate` takes unchanged."""
-VOICES = Path(__file__).parent / "voices"
-"""Voices that come with wavenet; each is described by the .md file of its name."""
 
 
 def load(path: str | Path) -> "Voice":
@@ -51,7 +49,14 @@ def load(path: str | Path) -> "Voice":
     Raises CheckpointError if the checkpoint is missing or damaged, and ConfigError for an exported file if the compiled
     engine, the only one that runs it, was not built.
     """
-    path = shipped(path) or expanded(path)
+    found = shipped.find(path)
+    if found.remark is not None:
+        warnings.warn(found.remark, stacklevel=2)
+    return opened(found.path)
+
+
+def opened(path: Path) -> "Voice":
+    """What `load` returns, from a path alone. Raises as `load` does."""
     if not is_exported(path):
         return Voice(checkpoint.load(path))
     packed = path.read_bytes()
@@ -59,19 +64,6 @@ def load(path: str | Path) -> "Voice":
         return Voice(CompiledEngine(packed), path)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-
-
-def shipped(name: str | Path) -> Path | None:
-    """The file of a voice that comes with wavenet, by its name; None for any other name, and for one that is also the
-    path of a checkpoint. A folder of that name that holds no checkpoint, such as one of recordings, does not count."""
-    found = VOICES / f"{name}.safetensors"
-    if Path(name).name != str(name) or not found.is_file():
-        return None
-    try:
-        checkpoint.find(name)
-    except CheckpointError:
-        return found
-    return None
 
 
 class Voice:

@@ -24,6 +24,7 @@ def train(
     model: str | None = None,
     experiment: str | None = None,
     resume: str | Path | None = None,
+    init: str | Path | None = None,
     reporter: Reporter | None = None,
     **settings: Any,
 ) -> Result:
@@ -36,6 +37,7 @@ def train(
     run_dir: by default runs/<date>_<time>, or the folder of the resumed run.
     minutes, steps: how long to train; with `resume`, how many more minutes, or up to which step.
     model, experiment: presets: `tiny`, `base`, `paper` or `large`; the name of a whole recipe.
+    init: the network whose weights it starts from: anything that `wavenet.load` takes but an exported file.
     reporter: receives the progress. By default it is printed; Reporter() is silent.
     settings: any other setting of `wavenet-train --help` by its dotted name, and the config group `optim`.
 
@@ -43,7 +45,7 @@ def train(
     the signal. Raises WaveNetError, mostly ConfigError or AudioError, with one line that says what to do.
     """
     asked = {"data.dir": folder, "run.dir": run_dir, "minutes": minutes, "steps": steps}
-    asked |= {"model": model, "experiment": experiment, "resume": resume}
+    asked |= {"model": model, "experiment": experiment, "resume": resume, "init": init}
     asked = {name: value for name, value in asked.items() if value is not None}
     for name in asked.keys() & settings.keys():
         raise ConfigError(f"{name} is given twice")
@@ -59,7 +61,7 @@ def written(name: str, value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str | Path):
-        return quoted(str(expanded(value) if is_path(name) else value))
+        return quoted(str(expanded(value) if is_path(name) and str(value).startswith("~") else value))
     if isinstance(value, list | tuple):
         return f"[{','.join(written('', entry) for entry in value)}]"
     if isinstance(value, int | float):

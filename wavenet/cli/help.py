@@ -13,6 +13,7 @@ EXAMPLES = {
   wavenet-train data.dir=~/recordings data.labels=[folder]
   wavenet-train data.dir=~/recordings experiment=vocoder
   wavenet-train data.dir=~/recordings experiment=speech data.language=en-us
+  wavenet-train data.dir=~/recordings init=kathleen minutes=5
   wavenet-train resume=runs/2026-01-31_12-00-00
   wavenet-train --multirun optim.lr=0.005,0.01,0.02 data.dir=~/recordings
 """,

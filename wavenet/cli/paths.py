@@ -8,7 +8,7 @@ from wavenet.files import expanded
 
 PATHS = (
     *("dir", "cache_dir", "resume", "report", "checkpoint", "prime", "output", "features", "frames", "remove"),
-    *("made_frames", "lexicon", "timings"),
+    *("made_frames", "lexicon", "timings", "init"),
 )
 """Last parts of the settings that are paths."""
 QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")

@@ -111,6 +111,10 @@ class TrainConfig:
     """Steps between two checkpoints. Left out: 1000; with `minutes`, as often as `validate_every`."""
     resume: str | None = None
     """Run folder, or training state, to continue from."""
+    init: str | None = None
+    """Network whose weights the run starts from, with a new optimizer: a run folder, a checkpoint file, or the name of
+    a voice that comes with wavenet. The network's shape and sample rate are the old one's, unless they are given.
+    Labels and features that it lacks begin as if absent."""
     report: str | None = None
     """JSON file to write the figures of the run to."""
 

@@ -8,9 +8,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from wavenet.config import TrainConfig
+from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.decoding import PhoneStatistics
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.windows import Batch
+from wavenet.training import initial
 from wavenet.training.objective import Loss, Objective, backward
 from wavenet.training.optimizers import make_optimizers
 from wavenet.training.schedule import learning_rate_factor
@@ -20,11 +22,17 @@ class Learner:
     """A network of `config.model`, in each process of `fabric`; the seed decides its first weights."""
 
     def __init__(
-        self, fabric: Fabric, config: TrainConfig, frames: Tensor | None, phones: PhoneStatistics | None = None
+        self,
+        fabric: Fabric,
+        config: TrainConfig,
+        frames: Tensor | None,
+        phones: PhoneStatistics | None = None,
+        start: Checkpoint | None = None,
     ) -> None:
         """frames: (n, channels) of features, whose mean and scale the model takes; None without features.
 
-        phones: of the training part, for a model that recognises them.
+        phones: of the training part, for a model that recognises them. start: the network whose weights are taken over,
+        with the mean and scale of its features.
         """
         self.fabric, self.config = fabric, config
         with torch.random.fork_rng(devices=[]):
@@ -34,6 +42,8 @@ class Learner:
             self.model.conditioning.features.standardise(frames)
         if self.model.recognition is not None:
             self.model.recognition.statistics = phones
+        self.taken_over = initial.take_over(self.model, start, config.data.sample_rate) if start is not None else []
+        """What was taken over, in lines."""
         products = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         optimizers = make_optimizers(self.model, config.optim, products)
         self.objective, *self.optimizers = fabric.setup(Objective(self.model), *optimizers)

@@ -17,7 +17,7 @@ APPLIED = {
     *("optim.warmup_steps", "optim.final_lr_ratio", "optim.clip_norm", "optim.ema_decay"),
     *("model.recognition.weight", "model.fused", "steps", "minutes", "batch_size", "crop", "accumulate"),
     *("label_dropout", "seed"),
-    *("precision", "device", "devices", "num_nodes", "threads", "run.dir", "resume", "report"),
+    *("precision", "device", "devices", "num_nodes", "threads", "run.dir", "resume", "init", "report"),
     *("log_every", "wandb", "validate_every", "validate_seconds", "sample_every", "sample_seconds", "checkpoint_every"),
 }
 """Settings that a resumed run may change, from its first step on."""

@@ -10,6 +10,7 @@ goes on with the part that it was at.
 """
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from wavenet.speech.corpus import Corpus
 from wavenet.speech.front_ends import FrontEnd, make_front_end, restore
 from wavenet.speech.sentences import GAPS
 from wavenet.speech.speaker import example
-from wavenet.training import resuming, trainer
+from wavenet.training import initial, resuming, trainer
 from wavenet.training.acoustic import AcousticTrainer
 from wavenet.training.data import TrainingData, read
 from wavenet.training.machine import keep_memory, make_fabric, memory_errors
@@ -41,6 +42,8 @@ ACOUSTIC, VOCODER = "acoustic", "vocoder"
 """Folders of the two runs."""
 MADE = "made_frames.f32"
 """File of the frames that the acoustic model makes, in the vocoder's folder."""
+INIT = "init.safetensors"
+"""Copy of the network that the run starts from, until the run is finished."""
 LEAST_MINUTES = 0.01
 """What the vocoder gets even if the acoustic model has taken all the time."""
 
@@ -62,6 +65,10 @@ def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = 
         spoken = speakable.read(data.prepared, front_end, run_dir / "phones.csv", told.say, told.aligning)
         with writing(run_dir):
             write_settings(run_dir, dataclasses.asdict(config))
+        if config.init is not None and config.resume is None:
+            with writing(run_dir), atomic(run_dir / INIT) as copy:
+                shutil.copyfile(checkpoint.find(expanded(config.init)), copy)
+            told.say(f"{run_dir / INIT}: a copy of {config.init}, until the run is finished")
         _save_settings(config, front_end, run_dir)  # from here on the folder holds a run
         described = dataclasses.replace(config, model=data.model)
         stage = _acoustic_stage(described, run_dir)
@@ -87,7 +94,8 @@ def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = 
         vocoder = checkpoint.load(result.checkpoint)
         storing.save_voice(voice, vocoder, acoustic._replace(scales=_scales(acoustic, vocoder.model)))
         if result.stopped_by is None:
-            made.unlink(missing_ok=True)
+            for needless in (made, run_dir / INIT):
+                needless.unlink(missing_ok=True)
         return dataclasses.replace(result, run_dir=run_dir, checkpoint=voice)
 
 
@@ -151,6 +159,7 @@ def _stage(config: TrainConfig, run_dir: Path, name: str, steps: int, minutes: f
         steps=steps,
         minutes=minutes,
         resume=str(run_dir / name) if has_state(run_dir / name) else None,
+        init=str(run_dir / INIT) if config.init is not None else None,
         report=None,
     )
 
@@ -183,6 +192,9 @@ def _train_acoustic(
     frames = data.some_frames()
     assert frames is not None, "a voice has frames"
     model.standardise(frames)
+    if (start := initial.load(config)) is not None:
+        for line in initial.take_over_acoustic(model, config.model, spoken.front_end, start):
+            reporter.say(line)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     reporter.say(
         f"acoustic model: {parameters:,} parameters, {counted(len(set(spoken.units) - set(GAPS)), 'unit')}, learns "

@@ -15,7 +15,7 @@ from wavenet.config import TrainConfig
 from wavenet.errors import CheckpointError, TrainingError
 from wavenet.evaluation.baselines import Baselines
 from wavenet.model import checkpoint
-from wavenet.training import announcements, boards, resuming, state
+from wavenet.training import announcements, boards, initial, resuming, state
 from wavenet.training.batches import Batches
 from wavenet.training.clock import Clock
 from wavenet.training.data import read_in_all
@@ -66,12 +66,13 @@ class Trainer:
         with together(fabric):
             boards.check(config.wandb)
             stored = resuming.load(config)
+            start = initial.load(config)
         self.data = read_in_all(fabric, config, reporter.preparing)
         self.config = config = dataclasses.replace(config, model=self.data.model)
         if stored is not None:
             with together(fabric):
                 resuming.check_recordings(stored, config, self.data.fingerprint, reporter.say)
-        self.learner = Learner(fabric, config, self.data.some_frames(), self.data.phone_statistics())
+        self.learner = Learner(fabric, config, self.data.some_frames(), self.data.phone_statistics(), start)
         field, dropout = self.learner.model.receptive_field, config.label_dropout if config.model.labels else 0.0
         windows = self.data.training_windows(config.crop, field)
         place = fabric.global_rank, fabric.world_size
@@ -130,6 +131,7 @@ class Trainer:
         config, data, say = self.config, self.data, self.reporter.say
         for line in [
             *announcements.recordings(self.run_dir, data, config.data.split_by),
+            *self.learner.taken_over,
             *announcements.network(self.learner.model, config.data.sample_rate, self.fabric.device, config.precision),
             *announcements.length(config, self.clock, self.step),
         ]:

@@ -12,8 +12,8 @@ from wavenet.cli.display import Display, check_report, setting, takes_stdout, wr
 from wavenet.config import BUNDLED, TrainConfig, build
 from wavenet.errors import ConfigError, TrainingError, WaveNetError, counted, printable
 from wavenet.files import expanded
-from wavenet.model import checkpoint
-from wavenet.training import Reporter, Result, speech, train
+from wavenet.model import checkpoint, shipped
+from wavenet.training import Reporter, Result, initial, speech, train
 from wavenet.training.clock import FEW_STEPS, few_steps
 from wavenet.training.machine import is_first_process
 
@@ -63,11 +63,19 @@ def settled(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, P
     """
     config, named = copy.deepcopy(config), "run.dir" in given
     if config.resume is not None:
+        if "init" in given and config.init is not None:
+            raise ConfigError(
+                "init and resume are both given: a resumed run goes on with its own weights, so leave init= out, or "
+                "start a new run without resume="
+            )
         config, folder = _resumed(config, given)
         run_dir = expanded(config.run.dir) if named and config.run.dir else folder
     else:
         _decide_length(config, given)
         _check_data(config, given)
+        if config.init is not None:
+            config.init = str(shipped.find(config.init).path.absolute())
+            config = initial.settled(config, given)
         run_dir = expanded(config.run.dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     if config.data.dir not in (None, BUNDLED):  # so that the run can be resumed from any folder
         config.data.dir = str(expanded(config.data.dir).absolute())
