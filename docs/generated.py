@@ -25,6 +25,7 @@ SCHEMAS = {
     "align": config.AlignConfig,
     "speak": config.SpeakConfig,
     "export": config.ExportConfig,
+    "serve": config.ServeConfig,
     "cache": config.CacheConfig,
 }
 SETTINGS = re.compile(r"^<!-- settings of (\w+) -->$", re.MULTILINE)

@@ -11,6 +11,7 @@ from wavenet.config import (
     ExportConfig,
     GenerateConfig,
     RecogniseConfig,
+    ServeConfig,
     SpeakConfig,
     TrainConfig,
     settings,
@@ -27,6 +28,7 @@ SCHEMAS = {
     "align": AlignConfig,
     "speak": SpeakConfig,
     "export": ExportConfig,
+    "serve": ServeConfig,
     "cache": CacheConfig,
 }
 RECEPTIVE_FIELDS = {"tiny": 512, "base": 2047, "paper": 3070, "large": 4093}

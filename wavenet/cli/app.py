@@ -10,6 +10,7 @@ from wavenet.cli import composing
 from wavenet.cli.flags import UsageError, asks_hydra, parse_flags
 from wavenet.cli.help import describe
 from wavenet.cli.overrides import for_hydra, names
+from wavenet.cli.paths import gathered
 from wavenet.cli.terminal import ignore_signals, interruptible, steady_streams
 from wavenet.config import settings
 from wavenet.errors import ConfigError, WaveNetError
@@ -18,15 +19,17 @@ Job = Callable[[Any, frozenset[str]], Any]
 """The work of a command; takes its settings, and the names of those that the command line gives."""
 
 
-def run(command: str, schema: type, job: Job) -> None:
+def run(command: str, schema: type, job: Job, words: str | None = None) -> None:
     """Run `job` with an object of `schema`, made from configs/<command>.yaml and the command line.
+
+    words: the setting, a list of paths, that words without a name mean.
 
     Exit status: 0; 1 for an error that the user can fix, with one line on stderr; 2 for a command line that cannot be
     understood; 128 + the number of the signal that ended it. Bugs keep their traceback.
     """
     with steady_streams(), interruptible() as received:
         try:
-            _run(command, schema, job, sys.argv[1:])
+            _run(command, schema, job, sys.argv[1:], words)
         except WaveNetError as error:
             _fail(error)
         except KeyboardInterrupt:
@@ -40,7 +43,7 @@ def run(command: str, schema: type, job: Job) -> None:
             sys.exit(128 + number)
 
 
-def _run(command: str, schema: type, job: Job, arguments: list[str]) -> None:
+def _run(command: str, schema: type, job: Job, arguments: list[str], words: str | None) -> None:
     if {"-h", "--help"} & set(arguments):
         print(describe(command, schema, composing.groups(composing.config_folder())), end="")
         return
@@ -54,6 +57,8 @@ def _run(command: str, schema: type, job: Job, arguments: list[str]) -> None:
     except OSError as error:
         raise ConfigError(f"the current folder cannot be used ({error.strerror}): change to another one") from error
     flags = parse_flags(arguments, [setting.name for setting in settings(schema)])
+    if words is not None:
+        flags.overrides = gathered(flags.overrides, words)
     groups = composing.groups(*composing.folders(flags.config_dir))
     overrides = for_hydra(flags.overrides, schema, groups, sweep=flags.multirun)
     if asks_hydra(flags):

@@ -59,6 +59,13 @@ EXAMPLES = {
   wavenet-export checkpoint=runs/2026-01-31_12-00-00 output=voice.wavenet
   wavenet-generate checkpoint=voice.wavenet seconds=30
 """,
+    "serve": """Play networks in a browser, also those that are still training.
+
+  wavenet-serve
+  wavenet-serve runs/mine
+  wavenet-serve runs voices=false port=9000
+  wavenet-serve runs/mine output=page
+""",
 }
 
 

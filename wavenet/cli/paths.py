@@ -13,6 +13,8 @@ PATHS = (
 """Last parts of the settings that are paths."""
 QUOTED = re.compile(r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\"""")
 """A value that is already in quotes of Hydra's grammar."""
+LIST = re.compile(r'\["([^"\\]|\\.)*"(,"([^"\\]|\\.)*")*\]')
+"""A list of such values, as `gathered` writes it."""
 PLACES = ("run.dir", "report", "output")
 """Settings that name where to write: always one path, never a sweep."""
 TEXT = "text"
@@ -48,10 +50,30 @@ def quote_path(argument: str) -> str:
     """
     name, equals, value = argument.partition("=")
     plain = name.lstrip("+")
-    as_it_is = QUOTED.fullmatch(value) or "${" in value or value == "null"
+    as_it_is = QUOTED.fullmatch(value) or LIST.fullmatch(value) or "${" in value or value == "null"
     if value and (plain == TEXT or plain.startswith("label.") or (is_path(plain) and not as_it_is)):
         return name + equals + quoted(value)
     return argument
+
+
+def gathered(arguments: list[str], name: str) -> list[str]:
+    """The arguments, but with words that are no settings, and all values of the setting `name`, in one list of it.
+
+    Raises ConfigError for an empty value.
+    """
+    values, others = [], []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not re.fullmatch(r"[+~]*[a-z_][\w./@]*", key) or not equals:
+            key, value = name, argument
+        if key.lstrip("+") == name:
+            values.append(value)
+        else:
+            others.append(argument)
+    if "" in values:
+        raise ConfigError(f"{name} is empty: give a path, as in {name}=...")
+    listed = [quoted(str(expanded(value))) for value in values]
+    return [*others, *([f"{name}=[{','.join(listed)}]"] if listed else [])]
 
 
 def quoted(value: str) -> str:

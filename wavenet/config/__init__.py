@@ -24,6 +24,7 @@ from wavenet.config.commands import (
     ExportConfig,
     GenerateConfig,
     RecogniseConfig,
+    ServeConfig,
     SpeakConfig,
 )
 from wavenet.config.data import BUNDLED, DataConfig
@@ -54,6 +55,7 @@ __all__ = [
     "RecogniseConfig",
     "RecognitionConfig",
     "RunConfig",
+    "ServeConfig",
     "Setting",
     "SpeakConfig",
     "TrainConfig",

@@ -220,6 +220,28 @@ class CacheConfig:
 
 
 @dataclass
+class ServeConfig:
+    """Settings of `wavenet-serve`."""
+
+    checkpoint: list[str] = field(default_factory=list)
+    """What to play beside the voices that come with wavenet: run folders, folders of runs, checkpoints, exported files.
+    Words without a name mean the same: `wavenet-serve runs/mine`."""
+    voices: bool = True
+    """Whether the voices that come with wavenet are listed."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Others on the network reach the page only if it is one of theirs; `0.0.0.0` means all of
+    this machine's."""
+    port: int = 8000
+    """Port to listen on. Left out: 8000, or the next that is free. 0: any."""
+    output: str | None = None
+    """Folder to write instead of serving: the page with its voices, for any static web server."""
+
+    def __post_init__(self) -> None:
+        between(self, "", port=(0, 65535))
+        check(self, "", "host", bool(self.host), "an address of this machine")
+
+
+@dataclass
 class ExportConfig:
     """Settings of `wavenet-export`."""
 
