@@ -89,8 +89,9 @@ def test_engines_agree_under_every_kind_of_conditioning(kind, prime, guidance):
 @pytest.mark.parametrize("bias", [True, False])
 def test_labels_can_be_fixed_for_good(bias):
     model = model_of("labels", bias=bias)
+    assert model.conditioning is not None
     companion = companion_of(model)
-    plain = fixed(model, model.conditioning(companion, 0, 1)[0])  # type: ignore[misc] (it has one)
+    plain = fixed(model, companion.labels, model.config.labels)
     assert plain.conditioning is None
     told = Conditions(model.conditioning, [companion])
     one, other = (

@@ -210,7 +210,7 @@ def test_what_is_exported_plays_and_refuses_the_rest(files, tmp_path):
         (lambda: exported.save(tmp_path / "x.safetensors"), "is an exported file, which holds no torch model"),
         (lambda: exported.export(tmp_path / "x.wavenet"), "is an exported file, which holds no torch model"),
         (lambda: exported.model, "is an exported file, which holds no torch model"),
-        (lambda: exported.generate(labels={"speaker": "june"}), "which takes no conditioning"),
+        (lambda: exported.generate(labels={"speaker": "june"}), "label.speaker is not a label"),
         (lambda: exported.generate(engine="naive"), "only compiled runs it"),
         (lambda: one.export(tmp_path / "x.wav"), r"an exported network is no \.wav file"),
         (lambda: voice(files, "features").export(tmp_path / "x.wavenet"), "has features, which an exported file"),

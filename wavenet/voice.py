@@ -77,7 +77,7 @@ def shipped(name: str | Path) -> Path | None:
 class Voice:
     """A network, its sample rate, and the file that holds it.
 
-    The voice of an exported file has neither weights nor labels: it can only `generate` and `stream`.
+    The voice of an exported file has no weights: it can only `generate` and `stream`.
     """
 
     def __init__(self, source: Checkpoint | CompiledEngine, path: Path | None = None) -> None:
@@ -104,8 +104,8 @@ class Voice:
 
     @property
     def labels(self) -> dict[str, list[str]]:
-        """The labels that the model knows, and the values of each; empty for an exported file."""
-        return self._loaded.model.config.labels if self._loaded else {}
+        """The labels that can be chosen, and the values of each."""
+        return self._loaded.model.config.labels if self._loaded else self.exported.labels if self.exported else {}
 
     # ---- making sound
 
@@ -134,7 +134,8 @@ class Voice:
         seconds: by default the length of the features, or 5.
         prime: what the sound continues from: a file, or numbers (samples,) or (1, samples) in [-1, 1] at `sample_rate`,
             or a pair of such numbers and their own rate. It is not part of the sound.
-        labels: {"speaker": "june"}, or several values, {"tags": ["slow", "loud"]}.
+        labels: {"speaker": "june"}, several values, {"tags": ["slow", "loud"]}, or a mix with weights in -10..10,
+            {"speaker": {"june": 0.7, "allison": 0.3}}.
         features: what to follow: a recording, or frames (n, channels), one per hop, as a .npy file or an array.
         Raises ConfigError for a setting that is out of range or does not apply to this model, AudioError for a
         recording that cannot be read.
@@ -277,8 +278,9 @@ class Voice:
     def export(self, output: str | Path, precision: str = "auto", labels: Mapping[str, Any] | None = None) -> "Voice":
         """Write a file that runs without Python, as `wavenet-export` does, and return its voice.
 
-        labels: the labels that the file keeps. Raises ConfigError for a model with features or context stacks, which
-        the file cannot hold, and if `output` names another kind of file.
+        The file keeps the model's labels, so that they can be chosen and mixed while it plays. labels: those that are
+        fixed in it instead, as for `generate`; they can no longer be chosen. Raises ConfigError for a model with
+        features or context stacks, which the file cannot hold, and if `output` names another kind of file.
         """
         output = expanded(output)
         check_place(output)
@@ -289,8 +291,9 @@ class Voice:
                 what = "context stacks" if model.config.context.pools else "sources of its own"
                 what = "features" if model.config.features.kinds else what
                 raise ConfigError(f"{self.path} has {what}, which an exported file cannot hold: use wavenet-generate")
-            model = fixed(model, model.conditioning(Companion(chosen), 0, 1)[0])
-        packed = exported(model, self.sample_rate, precision)
+            if labels:
+                model = fixed(model, chosen, labels)
+        packed = exported(model, self.sample_rate, precision, steerable=True)
         engine = CompiledEngine(packed)  # raises before a file is written that could not be loaded
         try:
             with atomic(output) as temporary:

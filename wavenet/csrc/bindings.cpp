@@ -104,6 +104,12 @@ NB_MODULE(_native, module) {
         .def_ro("sample_rate", &Engine::sample_rate)
         .def_ro("mixtures", &Engine::mixtures)
         .def_ro("receptive_field", &Engine::receptive_field)
+        .def_ro("condition_channels", &Engine::condition_channels)
+        .def_prop_ro("labels", [](const Engine& engine) {
+            std::vector<std::tuple<std::string, std::string>> names;
+            for (const LabelValue& one : engine.labels) names.emplace_back(one.label, one.value);
+            return names;
+        })
         .def("start", [](const Engine& engine, Address state, Address logits, Address row) {
             engine.start(at<uint8_t>(state), at<float>(logits), at<float>(row));
         })

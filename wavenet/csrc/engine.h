@@ -47,11 +47,12 @@ class Engine {
   public:
     explicit Engine(const Network& net)
         : precision(net.precision), sample_rate(net.sample_rate), receptive_field(net.receptive_field()),
-          mixtures(net.mixtures), outputs(net.outputs()), condition_channels(net.condition_channels) {}
+          mixtures(net.mixtures), outputs(net.outputs()), condition_channels(net.condition_channels), labels(net.labels) {}
     virtual ~Engine() = default;
 
     const Precision precision;
     const int64_t sample_rate, receptive_field, mixtures, outputs, condition_channels;
+    const std::vector<LabelValue> labels;  // of the file; if there are any, their weights are the rows of conditioning
 
     virtual size_t state_bytes() const = 0;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <set>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "exported files are little-endian and the kernels do not convert them, so this processor is not supported"
@@ -13,8 +14,9 @@ namespace wavenet {
 namespace {
 
 constexpr char MAGIC[8] = {'W', 'A', 'V', 'E', 'N', 'E', 'T', '\n'};
-constexpr uint32_t VERSION = 2;
+constexpr uint32_t VERSION = 3, OLDEST_VERSION = 2;
 constexpr uint32_t MOST_LAYERS = 4096, MOST_CHANNELS = 1 << 16, MOST_SAMPLES = 1 << 22, MOST_MIXTURES = 1000;
+constexpr uint32_t MOST_VALUES = 1 << 16, MOST_NAME = 1 << 12;
 constexpr uint64_t MOST_STATE = uint64_t(1) << 30, MOST_LANES = 16;
 
 uint32_t crc32(const uint8_t* bytes, size_t size) {
@@ -34,6 +36,22 @@ uint32_t crc32(const uint8_t* bytes, size_t size) {
 
 uint64_t bytes_of(Precision precision) {
     return precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
+}
+
+/// Whether these bytes are UTF-8 without zero bytes: each character in its shortest form, at most U+10FFFF, and no half
+/// of a surrogate pair.
+bool is_text(const uint8_t* bytes, int64_t size) {
+    for (int64_t i = 0; i < size;) {
+        const uint8_t first = bytes[i++];
+        const int more = first < 0x80 ? 0 : first < 0xE0 ? 1 : first < 0xF0 ? 2 : 3;
+        if (first == 0 || (first >= 0x80 && first < 0xC2) || first > 0xF4 || size - i < more) return false;
+        const uint8_t least = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+        const uint8_t most = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+        if (more && (bytes[i] < least || bytes[i] > most)) return false;
+        for (int k = 0; k < more; k++)
+            if ((bytes[i++] & 0xC0) != 0x80) return false;
+    }
+    return true;
 }
 
 /// Reads the bytes in order, and never past their end.
@@ -104,6 +122,36 @@ struct Reader {
         take(-size & 3);  // padding, so that floats stay aligned
         return m;
     }
+
+    std::string name() {
+        const int64_t size = number("the length of a label's name", 1, MOST_NAME);
+        const uint8_t* bytes = take(uint64_t(size));
+        if (!is_text(bytes, size)) throw FormatError("the name of a label in the file is not UTF-8: it was altered");
+        const int64_t padding = -size & 3;
+        const uint8_t* zeros = take(uint64_t(padding));
+        if (std::any_of(zeros, zeros + padding, [](uint8_t byte) { return byte != 0; }))
+            throw FormatError("the name of a label in the file is longer than it says: it was altered");
+        return {reinterpret_cast<const char*>(bytes), size_t(size)};
+    }
+
+    std::vector<LabelValue> label_values() {
+        const int64_t count = number("the number of label values", 0, MOST_VALUES);
+        std::vector<LabelValue> found;
+        std::set<std::string> labels, values;  // all labels so far, and the present one's values
+        for (int64_t i = 0; i < count; i++) {
+            LabelValue one{name(), name()};
+            const std::string where = "label value " + std::to_string(i + 1) + " of " + std::to_string(count);
+            if (found.empty() || found.back().label != one.label) {
+                if (!labels.insert(one.label).second)
+                    throw FormatError(where + " in the file is apart from the others of its label: it was altered");
+                values.clear();
+            }
+            if (!values.insert(one.value).second)
+                throw FormatError(where + " in the file is there twice: it was altered");
+            found.push_back(std::move(one));
+        }
+        return found;
+    }
 };
 
 }  // namespace
@@ -124,15 +172,17 @@ void Network::condition_on(const float* weights, int64_t rows, int64_t channels)
         throw FormatError("the conditioning has " + std::to_string(rows) + " rows, which do not fit this network");
     condition_channels = channels;
     condition.assign(weights, weights + rows * channels);
+    labels.clear();
 }
 
 Network Network::parse(const uint8_t* bytes, size_t size) {
     if (size < 12 || std::memcmp(bytes, MAGIC, 8) != 0) throw FormatError("this is not an exported WaveNet");
     uint32_t version, sum;
     std::memcpy(&version, bytes + 8, 4);
-    if (version != VERSION)
-        throw FormatError("the file has format version " + std::to_string(version) +
-                          ", and this program reads version " + std::to_string(VERSION) + ": export it again, or use a program of that version");
+    if (version < OLDEST_VERSION || version > VERSION)
+        throw FormatError("the file has format version " + std::to_string(version) + ", and this program reads versions " +
+                          std::to_string(OLDEST_VERSION) + " to " + std::to_string(VERSION) +
+                          ": export it again, or use a program of that version");
     if (size < 16) throw FormatError("the file is shorter than its own header says: it was cut off or altered");
     std::memcpy(&sum, bytes + size - 4, 4);
     if (sum != crc32(bytes, size - 4)) throw FormatError("the file's checksum is wrong: it was cut off or altered");
@@ -169,6 +219,12 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
     net.skip_sum = reader.matrix(net.precision, net.skip, count * net.gate);
     net.hidden = reader.matrix(net.precision, net.head, net.skip);
     net.output = reader.matrix(net.precision, net.outputs(), net.head);
+    std::vector<LabelValue> labels = version < 3 ? std::vector<LabelValue>() : reader.label_values();
+    if (!labels.empty()) {
+        const int64_t rows = count * 2 * net.gate, values = int64_t(labels.size());
+        net.condition_on(reader.floats(uint64_t(rows) * uint64_t(values)), rows, values);
+        net.labels = std::move(labels);
+    }
     if (reader.left) throw FormatError("the file is longer than its own header says: it was altered");
     return net;
 }

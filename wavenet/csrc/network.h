@@ -37,6 +37,13 @@ struct Layer {
     Matrix residual;  // (residual, gate)
 };
 
+/// A value of a label, such as "june" of the label "speaker". Both names are UTF-8, not empty, and hold no zero byte.
+struct LabelValue {
+    std::string label, value;
+};
+
+constexpr float MOST_WEIGHT = 10;  // of a label value in a mix, either way; whoever takes weights refuses larger ones
+
 struct Network {
     Precision precision;
     int64_t sample_rate, initial_taps, kernel_size, residual, gate, skip, head;
@@ -44,14 +51,17 @@ struct Network {
     const float* initial;  // (initial_taps, 256, residual): what each of the last codes adds to the first layer's input
     std::vector<Layer> layers;
     Matrix skip_sum, hidden, output;
+    std::vector<LabelValue> labels;  // that the file can be steered by: a row of conditioning holds their weights, in
+                                     // this order. All 0: no label. The values of a label stand side by side
     int64_t condition_channels = 0;  // of a row of conditioning; 0: none
-    std::vector<float> condition;    // (layers, 2 gate, channels): every layer's projection of a row; no part of the file
+    std::vector<float> condition;    // (layers, 2 gate, channels): every layer's projection of a row
 
     int64_t receptive_field() const;
     uint64_t state_bytes() const;  // of a stream's past inputs, each padded to the widest vectors
     int64_t outputs() const { return mixtures ? 3 * mixtures : CODES; }
 
-    /// Adds the projections of rows of conditioning, (rows, channels); rows is layers * 2 gate, or it throws FormatError.
+    /// Sets the projections of rows of conditioning, (rows, channels), in place of the file's labels; rows is
+    /// layers * 2 gate, or it throws FormatError.
     void condition_on(const float* weights, int64_t rows, int64_t channels);
 
     /// Checks everything before it is used. Throws FormatError.

@@ -43,14 +43,15 @@ def exported(
     precision: str,
     examples: Sequence[Companion] = (),
     scales: Sequence[export.Scale] = (),
+    steerable: bool = False,
 ) -> bytes:
     """The model as the kernels load it.
 
     precision: `auto` is int8, which costs 0.001 to 0.003 bits per sample; for mixtures, where int8 costs 0.01 bits, it
     is bfloat16. examples: what int8's scales are measured on: the conditioning of sounds to come, without codes, and
     recordings that will be heard, with codes; by default, what the model makes without conditioning. scales: those that
-    `measured` found earlier, in place of measuring. Raises ConfigError for a model whose code does not compute what the
-    kernels do.
+    `measured` found earlier, in place of measuring. steerable: whether the file holds the model's labels. Raises
+    ConfigError for a model whose code does not compute what the kernels do.
     """
     if native.code() is not None and not twins.same(model, "compiled", _kernels):
         raise ConfigError(
@@ -60,8 +61,20 @@ def exported(
     if precision == "auto":
         precision = "bfloat16" if model.config.mixtures else "int8"
     if precision != "int8":
-        return export.pack(model, sample_rate, precision)
-    return export.pack(model, sample_rate, precision, scales or measured(model, examples))
+        return export.pack(model, sample_rate, precision, steerable=steerable)
+    examples = examples or (some_labels(model) if steerable else ())
+    return export.pack(model, sample_rate, precision, scales or measured(model, examples), steerable)
+
+
+def some_labels(model: WaveNet) -> list[Companion]:
+    """The conditioning of PIECES sounds, without labels and with values from all over each label."""
+    known = model.config.labels
+    companions = [Companion(torch.zeros(sum(map(len, known.values()))))]
+    for i in range(PIECES - 1 if known else 0):
+        told = [values[i * max(len(values) // (PIECES - 1), 1) % len(values)] for values in known.values()]
+        ones = [value == one for values, one in zip(known.values(), told, strict=True) for value in values]
+        companions.append(Companion(torch.tensor(ones, dtype=torch.float32)))
+    return companions
 
 
 def measured(model: WaveNet, examples: Sequence[Companion] = ()) -> list[export.Scale]:

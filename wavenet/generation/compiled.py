@@ -13,8 +13,9 @@ from wavenet.model.distributions import Sampling, make_distribution
 class CompiledEngine(Engine):
     """Runs an exported network on the CPU. A state's memory is one row of bytes per stream.
 
-    condition: every layer's projection of a row, (layers * 2 gate, C), for a conditioned network; an exported file does
-    not hold it. It is rounded as the weights are; in int8, each row is too, by its own largest number.
+    condition: every layer's projection of a row, (layers * 2 gate, C), for a conditioned network. An exported file with
+    labels holds such projections itself: its rows are the weights of the label values. Projections are rounded as the
+    weights are; in int8, each row is too, by its own largest number.
     threads: how many threads share the streams. If it is 2 or more, a single stream runs on two threads while that is
     measured to be faster, which it is by a third on some machines with a free core. 0 spreads several streams over
     torch's number of threads and runs a single one on one. Raises ConfigError if there are no kernels or this machine
@@ -28,8 +29,8 @@ class CompiledEngine(Engine):
     ) -> None:
         native.check()
         kernels = native.code(instruction_set)
-        self.condition = None if condition is None else condition.detach().float().cpu().contiguous()
-        told = (0, 0, 0) if self.condition is None else (self.condition.data_ptr(), *self.condition.shape)
+        given = None if condition is None else condition.detach().float().cpu().contiguous()
+        told = (0, 0, 0) if given is None else (given.data_ptr(), *given.shape)
         try:
             self.kernel = kernels.make_engine(exported, *told)
         except ValueError as error:
@@ -38,6 +39,10 @@ class CompiledEngine(Engine):
         self.precision = export.PRECISIONS[self.kernel.precision]
         self.receptive_field, self.sample_rate = self.kernel.receptive_field, self.kernel.sample_rate
         self.device, self.distribution = torch.device("cpu"), make_distribution(self.kernel.mixtures)
+        self.labels: dict[str, list[str]] = {}
+        """The labels of an exported file, and the values of each; a row of conditioning is the values' weights."""
+        for label, value in self.kernel.labels:
+            self.labels.setdefault(label, []).append(value)
         self.threads = threads
         self._silence = self._silent(None)
 
@@ -52,10 +57,11 @@ class CompiledEngine(Engine):
 
     def _told(self, rows: Tensor) -> Tensor:
         """Rows as the kernel reads them."""
-        assert self.condition is not None, "an exported network takes no conditioning"
-        if rows.shape[-1] != self.condition.shape[1]:
-            raise ValueError(f"rows of {rows.shape[-1]} channels do not go with a network of {self.condition.shape[1]}")
-        return rows.to(self.condition).contiguous()
+        if rows.shape[-1] != self.kernel.condition_channels:
+            raise ValueError(
+                f"rows of {rows.shape[-1]} channels do not go with a network of {self.kernel.condition_channels}"
+            )
+        return rows.to("cpu", torch.float32).contiguous()
 
     @torch.inference_mode()
     def start(self, context: Tensor, rows: Tensor | None = None) -> State:

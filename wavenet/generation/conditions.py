@@ -3,10 +3,23 @@
 import torch
 from torch import Tensor
 
+from wavenet.audio.encodings import Encoding
 from wavenet.model.conditioning import Companion, Conditioning, Range
 
 AHEAD = 4096
 """Samples whose rows are computed at once if they do not depend on samples still to be made."""
+
+
+class LabelWeights:
+    """The conditioning of an exported file: a row is the weights of its label values."""
+
+    constant, context = True, ()
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+
+    def __call__(self, companion: Companion, start: int, stop: int) -> Tensor:
+        return companion.labels.expand(stop - start, -1)
 
 
 class Conditions:
@@ -16,7 +29,9 @@ class Conditions:
     guidance every stream comes twice, the second time without labels: rows are (2 S, n, C).
     """
 
-    def __init__(self, conditioning: Conditioning, companions: list[Companion], guided: bool = False) -> None:
+    def __init__(
+        self, conditioning: Conditioning | LabelWeights, companions: list[Companion], guided: bool = False
+    ) -> None:
         self.conditioning = conditioning
         self.companions = companions + [companion.without_labels() for companion in companions if guided]
         self.guided = guided

@@ -8,7 +8,7 @@ import copy
 import dataclasses
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,12 @@ from wavenet import audio
 from wavenet.audio.encodings import MULAW
 from wavenet.errors import ConfigError
 from wavenet.files import streamed
+from wavenet.generation.engine import projection
 from wavenet.model.layers import CausalConv1d, CausalEmbedding
 from wavenet.model.wavenet import WaveNet
 
 MAGIC = b"WAVENET\n"
-VERSION = 2
+VERSION = 3
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 Scale = tuple[float, int]
@@ -32,11 +33,14 @@ UNITY: Scale = (1 / 127, 128)
 """The scale for values in [-1, 1], such as every z."""
 
 
-def pack(model: WaveNet, sample_rate: int, precision: str, scales: Sequence[Scale] = ()) -> bytes:
-    """The exported file's bytes, without the conditioning.
+def pack(
+    model: WaveNet, sample_rate: int, precision: str, scales: Sequence[Scale] = (), steerable: bool = False
+) -> bytes:
+    """The exported file's bytes.
 
-    scales: int8's, from `input_scales`; other precisions need none. Raises ConfigError for a precision not in
-    PRECISIONS, or if the scales are not one for each matrix.
+    scales: int8's, from `input_scales`; other precisions need none. steerable: whether the file holds the model's
+    labels; it holds no other conditioning. Raises ConfigError for a precision not in PRECISIONS, if the scales are not
+    one for each matrix, and for a label whose name is not valid Unicode.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}, but it must be one of {', '.join(PRECISIONS)}")
@@ -53,14 +57,22 @@ def pack(model: WaveNet, sample_rate: int, precision: str, scales: Sequence[Scal
         raise ConfigError(f"int8 needs {len(matrices)} scales for this network, not {len(scales)}: measure them on it")
     for linear, scale in zip(matrices, scales or [UNITY] * len(matrices), strict=True):
         parts += _matrix(linear.weight, linear.bias, precision, scale)
+    parts += _labels(model) if steerable else [struct.pack("<I", 0)]
     body = b"".join(parts)
     return body + struct.pack("<I", zlib.crc32(body))
 
 
 @torch.no_grad()
-def fixed(model: WaveNet, row: Tensor) -> WaveNet:
-    """A model without conditioning that makes what `model` makes with this row (C,) at every sample."""
-    plain = WaveNet(dataclasses.replace(model.config, labels={}, bias=True)).eval()
+def fixed(model: WaveNet, chosen: Tensor, labels: Collection[str]) -> WaveNet:
+    """A model without these labels that makes what `model`, which has no other conditioning than labels, makes with
+    these weights (values,) of theirs; the other labels can still be chosen."""
+    known = model.conditioning
+    assert known is not None, "only a model with labels can have some fixed"
+    assert known.labels is not None, "it has labels alone"
+    kept = {label: values for label, values in model.config.labels.items() if label not in labels}
+    plain = WaveNet(dataclasses.replace(model.config, labels=kept, bias=True)).eval()
+    stays = torch.tensor([label in kept for label, _ in known.names])
+    row = (chosen * ~stays) @ known.labels
     weights = {name: tensor for name, tensor in model.state_dict().items() if name in plain.state_dict()}
     for name, parameter in plain.named_parameters():
         if name not in weights:  # a bias that the model lacks
@@ -68,6 +80,8 @@ def fixed(model: WaveNet, row: Tensor) -> WaveNet:
     for i, block in enumerate(model.blocks):
         if block.condition is not None:
             weights[f"blocks.{i}.conv.bias"] = weights[f"blocks.{i}.conv.bias"] + block.condition(row)
+    if kept:
+        weights["conditioning.labels"] = known.labels[stays]
     plain.load_state_dict(weights)
     return plain
 
@@ -106,6 +120,26 @@ def _matrix(weight: Tensor, bias: Tensor | None, precision: str, input_scale: tu
     packed = _bytes(weight)
     yield _bytes(bias)
     yield packed + bytes(-len(packed) % 4)
+
+
+@torch.inference_mode()
+def _labels(model: WaveNet) -> Iterator[bytes]:
+    """The names of the label values, and what each adds to every layer's h."""
+    conditioning, projections = model.conditioning, projection(model)
+    if conditioning is None or conditioning.labels is None or projections is None:
+        yield struct.pack("<I", 0)
+        return
+    yield struct.pack("<I", len(conditioning.names))
+    for pair in conditioning.names:
+        for name in pair:
+            try:
+                text = name.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise ConfigError(
+                    f"the label {name!r} is not valid Unicode, so an exported file cannot hold it: fix it by label.*"
+                ) from error
+            yield struct.pack("<I", len(text)) + text + bytes(-len(text) % 4)
+    yield _bytes(projections @ conditioning.labels.t())
 
 
 def _bytes(tensor: Tensor) -> bytes:

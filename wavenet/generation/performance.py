@@ -14,10 +14,10 @@ from torch import Tensor
 from wavenet.config import GenerateConfig
 from wavenet.errors import ConfigError
 from wavenet.generation.compiled import CompiledEngine
-from wavenet.generation.conditions import Conditions
+from wavenet.generation.conditions import Conditions, LabelWeights
 from wavenet.generation.engine import Engine
 from wavenet.generation.engine_choice import make_engine
-from wavenet.generation.steering import steer
+from wavenet.generation.steering import steer, steer_by_labels
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.model import twins
 from wavenet.model.conditioning import Companion
@@ -128,10 +128,15 @@ def of_model(model: WaveNet, name: str, request: Request, kept: Kept) -> Perform
 
 
 def of_file(exported: CompiledEngine, name: str, request: Request) -> Performance:
-    """The same for an exported file, which takes no conditioning."""
-    config, prime = request.config, None
-    if config.label or request.features is not None or config.guidance != 1:
-        raise ConfigError(f"{name} is an exported network, which takes no conditioning: give label.* to wavenet-export")
+    """The same for an exported file, which takes no conditioning but the labels that it holds."""
+    config, prime, conditions = request.config, None, None
+    if request.features is not None:
+        raise ConfigError(f"features is given, but {name} is an exported network, which follows none: leave it out")
+    if config.label and not exported.labels:
+        raise ConfigError(
+            f"{name} holds no labels to choose: export the checkpoint again, without label.*, to keep them"
+        )
+    weights = steer_by_labels(config, exported.labels, name)
     if config.engine not in ("auto", "compiled"):
         raise ConfigError(f"engine is {config.engine!r}, but {name} is an exported network: only compiled runs it")
     if config.precision not in ("auto", exported.precision):
@@ -140,7 +145,10 @@ def of_file(exported: CompiledEngine, name: str, request: Request) -> Performanc
     engine = CompiledEngine(exported.exported, config.instruction_set, config.threads)
     if request.prime is not None:
         prime = read_prime(request.prime, request.reader, engine.receptive_field, engine.distribution.encoding)
-    return _performance(engine, request, prime, None, 0)
+    if config.label:
+        told = [Companion(weights)] * config.count
+        conditions = Conditions(LabelWeights(engine.distribution.encoding), told, guided=config.guidance != 1)
+    return _performance(engine, request, prime, conditions, 0)
 
 
 def _performance(

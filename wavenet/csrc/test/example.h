@@ -1,4 +1,4 @@
-// An exported file of random shape and weights.
+// An exported file of random shape and weights, with labels or without.
 
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "../network.h"
@@ -19,6 +20,8 @@ inline float unit() { return float(rng() >> 8) / 8388608.0f - 1.0f; }
 
 struct Example {
     std::vector<uint8_t> bytes;
+    std::vector<LabelValue> labels;
+    std::vector<float> table;  // what each label value adds to h, (layers, 2 gate, values)
 
     void put(const void* from, size_t size) {
         const uint8_t* p = static_cast<const uint8_t*>(from);
@@ -47,9 +50,25 @@ struct Example {
         while (bytes.size() % 4) bytes.push_back(0);
     }
 
+    void name(const std::string& text) {
+        put(uint32_t(text.size()));
+        put(text.data(), text.size());
+        while (bytes.size() % 4) bytes.push_back(0);
+    }
+
+    /// Two labels with some values each, or none.
+    void put_labels(int rows) {
+        for (const char* label : {"tempo", "spr\u00e5k"})
+            for (int i = between(0, 4); i > 0; i--) labels.push_back({label, std::string(size_t(i), 'a')});
+        put(uint32_t(labels.size()));
+        for (const LabelValue& one : labels) name(one.label), name(one.value);
+        for (size_t i = 0; i < size_t(rows) * labels.size(); i++) put(table.emplace_back(unit()));
+    }
+
     explicit Example(uint32_t precision) {
         put("WAVENET\n", 8);
-        put(2u);
+        const uint32_t version = uint32_t(between(2, 3));
+        put(version);
         int taps = between(1, 3), kernel = between(1, 4), residual = between(1, 40), gate = between(1, 40);
         int skip = between(1, 50), head = between(1, 50), layers = between(1, 5);
         int mixtures = between(0, 1) * between(1, 12);
@@ -63,6 +82,7 @@ struct Example {
         matrix(precision, skip, layers * gate);
         matrix(precision, head, skip);
         matrix(precision, mixtures ? 3 * mixtures : CODES, head);
+        if (version > 2) put_labels(layers * 2 * gate);
         seal();
     }
 

@@ -208,6 +208,22 @@ void check_rows(const Trial& trial) {
     }
 }
 
+/// A file's labels and table are those that were written, and weights of 0 are no labels.
+void check_labels(const Trial& trial) {
+    const Example& example = trial.example;
+    const Network net = Network::parse(example.bytes.data(), example.bytes.size());
+    expect(net.condition == example.table, "the table of labels", trial.code.name);
+    const std::unique_ptr<Engine> engine = trial.code.make_engine(net);
+    bool same = engine->labels.size() == example.labels.size() && engine->condition_channels == int64_t(example.labels.size());
+    for (size_t i = 0; same && i < example.labels.size(); i++)
+        same = engine->labels[i].label == example.labels[i].label && engine->labels[i].value == example.labels[i].value;
+    expect(same, "the names of labels", trial.code.name);
+    Player player(*engine);
+    const std::vector<float> weights(example.labels.size());
+    engine->run({player.stream(trial.uniforms[0], 0, SAMPLES, weights)}, {}, 1);
+    trial.expect_same(player, 0, "weights of 0 are no labels");
+}
+
 /// Twins under the same conditions change nothing, whatever the guidance, even if pairs end at different times.
 void check_guidance(const Trial& trial) {
     std::vector<Player> guided(trial.streams, Player(*trial.engine)), twins = guided;
@@ -262,6 +278,7 @@ void check(const Code& code, uint32_t precision) {
     check_pairs(trial);
     if (trial.net.precision == Precision::float32) check_equations(trial);
     check_rows(trial);
+    check_labels(trial);
     if (!trial.net.mixtures) check_guidance(trial);
     check_against_portable(trial);
     check_allocations(trial);
