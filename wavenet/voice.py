@@ -126,7 +126,8 @@ class Voice:
         seconds: by default the length of the features, or 5.
         prime: what the sound continues from: a file, or numbers (samples,) or (1, samples) in [-1, 1] at `sample_rate`,
             or a pair of such numbers and their own rate. It is not part of the sound.
-        labels: {"speaker": "june"}, or several values, {"tags": ["slow", "loud"]}.
+        labels: {"speaker": "june"}, several values, {"tags": ["slow", "loud"]}, or a mix with weights in -10..10,
+            {"speaker": {"june": 0.7, "allison": 0.3}}.
         features: what to follow: a recording, or frames (n, channels), one per hop, as a .npy file or an array.
         Raises ConfigError for a setting that is out of range or does not apply to this model, AudioError for a
         recording that cannot be read.

@@ -38,8 +38,8 @@ class GenerateConfig:
     keep_prime: bool = False
     """Whether the sound begins with the prime itself. `seconds` does not include it."""
     label: dict[str, Any] = field(default_factory=dict)
-    """What to make, for a model that was trained with labels: `label.speaker=june`, or several values,
-    `label.tags=[a,b]`, or a mix, `'label.speaker={june:0.7,carlo:0.3}'`, with weights from -10 to 10."""
+    """What to make, for a model that was trained with labels: `label.speaker=june`, several values,
+    `label.tags=[a,b]`, or a mix, in quotes, `"label.speaker={june:0.7,allison:0.3}"`."""
     guidance: float = 1.0
     """How strongly the chosen labels are followed: a factor for the difference that they make to the logits."""
     features: str | None = None
@@ -93,7 +93,8 @@ class SpeakConfig:
     seed: int = 0
     """Seed of the first sentence. Each further one adds 1."""
     label: dict[str, Any] = field(default_factory=dict)
-    """Who speaks, for a voice that was trained with labels: `label.speaker=june`."""
+    """Who speaks, for a voice that was trained with labels: `label.speaker=june`, or a mix, as in
+    wavenet-generate."""
     engine: str = "auto"
     """`compiled` (C++, CPU), `cached` (torch, any device), `naive` (slow, for comparison), or `auto`: the fastest,
     by measurement if there is a GPU."""
@@ -251,8 +252,8 @@ class ExportConfig:
     """Of the weights: `int8` (smallest and fastest), `bfloat16`, `float32` (exact), or `auto`: int8, or bfloat16 with
     mixtures."""
     label: dict[str, Any] = field(default_factory=dict)
-    """The labels fixed in the file, for a model that was trained with labels: `label.speaker=june`. The others are
-    kept, and can be chosen when the file is played."""
+    """The labels to fix in the file: `label.speaker=june`, or a mix, as in wavenet-generate. The file keeps all others
+    of the model, to be chosen while it plays."""
     output: str = "model.wavenet"
     """File to write. A name that ends in .safetensors keeps everything, also what speaks, and takes a quarter of the
     space of a checkpoint: matrices in int8."""
