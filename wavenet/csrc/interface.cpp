@@ -70,6 +70,18 @@ int set(std::atomic<Number>& setting, Value value, bool holds) {
     return 0;
 }
 
+/// Makes sound on the caller's thread: -1 while the player has a thread of its own, or if memory ran out.
+template <class Work>
+int unstarted(wavenet_player* p, Work work) {
+    if (p->started()) return -1;
+    try {
+        work();
+    } catch (const std::bad_alloc&) {
+        return -1;
+    }
+    return 0;
+}
+
 }  // namespace
 
 wavenet_model* wavenet_load(const void* bytes, size_t size, char* error, size_t error_size) {
@@ -148,13 +160,17 @@ int wavenet_restart(wavenet_player* p) {
 }
 
 int wavenet_generate(wavenet_player* p, float* out, size_t n) {
-    try {
-        if (!p->started()) {
-            p->player.generate(out, int64_t(n));
-            return 0;
-        }
-    } catch (const std::bad_alloc&) {
-    }
+    if (unstarted(p, [&] { p->player.generate(out, int64_t(n)); }) == 0) return 0;
     std::fill_n(out, n, 0.0f);
     return -1;
+}
+
+size_t wavenet_state_size(const wavenet_player* p) { return p->player.state_size(); }
+
+int wavenet_save(wavenet_player* p, void* state) {
+    return unstarted(p, [&] { p->player.save(static_cast<uint8_t*>(state)); });
+}
+
+int wavenet_restore(wavenet_player* p, const void* state) {
+    return unstarted(p, [&] { p->player.restore(static_cast<const uint8_t*>(state)); });
 }

@@ -69,6 +69,29 @@ void Player::generate(float* out, int64_t samples) {
     for (int64_t made = 0; made < samples; made += CHUNK) draw(out + made, std::min(CHUNK, samples - made));
 }
 
+size_t Player::state_size() const {
+    return (engine->state_bytes() + 7) / 8 * 8 + size_t(engine->outputs) * sizeof(float) + sizeof position;
+}
+
+void Player::save(uint8_t* place) {
+    while (hear(CHUNK)) {}
+    const auto put = [&](const void* from, size_t size) { place = std::copy_n(static_cast<const uint8_t*>(from), size, place); };
+    put(sound.memory.data(), sound.memory.size() * sizeof(uint64_t));
+    put(sound.logits.data(), sound.logits.size() * sizeof(float));
+    put(&position, sizeof position);
+}
+
+void Player::restore(const uint8_t* place) {
+    while (hear(CHUNK)) {}
+    const auto take = [&](void* to, size_t size) {
+        std::copy_n(place, size, static_cast<uint8_t*>(to));
+        place += size;
+    };
+    take(sound.memory.data(), sound.memory.size() * sizeof(uint64_t));
+    take(sound.logits.data(), sound.logits.size() * sizeof(float));
+    take(&position, sizeof position);
+}
+
 /// Whether a thread wants the sound to begin anew; takes over its prime.
 bool Player::ordered() {
     const uint64_t restarts = settings.restarts;

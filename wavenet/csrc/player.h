@@ -44,6 +44,13 @@ class Player {
     /// The next samples of the present sound.
     void draw(float* out, int64_t samples);
 
+    /// Bytes of a saved place in the sound.
+    size_t state_size() const;
+
+    /// Writes this place in the sound, or continues from one that was written. Both hear a new prime first.
+    void save(uint8_t* place);
+    void restore(const uint8_t* place);
+
     /// Whether there is a sound to continue.
     bool begun() const { return !sound.memory.empty(); }
 

@@ -112,6 +112,19 @@ WAVENET_API int wavenet_restart(wavenet_player *player);
  * out. */
 WAVENET_API int wavenet_generate(wavenet_player *player, float *out, size_t n);
 
+/* ---- Places in the sound, for callers that make it ahead and want to make it anew when a setting has changed. */
+
+/* Bytes of a saved place. */
+WAVENET_API size_t wavenet_state_size(const wavenet_player *player);
+
+/* Writes the place in the sound, wavenet_state_size bytes. A new prime is heard first. Returns 0, or -1 while the player is
+ * started or if memory ran out. */
+WAVENET_API int wavenet_save(wavenet_player *player, void *state);
+
+/* Goes back to a place that was saved by a player of the same model. The settings stay as they are, so that with equal
+ * ones the same samples follow. Returns 0, or -1 while the player is started or if memory ran out. */
+WAVENET_API int wavenet_restore(wavenet_player *player, const void *state);
+
 /* ---- Sound in real time. These functions are missing where the library is built without threads, as for WebAssembly. */
 
 /* Starts a thread of the player's own, which makes sound ahead of wavenet_render. Returns 0 when as much is ready as

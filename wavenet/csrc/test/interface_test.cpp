@@ -144,6 +144,23 @@ void check_primes(const Example& example) {
     wavenet_prime(voice.player, sound.data(), 3);  // is never taken over
 }
 
+void check_places(const Example& example) {
+    Voice voice(example), other(example);
+    std::vector<uint8_t> place(wavenet_state_size(voice.player)), beginning(place.size());
+    const std::vector<float> sound = hum(50);
+    wavenet_prime(voice.player, sound.data(), sound.size());
+    expect(wavenet_save(voice.player, beginning.data()) == 0, "the place after a prime");
+    const std::vector<float> first = voice.generate(300);
+    wavenet_save(voice.player, place.data());
+    const std::vector<float> second = voice.generate(600);
+    wavenet_restore(voice.player, place.data());
+    expect(voice.generate(600) == second, "the same follows again");
+    wavenet_restore(voice.player, place.data()), wavenet_set_temperature(voice.player, 0.5);
+    expect(voice.generate(600) != second, "other settings make another sound");
+    wavenet_restore(other.player, beginning.data());
+    expect(other.generate(300) == first, "another player of the model takes the place up");
+}
+
 constexpr size_t BLOCK = 80;  // 5 ms
 
 void wait_a_block() { std::this_thread::sleep_for(std::chrono::microseconds(5000)); }
@@ -260,6 +277,7 @@ int main(int count, char** arguments) {
         check_refusals(example);
         check_samples(example);
         check_primes(example);
+    check_places(example);
         check_real_time(example);
         check_latency(example);
         check_stress(example);
