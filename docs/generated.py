@@ -2,6 +2,7 @@
 
 - A line `<!-- settings of train -->` in a page becomes a list of all settings of `wavenet-train`, each with its default
   and its docstring in `wavenet.config`.
+- A line `<!-- voices -->` becomes a table of the voices that come with wavenet, and their cards.
 - A line `<!-- modules of wavenet.model -->` becomes the API of each module in that folder.
 - Docstrings of this project put code between single backticks and use no other markup; Sphinx reads reStructuredText.
 """
@@ -15,6 +16,7 @@ from sphinx.application import Sphinx
 
 import wavenet
 from wavenet import config
+from wavenet.model import shipped
 
 PACKAGE = Path(wavenet.__file__).parent
 SCHEMAS = {
@@ -29,6 +31,7 @@ SCHEMAS = {
     "cache": config.CacheConfig,
 }
 SETTINGS = re.compile(r"^<!-- settings of (\w+) -->$", re.MULTILINE)
+VOICES = re.compile(r"^<!-- voices -->$", re.MULTILINE)
 MODULES = re.compile(r"^<!-- modules of ([\w.]+) -->$", re.MULTILINE)
 ELSEWHERE = "data."
 """Settings that several commands share; they are listed once, with the command that comes first."""
@@ -50,6 +53,18 @@ def settings(command: str) -> str:
     return "\n".join(lines)
 
 
+def voices() -> str:
+    """The voices that come with wavenet, as Markdown: a table, then the text of each card."""
+    rows = ["| voice | what it is | labels | licence | size |", "|---|---|---|---|---|"]
+    cards = []
+    for voice in shipped.voices():
+        labels = "; ".join(f"`{label}`: {', '.join(values)}" for label, values in voice.labels.items())
+        size = f"{voice.path.stat().st_size / 1e6:.1f} MB"
+        rows.append(f"| [{voice.name}](#{voice.name}) | {voice.what} | {labels} | {voice.licence} | {size} |")
+        cards.append("\n" + re.sub("^#", "##", voice.card[1], flags=re.MULTILINE))
+    return "\n".join([*rows, *cards])
+
+
 def _escaped(text: str) -> str:
     """Markdown in which only backticks mean something."""
     return re.sub(r"([*_<>\[\]])(?=[^`]*(?:`[^`]*`[^`]*)*$)", r"\\\1", text)
@@ -67,6 +82,7 @@ def modules(room: str) -> str:
 
 def insert(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = SETTINGS.sub(lambda mark: settings(mark[1]), source[0])
+    source[0] = VOICES.sub(lambda _: voices(), source[0])
     source[0] = MODULES.sub(lambda mark: modules(mark[1]), source[0])
 
 

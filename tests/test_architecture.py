@@ -41,7 +41,18 @@ def test_imports_point_down():
     ],
 )
 def test_the_contracts_bite(name, source, said, tmp_path):
-    for room in ("cli", "training", "web", "speech", "evaluation", "generation", "recordings", "model", "audio", "config"):
+    for room in (
+        "cli",
+        "training",
+        "web",
+        "speech",
+        "evaluation",
+        "generation",
+        "recordings",
+        "model",
+        "audio",
+        "config",
+    ):
         (tmp_path / "wavenet" / room).mkdir(parents=True)
         (tmp_path / "wavenet" / room / "__init__.py").write_text("")
     imports = {"__init__.py": "from wavenet import voice", "audio/plots.py": "import matplotlib"}

@@ -91,7 +91,7 @@ def test_training_asks_what_it_is_to_learn(call, settings, length):
         ("train", ["--config-dir", "gone"], "--config-dir: there is no folder gone"),
         ("train", ["--experimental-rerun", "x.pickle"], "unknown flag --experimental-rerun"),  # it would unpickle
         ("train", ["steps=1", "--multirun", "seed=1,2"], "cannot understand 'seed=1,2' here: write the settings next"),
-        ("generate", [], "checkpoint is not set"),
+        ("evaluate", [], "checkpoint is not set"),
     ],
 )
 def test_a_command_line_that_is_not_understood_is_status_2(call, command, arguments, said):
@@ -106,7 +106,7 @@ def test_a_command_line_that_is_not_understood_is_status_2(call, command, argume
 def test_help_tells_every_setting(call, command):
     status, out, _ = call(command, "--help")
     assert status == 0
-    assert out.count("(required)") == (0 if command in ("train", "align", "cache") else 1)
+    assert out.count("(required)") == (0 if command in ("train", "generate", "align", "cache") else 1)
     expected = {"train": "optim.lr (0.", "generate": "top_p (1.0)", "evaluate": "data.dir (none)", "export": "(auto)"}
     expected |= {"recognise": "data.frames (none)", "cache": "unused_days (none)", "align": "data.lexicon (none)"}
     expected |= {"speak": "timings (none)"}

@@ -101,7 +101,7 @@ def test_everything_that_was_named_is_listed_with_a_reason_where_it_cannot_play(
     save(tmp_path / "vocoder.safetensors", features=FeatureConfig(["mel"], hop=40, window=64, mels=6))
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     shipped = [Source(save(tmp_path / "shipped" / "mine.safetensors"), "mine", "CC0")]
-    named = tmp_path / "runs", tmp_path / "vocoder.safetensors", tmp_path / "cut.safetensors", tmp_path / "runs" / "mine"
+    named = [tmp_path / name for name in ("runs", "vocoder.safetensors", "cut.safetensors", "runs/mine")]
     with client(*named, shipped=shipped) as site:
         voices = {voice["name"]: voice for voice in site.get("/voices.json").json()}
         assert list(voices) == ["alone", "begun", "mine", "there", "vocoder", "cut", "mine-2"]
@@ -149,7 +149,8 @@ def test_only_what_was_named_can_be_read(tmp_path, page):
         assert voices["second"]["run"]["samples"] == []
         assert voices["second"]["run"]["step"] == 20
         for path in (
-            *("/.hidden", "/secret.txt", "/page/index.html", "/runs/mine", "/runs/mine/samples/", "/voices/link.wavenet"),
+            *("/.hidden", "/secret.txt", "/page/index.html", "/runs/mine", "/runs/mine/samples/"),
+            "/voices/link.wavenet",
             *("/runs/mine/config.yaml", "/runs/mine/checkpoints/last.state", "/runs/mine/samples/other.wav"),
             *("/runs/mine/samples/step_000030.wav", "/runs/mine/curves.png", "/runs/second/samples/step_000010.wav"),
         ):
@@ -243,8 +244,9 @@ def test_requests_at_once_are_limited(tmp_path, page, monkeypatch):
     with TestClient(app, "http://localhost") as site:
         assert site.get("/voices.json").status_code == 200
         waiting = [threading.Thread(target=site.get, args=("/voices/a.wavenet",)) for _ in range(2)]
-        for thread in waiting:
+        for thread in waiting:  # the client is shared, and takes one request at a time
             thread.start()
+            time.sleep(0.2)
         deadline = time.monotonic() + 10
         while (answer := site.get("/")).status_code != 503 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -294,9 +296,9 @@ def test_the_old_export_is_given_until_the_new_one_is_there(tmp_path, page):
 def test_a_finished_run_plays_its_best(tmp_path):
     (source,) = found(make_run(tmp_path / "mine"))
     os.utime(tmp_path / "mine" / "checkpoints" / "best.safetensors", (1, 1))
-    assert (snapshot(source) or pytest.fail()).step == 10
+    assert (snapshot(source) or pytest.fail("no checkpoint")).step == 10
     with locked(tmp_path / "mine" / ".lock"):
-        assert (snapshot(source) or pytest.fail()).step == 20
+        assert (snapshot(source) or pytest.fail("no checkpoint")).step == 20
 
 
 def test_what_cannot_be_exported_is_told_and_not_tried_again(tmp_path, page, monkeypatch):

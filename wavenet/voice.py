@@ -23,6 +23,7 @@ from wavenet.config import DataConfig, GenerateConfig, SpeakConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, WaveNetError
 from wavenet.files import atomic, expanded
 from wavenet.generation import CompiledEngine, exported, performance
+from wavenet.generation.calibration import scales_to_keep
 from wavenet.generation.export import check_place, fixed, is_exported
 from wavenet.generation.performance import Kept, Performance, Request
 from wavenet.generation.steering import choose_labels
@@ -50,8 +51,8 @@ def load(path: str | Path) -> "Voice":
     engine, the only one that runs it, was not built.
     """
     found = shipped.find(path)
-    if found.remark is not None:
-        warnings.warn(found.remark, stacklevel=2)
+    for line in found.said:
+        warnings.warn(line, stacklevel=2)
     return opened(found.path)
 
 
@@ -86,6 +87,8 @@ class Voice:
         self.data: dict[str, Any] = self._loaded.data if self._loaded else {}
         """Training settings that decide how recordings are read and divided."""
         self._kept = Kept()
+        if self._loaded and self._loaded.scales:
+            self._kept = Kept(scales=self._loaded.scales, weights=performance.digest(self.model.state_dict().values()))
 
     @property
     def model(self) -> WaveNet:
@@ -158,9 +161,15 @@ class Voice:
 
     def perform(self, request: Request) -> Performance:
         """Prepare to make what `request` asks for, with the command's settings. Raises as `generate` does."""
+        if request.features is None and self._loaded is not None and self._loaded.attached is not None:
+            name = shipped.shown(self.path)
+            raise ConfigError(
+                f"{name} speaks texts: wavenet-speak checkpoint={name} text=..., or give features=recording.wav to "
+                "imitate"
+            )
         if self.exported is not None:
             return performance.of_file(self.exported, str(self.path), request)
-        return performance.of_model(self._on(request.config.device), str(self.path), request, self._kept)
+        return performance.of_model(self._on(request.config.device), shipped.shown(self.path), request, self._kept)
 
     def _on(self, device: str) -> WaveNet:
         """The network on this device, copied if it is on another."""
@@ -258,13 +267,15 @@ class Voice:
 
     def save(self, output: str | Path, small: bool = False) -> Path:
         """Write a .safetensors file for `load` and the commands. A `small` one keeps its matrices in int8, which takes
-        a quarter of the space. Raises CheckpointError if it cannot be written."""
+        a quarter of the space, and int8's scales, so that it is soon ready to play. Raises CheckpointError if it cannot
+        be written."""
         output = expanded(output)
         if output.suffix.lower() != ".safetensors":
             raise ConfigError(f"output is {output}, but a checkpoint's name must end in .safetensors")
         model, data = self.model, dataclasses.replace(DataConfig(), **self.data)
         attached = self._loaded.attached if self._loaded else None
-        checkpoint.save(output, model, self.sample_rate, self.step or 0, self.valid_bits, data, attached, small)
+        how = (self.sample_rate, self.step or 0, self.valid_bits, data, attached, small)
+        checkpoint.save(output, model, *how, scales_to_keep(model) if small else ())
         return output
 
     def export(self, output: str | Path, precision: str = "auto", labels: Mapping[str, Any] | None = None) -> "Voice":

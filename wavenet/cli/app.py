@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from wavenet.cli import composing
@@ -19,17 +19,24 @@ Job = Callable[[Any, frozenset[str]], Any]
 """The work of a command; takes its settings, and the names of those that the command line gives."""
 
 
-def run(command: str, schema: type, job: Job, words: str | None = None) -> None:
+def run(
+    command: str,
+    schema: type,
+    job: Job,
+    words: str | None = None,
+    instead: Mapping[str, Callable[[], None]] | None = None,
+) -> None:
     """Run `job` with an object of `schema`, made from configs/<command>.yaml and the command line.
 
-    words: the setting, a list of paths, that words without a name mean.
+    words: the setting, a list of paths, that words without a name mean. instead: flags of this command, such as
+    --voices, and what is done for each in place of the job.
 
     Exit status: 0; 1 for an error that the user can fix, with one line on stderr; 2 for a command line that cannot be
     understood; 128 + the number of the signal that ended it. Bugs keep their traceback.
     """
     with steady_streams(), interruptible() as received:
         try:
-            _run(command, schema, job, sys.argv[1:], words)
+            _run(command, schema, job, sys.argv[1:], words, instead or {})
         except WaveNetError as error:
             _fail(error)
         except KeyboardInterrupt:
@@ -43,7 +50,14 @@ def run(command: str, schema: type, job: Job, words: str | None = None) -> None:
             sys.exit(128 + number)
 
 
-def _run(command: str, schema: type, job: Job, arguments: list[str], words: str | None) -> None:
+def _run(
+    command: str,
+    schema: type,
+    job: Job,
+    arguments: list[str],
+    words: str | None,
+    instead: Mapping[str, Callable[[], None]],
+) -> None:
     if {"-h", "--help"} & set(arguments):
         print(describe(command, schema, composing.groups(composing.config_folder())), end="")
         return
@@ -51,6 +65,9 @@ def _run(command: str, schema: type, job: Job, arguments: list[str], words: str 
         from wavenet import __version__
 
         print(f"wavenet {__version__}")
+        return
+    for flag in instead.keys() & set(arguments):
+        instead[flag]()
         return
     try:
         os.getcwd()

@@ -7,13 +7,19 @@ from wavenet.config import GenerateConfig
 
 
 def main() -> None:
-    app.run("generate", GenerateConfig, _job)
+    app.run("generate", GenerateConfig, _job, instead={"--voices": _voices})
 
 
 def _job(config: GenerateConfig, _: frozenset[str]) -> Any:
     from wavenet.cli.jobs.generate import job  # imported here because --help needs no torch
 
     return job(config)
+
+
+def _voices() -> None:
+    from wavenet.cli.jobs.voices import job  # imported here because --help needs no torch
+
+    job()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import textwrap
 from wavenet.config import settings
 
 INDENT = 6 * " "
+LISTING = ", --voices (list the voices that come with wavenet)"
 EXAMPLES = {
     "train": """Learn the sounds of a folder of recordings.
 
@@ -19,6 +20,9 @@ EXAMPLES = {
 """,
     "generate": """Make new sounds with a trained model.
 
+  wavenet-generate
+  wavenet-generate --voices
+  wavenet-generate checkpoint=prompts label.speaker=june
   wavenet-generate checkpoint=runs/2026-01-31_12-00-00 seconds=30 count=4
   wavenet-generate checkpoint=model.safetensors prime=intro.wav temperature=0.9 seed=7 output=more.flac
   wavenet-generate checkpoint=model.safetensors prime=loop.wav keep_prime=true seconds=8
@@ -28,6 +32,7 @@ EXAMPLES = {
 """,
     "speak": """Say a text with a voice that was trained to speak.
 
+  wavenet-speak text="Hello, world!"
   wavenet-train experiment=speech data.dir=~/recordings run.dir=runs/voice
   wavenet-speak checkpoint=runs/voice text="Hello, world!" output=hello.wav
   wavenet-speak checkpoint=runs/voice text=@story.txt output=story.flac rate=1.1 timings=story.csv
@@ -82,6 +87,6 @@ def describe(command: str, schema: type, groups: dict[str, list[str]]) -> str:
         lines.append(textwrap.fill(setting.docstring, 100, initial_indent=INDENT, subsequent_indent=INDENT))
     lines.append(
         "\nFlags: --multirun (a sweep: a,b,c in a value), --cfg job (show the settings), --config-dir (your presets),\n"
-        "--version."
+        f"--version{LISTING * (command in ('generate', 'speak'))}."
     )
     return "\n".join(lines) + "\n"

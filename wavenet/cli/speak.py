@@ -7,13 +7,19 @@ from wavenet.config import SpeakConfig
 
 
 def main() -> None:
-    app.run("speak", SpeakConfig, _job)
+    app.run("speak", SpeakConfig, _job, instead={"--voices": _voices})
 
 
 def _job(config: SpeakConfig, _: frozenset[str]) -> Any:
     from wavenet.cli.jobs.speak import job  # imported here because --help needs no torch
 
     return job(config)
+
+
+def _voices() -> None:
+    from wavenet.cli.jobs.voices import job  # imported here because --help needs no torch
+
+    job()
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ SPLITS = ("all", "train", "valid", "test")
 class GenerateConfig:
     """Settings of `wavenet-generate`."""
 
-    checkpoint: str = "???"
-    """Run folder, or checkpoint file."""
+    checkpoint: str | None = None
+    """Run folder, or checkpoint file; or the name of a voice that comes with wavenet: `--voices` lists them. Left out:
+    the first of them that makes sound by itself."""
     seconds: float | None = None
     """Length of each recording made, in seconds, not counting the prime. Left out: 5, or as long as the features."""
     count: int = 1
@@ -125,7 +126,7 @@ class EvaluateConfig:
     """Settings of `wavenet-evaluate`."""
 
     checkpoint: str = "???"
-    """Run folder, or checkpoint file."""
+    """Run folder, checkpoint file, or the name of a voice that comes with wavenet."""
     data: DataConfig = field(default_factory=DataConfig)
     split: str = "all"
     """Which part of the folder is scored: `all`, `train`, `valid` or `test`. `test` recordings are named in its
@@ -247,7 +248,7 @@ class ExportConfig:
     """Settings of `wavenet-export`."""
 
     checkpoint: str = "???"
-    """Run folder, or checkpoint file."""
+    """Run folder, checkpoint file, or the name of a voice that comes with wavenet."""
     precision: str = "auto"
     """Of the weights: `int8` (smallest and fastest), `bfloat16`, `float32` (exact), or `auto`: int8, or bfloat16 with
     mixtures."""

@@ -22,6 +22,7 @@ from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import compared, heard_rows, projection
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.model import native, twins
+from wavenet.model.compact import compact, expanded, stored
 from wavenet.model.conditioning import Companion
 from wavenet.model.distributions import Sampling
 from wavenet.model.wavenet import WaveNet
@@ -80,6 +81,17 @@ def some_labels(model: WaveNet) -> list[Companion]:
 def measured(model: WaveNet, examples: Sequence[Companion] = ()) -> list[export.Scale]:
     """int8's scales of a model, measured on these examples: numbers, to be kept with its weights and used again."""
     return export.input_scales(model, *heard(model, examples))
+
+
+def scales_to_keep(model: WaveNet) -> list[export.Scale]:
+    """int8's scales of a model that plays by itself, as a small file rounds its weights; none for one with features, on
+    which they depend, with mixtures, which are not int8 by default, or without kernels."""
+    config = model.config
+    if config.features.kinds or config.sources or config.mixtures or native.code() is None:
+        return []
+    rounded = WaveNet(config).eval()
+    rounded.load_state_dict(expanded(compact(stored(model))))
+    return measured(rounded, some_labels(rounded))
 
 
 def _kernels(model: WaveNet) -> tuple[Tensor, Tensor]:

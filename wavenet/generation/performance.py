@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from wavenet.generation.compiled import CompiledEngine
 from wavenet.generation.conditions import Conditions, LabelWeights
 from wavenet.generation.engine import Engine
 from wavenet.generation.engine_choice import make_engine
+from wavenet.generation.export import Scale
 from wavenet.generation.steering import steer, steer_by_labels
 from wavenet.generation.streams import CHUNK, stream
 from wavenet.model import twins
@@ -101,10 +102,14 @@ class Performance:
 
 @dataclass
 class Kept:
-    """The last engine, and a key of what it was made from, kept because measuring int8's scales takes seconds."""
+    """The last engine, and a key of what it was made from, kept because measuring int8's scales takes a while."""
 
     engine: Engine | None = None
     key: tuple[Any, ...] = field(default=())
+    scales: Sequence[Scale] = ()
+    """int8's scales that came with the weights, measured on what the model makes by itself."""
+    weights: bytes = b""
+    """Digest of the weights that they belong to."""
 
 
 def of_model(model: WaveNet, name: str, request: Request, kept: Kept) -> Performance:
@@ -162,17 +167,24 @@ def _performance(
 def _engine(model: WaveNet, request: Request, told: Companion, heard: Tensor | None, kept: Kept) -> Engine:
     """The kept engine, or a new one if anything that it was made from has changed."""
     config, rate, device = request.config, request.reader.sample_rate, next(model.parameters()).device
-    digest = hashlib.sha256()
     frames = None if told.frames is None else told.frames(0, told.samples // model.config.features.hop)
-    for tensor in (*model.state_dict().values(), told.labels, frames, heard):
-        digest.update(b"none" if tensor is None else np.ascontiguousarray(tensor.detach().cpu()).tobytes())
+    weights = digest(model.state_dict().values())
     streams = 1 if device.type == "cpu" else config.count  # on other devices engines are timed on this many
     how = (config.precision, config.instruction_set, config.threads, rate)
-    key = (config.engine, *how, streams, device, digest.digest(), *twins.code_of(model))
+    key = (config.engine, *how, streams, device, weights, digest([told.labels, frames, heard]), *twins.code_of(model))
     if kept.engine is None or kept.key != key:
         examples = [told]  # what will be made and heard
         if heard is not None:
             codes = heard[-HEARD_SECONDS * rate :].numpy().astype(model.distribution.encoding.stored)
             examples.append(told._replace(codes=annotations.after_silence(codes), samples=len(codes)))
-        kept.engine, kept.key = make_engine(config.engine, model, *how, examples, streams), key
+        scales = kept.scales if weights == kept.weights and heard is None else ()
+        kept.engine, kept.key = make_engine(config.engine, model, *how, examples, streams, scales), key
     return kept.engine
+
+
+def digest(tensors: Iterable[Tensor | None]) -> bytes:
+    """Tells weights, or other numbers, from others."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(b"none" if tensor is None else np.ascontiguousarray(tensor.detach().cpu()).tobytes())
+    return found.digest()

@@ -11,6 +11,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +64,8 @@ class Checkpoint:
     """Values of DATA that it was trained with."""
     attached: "Attached | None" = None
     """What else the file holds, such as the acoustic model of a voice that speaks; None for a model alone."""
+    scales: tuple[tuple[float, int], ...] = ()
+    """int8's scales, as `generation.calibration.measured` finds them; empty if they have to be measured."""
 
 
 class Attached(NamedTuple):
@@ -85,9 +88,10 @@ def save(
     data: DataConfig | None = None,
     attached: Attached | None = None,
     small: bool = False,
+    scales: Sequence[tuple[float, int]] = (),
 ) -> None:
-    """Write the shared file; a `small` one keeps its matrices in int8, see `compact`. Raises CheckpointError if it
-    cannot be written; an older file there is left intact."""
+    """Write the shared file; a `small` one keeps its matrices in int8, see `compact`. scales: as in `Checkpoint`.
+    Raises CheckpointError if it cannot be written; an older file there is left intact."""
     header = {
         "format_version": FORMAT_VERSION,
         "model": model.config.shape(),
@@ -99,6 +103,8 @@ def save(
     }
     if model.recognition is not None and model.recognition.statistics is not None:
         header["phones"] = model.recognition.statistics.as_dict()
+    if scales:
+        header["scales"] = list(scales)
     tensors = stored(model)
     if attached is not None:
         header["attached"] = {"kind": attached.kind, "header": attached.header}
@@ -165,7 +171,8 @@ def load(path: str | Path) -> Checkpoint:
             if name not in DATA:
                 raise _newer(path, f"data.{name}")
         dataclasses.replace(DataConfig(), **data)  # checks their ranges
-        checkpoint = Checkpoint(path, model.eval(), rate, step, bits, data, attached)
+        scales = tuple((float(unit), int(zero)) for unit, zero in header.get("scales", ()))
+        checkpoint = Checkpoint(path, model.eval(), rate, step, bits, data, attached, scales)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, ConfigError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the second line names the tensor
         raise CheckpointError(

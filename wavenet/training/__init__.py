@@ -9,10 +9,24 @@ progress to a `Reporter`, in the words of `announcements`. `runs` reads the fold
 vocoder by the same loop.
 
 It hands out `train`, its `Result` and `Reporter`. It may import every room but `wavenet.cli` and `wavenet.voice`.
+`train` is imported when it is first used: what it needs takes seconds to import, and every command shows its progress
+by a `Reporter`.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from wavenet.training.reporter import Reporter
 from wavenet.training.result import Result
-from wavenet.training.tasks import train
+
+if TYPE_CHECKING:
+    from wavenet.training.tasks import train
 
 __all__ = ["Reporter", "Result", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "train":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from wavenet.training.tasks import train
+
+    return train

@@ -13,9 +13,8 @@ from wavenet.config import EvaluateConfig
 from wavenet.errors import ConfigError, counted
 from wavenet.evaluation import fidelity, verdict
 from wavenet.evaluation.baselines import measure_baselines
-from wavenet.files import expanded
 from wavenet.generation import Engine, generate, make_engine
-from wavenet.model import checkpoint, native
+from wavenet.model import checkpoint, native, shipped
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning import Companion
 from wavenet.model.device import find_device
@@ -33,7 +32,8 @@ EXAMPLES = 500
 def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
     if config.threads:
         torch.set_num_threads(config.threads)
-    loaded = checkpoint.load(expanded(config.checkpoint))
+    found = shipped.find(config.checkpoint)
+    loaded = checkpoint.load(found.path)
     if config.resynthesise and not loaded.model.config.features.kinds:
         raise ConfigError(
             f"resynthesise: {loaded.path} was trained without features: leave it out, or train with experiment=vocoder"
@@ -52,7 +52,7 @@ def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
     as_trained(config.data, loaded, given)
     with Display(takes_stdout(config.report)) as display:
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
-        for line in prepared.report():
+        for line in [*found.said, *prepared.report()]:
             display.say(line)
         known = annotate(prepared, config.data, model.config, config.use_labels, display)
         sides, spans = divide(prepared, config.data, config.split, display)

@@ -19,9 +19,9 @@ from wavenet.evaluation import fidelity
 from wavenet.files import expanded, is_stdout, streamed
 from wavenet.generation import render
 from wavenet.generation.performance import Request
-from wavenet.model import native
+from wavenet.model import native, shipped
 from wavenet.recordings.reader import Reader
-from wavenet.voice import Voice, load
+from wavenet.voice import Voice, opened
 
 SPARE_FILES = 64
 """Open files that a program needs besides the sounds that it writes."""
@@ -31,7 +31,8 @@ def job(config: GenerateConfig) -> None:
     output = expanded(config.output)
     single, to_stderr = check_output(output, config.count), takes_stdout(config.output, config.report)
     stream = output == RAW or streamed(output)
-    voice = load(config.checkpoint)
+    found = shipped.first() if config.checkpoint is None else shipped.find(config.checkpoint)
+    voice = opened(found.path)
     rate, reader = voice.sample_rate, Reader(voice.sample_rate, voice.data)
     made = voice.perform(Request(config, reader, config.prime, config.features))
     engine = made.engine
@@ -53,7 +54,7 @@ def job(config: GenerateConfig) -> None:
         contextlib.nullcontext([output]) if single else new_files(output, made.seeds) as paths,
     ):
         display.say(f"{_source(voice)}; {rate} Hz; engine {engine.name}, {engine.precision}")
-        for line in reader.said:
+        for line in [*found.said, *reader.said]:
             display.say(line)
         if config.engine == "auto" and engine.name != "compiled" and engine.device.type == "cpu":
             reason = native.missing or "this model's code computes something else (was a layer edited?)"
@@ -105,7 +106,8 @@ def job(config: GenerateConfig) -> None:
 def _source(voice: Voice) -> str:
     """The model that makes a sound, in words."""
     bits = "" if voice.valid_bits is None else f", {voice.valid_bits:.3f} bits per sample held out"
-    return str(voice.path) if voice.step is None else f"{voice.path}: step {voice.step}{bits}"
+    name = shipped.shown(voice.path)
+    return name if voice.step is None else f"{name}: step {voice.step}{bits}"
 
 
 def _compare(

@@ -11,8 +11,8 @@ from wavenet.cli.display import Display, check_report, destination, takes_stdout
 from wavenet.cli.jobs.common import annotate, as_trained, check_folder, divide
 from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.errors import CheckpointError, ConfigError
-from wavenet.files import atomic, expanded, streamed
-from wavenet.model import checkpoint, recognition
+from wavenet.files import atomic, streamed
+from wavenet.model import checkpoint, recognition, shipped
 from wavenet.model.decoding import PhoneStatistics, decode
 from wavenet.model.device import find_device
 from wavenet.recordings import alignments
@@ -26,7 +26,8 @@ UNKNOWING = "was written by an older version, without statistics of phones"
 def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
     if config.threads:
         torch.set_num_threads(config.threads)
-    loaded = checkpoint.load(expanded(config.checkpoint))
+    found = shipped.find(config.checkpoint)
+    loaded = checkpoint.load(found.path)
     device, known = find_device(config.device), loaded.model.config.recognition
     model = loaded.model.to(device)
     if model.recognition is None:
@@ -46,7 +47,7 @@ def job(config: RecogniseConfig, given: Collection[str] = ()) -> float | None:
         if statistics is None and config.decoding == "auto":
             display.say(f"{loaded.path} {UNKNOWING}, so the phone of each frame is decided by itself")
         prepared = prepare(config.data, display.preparing, model.distribution.encoding)
-        for line in prepared.report():
+        for line in [*found.said, *prepared.report()]:
             display.say(line)
         _, spans = divide(prepared, config.data, config.split, display)
         reference = find_reference(prepared, config.data.frames, known)

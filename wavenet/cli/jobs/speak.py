@@ -14,7 +14,8 @@ from wavenet.cli.jobs.generate import check_output
 from wavenet.config import SpeakConfig
 from wavenet.errors import ConfigError, WaveNetError, counted
 from wavenet.files import atomic, expanded
-from wavenet.voice import load
+from wavenet.model import shipped
+from wavenet.voice import opened
 
 COLUMNS = ("start", "end", "unit", "word")
 """Of the table of timings."""
@@ -28,11 +29,15 @@ def job(config: SpeakConfig) -> None:
         raise ConfigError(f"output is {output}, but it must be a .wav or .flac file, or - for the standard output")
     lines, length = _lines(config.text)
     check_report(config.report)
-    voice = load(config.checkpoint)
+    found = shipped.find(config.checkpoint)
+    voice = opened(found.path)
     speaker = voice.speaker(config)
     rate, samples, said, first = voice.sample_rate, 0, 0, None
     with Display(to_stderr) as display, contextlib.ExitStack() as open_files:
-        display.say(f"{voice.path}; {rate} Hz; engine {speaker.engine.name}, {speaker.engine.precision}")
+        engine = f"engine {speaker.engine.name}, {speaker.engine.precision}"
+        display.say(f"{shipped.shown(voice.path)}; {rate} Hz; {engine}")
+        for line in found.said:
+            display.say(line)
         began, sentences, ended = time.perf_counter(), 0, None
         phrases = speaker.phrases(lines)
         phrase = next(phrases)  # a text that cannot be said fails before a file is made
