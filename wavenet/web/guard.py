@@ -34,13 +34,13 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses requests that a browser on this page does not make, and more than `most` at once.
+    """Refuses requests that a browser on this page does not make, and more than MOST_REQUESTS at once.
 
     host: the address that the server listens on, or the name that the user gave for it.
     """
 
-    def __init__(self, app: ASGIApp, host: str, most: int = MOST_REQUESTS) -> None:
-        self.app, self.most = app, most
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self.app = app
         self.names = {"localhost", host.lower(), *own_names()}
         self.answering = 0
 
@@ -73,8 +73,8 @@ class Guard:
             return PlainTextResponse(f"the address is longer than {MOST_ADDRESS} bytes", 414)
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             return PlainTextResponse("a request has no body here", 413)
-        if self.answering >= self.most:
-            return PlainTextResponse(f"{self.most} requests are being answered: try again", 503, {"Retry-After": "1"})
+        if self.answering >= MOST_REQUESTS:
+            return PlainTextResponse(f"{MOST_REQUESTS} requests are under way: try again", 503, {"Retry-After": "1"})
         return None
 
     def is_own(self, host: str) -> bool:

@@ -63,12 +63,13 @@ class Listing:
             name, now = self.name(source), state(source)
             entry: dict[str, Any] = {"name": name, "title": source.title, "credit": source.credit}
             refusal = NO_CHECKPOINT if now is None else now.refusal
-            if now is not None and refusal is None:
-                address = f"voices/{name}.wavenet"
-                listed.sources[address] = source
-                entry |= {"file": address, "version": now.version}
+            if refusal is None:
+                entry["file"] = f"voices/{name}.wavenet"
+                listed.sources[entry["file"]] = source
             else:
                 entry["reason"] = refusal
+            if source not in self.shipped:  # it may change
+                entry["version"] = "none" if now is None else now.version
             if source.is_run:
                 files = {f"runs/{name}/{path.relative_to(source.path).as_posix()}": path for path in run_files(source)}
                 listed.files.update(files)

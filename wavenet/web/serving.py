@@ -38,9 +38,7 @@ def listen(host: str, port: int, only: bool) -> socket.socket:
             return _bound(host, one)
         except OSError as error:
             if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-                raise ConfigError(
-                    f"host is {host!r}, but this machine has no such address: 0.0.0.0 means all"
-                ) from error
+                raise ConfigError(f"host is {host!r}, which this machine does not have: 0.0.0.0 means all") from error
             if error.errno == errno.EACCES:
                 raise ConfigError(f"port is {one}, which this account may not use: choose one above 1023") from error
             if error.errno != errno.EADDRINUSE:
@@ -64,9 +62,11 @@ def _bound(host: str, port: int) -> socket.socket:
     return made
 
 
-def is_local(listener: socket.socket) -> bool:
-    """Whether only this machine can reach the socket."""
-    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+def reached_by(listener: socket.socket) -> tuple[str, bool]:
+    """A name by which a browser on this machine reaches the socket, and whether other machines reach it too."""
+    address = ipaddress.ip_address(listener.getsockname()[0])
+    own = "localhost" if address.is_unspecified or address.is_loopback else str(address)
+    return f"[{own}]" if ":" in own else own, not address.is_loopback
 
 
 def serve(app: ASGIApp, worker: Worker, listener: socket.socket) -> None:

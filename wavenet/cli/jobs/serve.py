@@ -1,22 +1,19 @@
 """wavenet-serve: serves a page that plays networks, or writes it as a folder."""
 
-from pathlib import Path
-
 from wavenet.cli.display import Display
 from wavenet.config import ServeConfig
 from wavenet.errors import ConfigError, counted
 from wavenet.files import expanded
-from wavenet.voice import VOICES
-from wavenet.voice import shipped as voice_of
+from wavenet.model import shipped
 from wavenet.web.listing import Listing
 from wavenet.web.sources import Source, found
 
 
 def job(config: ServeConfig, given: frozenset[str]) -> None:
-    named = [located(name) for name in config.checkpoint]
+    named = [shipped.find(name).path for name in config.checkpoint]
     for path in named:
         found(path)  # raises if it holds nothing to play
-    listing = Listing(named, shipped() if config.voices else [])
+    listing = Listing(named, shipped_voices() if config.voices else [])
     if config.output is not None:
         write(listing, config.output)
         return
@@ -31,10 +28,10 @@ def job(config: ServeConfig, given: frozenset[str]) -> None:
     with Display() as display:
         if port != config.port and config.port:
             display.say(f"port {config.port} is in use, so the page is on port {port}")
-        local = serving.is_local(listener)
-        display.offer("open in a browser, Ctrl-C ends it", f"http://{'localhost' if local else config.host}:{port}")
-        if not local:
-            display.say(f"others on the network can reach it too, since host is {config.host}")
+        name, reachable = serving.reached_by(listener)
+        display.offer("open in a browser, Ctrl-C ends it", f"http://{name}:{port}")
+        if reachable:
+            display.say("others on the network can reach it too; elsewhere browsers play sound only through https")
     serving.serve(server.make_app(listing, worker, config.host), worker, listener)
 
 
@@ -49,11 +46,6 @@ def write(listing: Listing, output: str) -> None:
         display.offer("try it", f"python -m http.server -d {place} 8000")
 
 
-def located(name: str) -> Path:
-    """The path that a name means."""
-    return voice_of(name) or expanded(name)
-
-
-def shipped() -> list[Source]:
+def shipped_voices() -> list[Source]:
     """The voices that come with wavenet."""
-    return [Source(path, path.stem, "") for path in sorted(VOICES.glob("*.safetensors"))]
+    return [Source(path, path.stem) for path in sorted(shipped.FOLDER.glob("*.safetensors"))]
