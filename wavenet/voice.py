@@ -10,6 +10,7 @@ The commands take the same settings and make the same samples.
 import copy
 import dataclasses
 import html
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ from wavenet.generation.calibration import scales_to_keep
 from wavenet.generation.export import check_place, fixed, is_exported
 from wavenet.generation.performance import Kept, Performance, Request
 from wavenet.generation.steering import choose_labels
-from wavenet.model import checkpoint, shipped
+from wavenet.model import checkpoint, hub, shipped
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning import Companion
 from wavenet.model.device import find_device
@@ -93,14 +94,17 @@ class Voice:
     @property
     def model(self) -> WaveNet:
         """The network, a torch.nn.Module. Raises CheckpointError for an exported file."""
-        if self._loaded is None:
-            raise CheckpointError(f"{self.path} is an exported file, which holds no torch model: load its checkpoint")
-        return self._loaded.model
+        return self._checkpoint().model
 
     @property
     def labels(self) -> dict[str, list[str]]:
         """The labels that can be chosen, and the values of each."""
         return self._loaded.model.config.labels if self._loaded else self.exported.labels if self.exported else {}
+
+    def _checkpoint(self) -> Checkpoint:
+        if self._loaded is None:
+            raise CheckpointError(f"{self.path} is an exported file, which holds no torch model: load its checkpoint")
+        return self._loaded
 
     # ---- making sound
 
@@ -277,6 +281,16 @@ class Voice:
         how = (self.sample_rate, self.step or 0, self.valid_bits, data, attached, small)
         checkpoint.save(output, model, *how, scales_to_keep(model) if small else ())
         return output
+
+    def push_to_hub(self, repository: str, *, license: str, small: bool = False, **how: Any) -> str:
+        """Put the checkpoint and its card into a repository, "owner/name", and return its address for a browser.
+
+        license: of the recordings, as the hub writes it, such as "cc0-1.0". small: as for `save`. how: `private` and
+        `token` of `hub.upload`, which makes the card. Raises as that does.
+        """
+        loaded = self._checkpoint()
+        with tempfile.TemporaryDirectory() as folder:
+            return hub.upload(repository, self.save(Path(folder, hub.FILE), small), loaded, license, **how)
 
     def export(self, output: str | Path, precision: str = "auto", labels: Mapping[str, Any] | None = None) -> "Voice":
         """Write a file that runs without Python, as `wavenet-export` does, and return its voice.

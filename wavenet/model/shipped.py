@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from wavenet.errors import CheckpointError
 from wavenet.files import expanded
-from wavenet.model import checkpoint
+from wavenet.model import checkpoint, hub
 
 FOLDER = Path(__file__).parents[1] / "voices"
 ORDER = ("piano", "prompts", "digits")
@@ -106,18 +106,11 @@ def find(source: str | Path) -> Found:
     A name that is also the path of a checkpoint means that path, and a line says so. A folder of that name that
     holds no checkpoint, such as one of recordings, does not count. Raises CheckpointError for a name of nothing.
     """
-    path = expanded(source)
-    if path.name != str(source):
-        return Found(path)
-    there = next((one.path for one in voices() if one.name == str(source)), None)
-    if there is None:
-        if not path.exists() and not path.suffix:
-            names = ", ".join(one.name for one in voices())
-            raise CheckpointError(
-                f"checkpoint {source} does not exist, and no voice of that name comes with wavenet ({names} do): "
-                f"{checkpoint.GIVE}"
-            )
-        return Found(path)
+    if hub.is_address(source):
+        return Found(hub.download(source))
+    there = FOLDER / f"{source}.safetensors"
+    if Path(source).name != str(source) or not there.is_file():
+        return Found(expanded(source))
     try:
         own = checkpoint.find(path)
     except CheckpointError:
