@@ -19,8 +19,6 @@ using namespace wavenet;
 
 namespace {
 
-constexpr double MOST_WEIGHT = 10;
-
 /// What `make` returns. Nothing is thrown into C: what went wrong is written to `error`, and NULL is returned.
 template <class Make>
 auto guarded(char* error, size_t error_size, Make make) -> decltype(make()) {
@@ -60,6 +58,11 @@ std::vector<char> read(const char* path) {
 wavenet_model* load(const char* instruction_set, const void* bytes, size_t size) {
     Code code = choose_code(instruction_set);
     return new wavenet_model{code.make_engine(Network::parse(static_cast<const uint8_t*>(bytes), size)), code.name};
+}
+
+const LabelValue* label_value(const wavenet_model& model, int i) {
+    const std::vector<LabelValue>& all = model.engine->labels;
+    return i >= 0 && size_t(i) < all.size() ? &all[size_t(i)] : nullptr;
 }
 
 /// Stores a setting if it holds.
@@ -112,11 +115,17 @@ int64_t wavenet_receptive_field(const wavenet_model* model) { return model->engi
 
 const char* wavenet_instruction_set(const wavenet_model* model) { return model->instruction_set; }
 
-int wavenet_label_count(const wavenet_model*) { return 0; }
+int wavenet_label_count(const wavenet_model* model) { return int(model->engine->labels.size()); }
 
-const char* wavenet_label_name(const wavenet_model*, int) { return nullptr; }
+const char* wavenet_label_name(const wavenet_model* model, int i) {
+    const LabelValue* found = label_value(*model, i);
+    return found ? found->label.c_str() : nullptr;
+}
 
-const char* wavenet_label_value(const wavenet_model*, int) { return nullptr; }
+const char* wavenet_label_value(const wavenet_model* model, int i) {
+    const LabelValue* found = label_value(*model, i);
+    return found ? found->value.c_str() : nullptr;
+}
 
 wavenet_player* wavenet_player_new(const wavenet_model* model, char* error, size_t error_size) {
     return guarded(error, error_size, [&] { return new wavenet_player(*model); });

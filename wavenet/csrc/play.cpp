@@ -131,8 +131,9 @@ void set_label(const Settings& settings, const std::string& setting, const waven
             wavenet_set_label(player, i, chosen == value);
         }
     }
-    if (names.empty()) throw UsageError("the network has no labels: leave " + setting + " out");
-    if (values.empty()) throw UsageError("unknown setting " + setting + "; the network's labels are " + joined(names));
+    if (values.empty())
+        throw UsageError(setting + " is not a label of this network; " +
+                         (names.empty() ? "it has none" : "it knows " + joined(names)));
     if (std::find(values.begin(), values.end(), chosen) == values.end())
         throw UsageError(setting + " is '" + chosen + "', but it must be one of " + joined(values));
 }

@@ -50,7 +50,7 @@ uint16_t encode(const Engine& engine, float amplitude) {
 }  // namespace
 
 Player::Player(std::shared_ptr<const Engine> engine)
-    : engine(engine), settings(0), uniforms(CHUNK), drawn(CHUNK) {}
+    : engine(engine), settings(engine->labels.size()), uniforms(CHUNK), drawn(CHUNK) {}
 
 Player::~Player() {
     for (Prime* prime = handed; prime;) delete std::exchange(prime, prime->older);
