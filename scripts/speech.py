@@ -34,8 +34,8 @@ import torch
 from resynthesis import Contest, Utterance, vocoder
 from rich.console import Console
 from rich.table import Table
+from spoken import voice
 from torch import Tensor
-from voices import voice
 
 from wavenet import audio
 from wavenet.audio import features

@@ -112,10 +112,10 @@ def find(source: str | Path) -> Found:
     if Path(source).name != str(source) or not there.is_file():
         return Found(expanded(source))
     try:
-        own = checkpoint.find(path)
+        own = checkpoint.find(source)
     except CheckpointError:
         return Found(there)
-    return Found(path, (f"{source} means {own} here, not the voice of that name that comes with wavenet",))
+    return Found(Path(source), (f"{source} means {own} here, not the voice of that name that comes with wavenet",))
 
 
 def first() -> Found:
