@@ -108,14 +108,23 @@ def find(source: str | Path) -> Found:
     """
     if hub.is_address(source):
         return Found(hub.download(source))
-    there = FOLDER / f"{source}.safetensors"
-    if Path(source).name != str(source) or not there.is_file():
-        return Found(expanded(source))
+    path = expanded(source)
+    if path.name != str(source):
+        return Found(path)
+    there = next((one.path for one in voices() if one.name == str(source)), None)
+    if there is None:
+        if not path.exists() and not path.suffix:
+            names = ", ".join(one.name for one in voices())
+            raise CheckpointError(
+                f"checkpoint {source} does not exist, and no voice of that name comes with wavenet ({names} do): "
+                f"{checkpoint.GIVE}"
+            )
+        return Found(path)
     try:
-        own = checkpoint.find(source)
+        own = checkpoint.find(path)
     except CheckpointError:
         return Found(there)
-    return Found(Path(source), (f"{source} means {own} here, not the voice of that name that comes with wavenet",))
+    return Found(path, (f"{source} means {own} here, not the voice of that name that comes with wavenet",))
 
 
 def first() -> Found:
