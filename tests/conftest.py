@@ -3,7 +3,9 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from wavenet.cli.jobs.train import job as train_job
 from wavenet.cli.overrides import names
 from wavenet.cli.terminal import SIGNALS
 from wavenet.config import ModelConfig, TrainConfig
+from wavenet.files import locked
 from wavenet.generation import ENGINES
 from wavenet.model import native
 
@@ -78,6 +81,39 @@ def small() -> ModelConfig:
     return ModelConfig(
         stacks=2, layers_per_stack=3, residual_channels=8, gate_channels=6, skip_channels=12, head_channels=10
     )
+
+
+CSRC = Path(__file__).parents[1] / "wavenet" / "csrc"
+SOON = ["-DONLY_PORTABLE=ON", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O0"]
+"""Options of a build that takes seconds, whose programs are slow; their samples are those of fast ones."""
+
+
+@pytest.fixture(scope="session")
+def build():
+    """Build programs of wavenet/csrc, without Python: build(folder, targets, options) returns the first's path."""
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is not installed: programs without Python cannot be built")
+
+    def make(folder: Path, targets: list[str], options: list[str]) -> Path:
+        for step in (["-S", CSRC, "-B", folder, *options], ["--build", folder, "-j2", "--target", *targets]):
+            done = subprocess.run(["cmake", *step], check=False, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+        return folder / targets[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def built(build, tmp_path_factory) -> Path:
+    """The folder of a quick build of wavenet-play and interface_test, which parallel test processes share."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "built"
+    while True:
+        try:
+            with locked(folder.with_suffix(".lock")):
+                return build(folder, ["wavenet-play", "interface_test"], SOON).parent
+        except BlockingIOError:  # another process builds
+            time.sleep(0.1)
 
 
 KINDS = {

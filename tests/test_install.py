@@ -21,6 +21,10 @@ def test_the_wheel_runs_without_the_checkout(tmp_path):
     assert "wavenet/configs/model/base.yaml" in names
     assert not [name for name in names if name.startswith(("tests/", "data/", "scripts/", "wavenet/csrc"))]
     assert any(name.startswith("wavenet/_native.") for name in names)
+    (player,) = (name for name in names if name.endswith(".data/scripts/wavenet-play"))  # pip makes it a command
+    (tmp_path / "installed" / player).chmod(0o755)
+    play = [tmp_path / "installed" / player, ROOT / "tests" / "files" / "version_2_int8.wavenet", "-", "seconds=0.01"]
+    assert len(subprocess.run(play, capture_output=True, check=True).stdout) == 160
     done = subprocess.run(
         [sys.executable, "-P", "-m", "wavenet.cli.train", "--cfg", "job", "model=tiny"],
         cwd=tmp_path,
@@ -48,7 +52,7 @@ def test_without_a_compiler_all_but_the_kernels_is_installed(tmp_path):
         names = archive.namelist()
         archive.extractall(tmp_path / "installed")
     assert "wavenet/model/native.py" in names
-    assert not any(name.startswith("wavenet/_native.") for name in names)
+    assert not any("wavenet/_native." in name or "wavenet-play" in name for name in names)
     code = "from wavenet.model import native; print(native.instruction_sets(), native.missing)"
     done = subprocess.run(
         [

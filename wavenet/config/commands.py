@@ -61,10 +61,13 @@ class GenerateConfig:
     output: str = "generated"
     """Folder, or one .wav or .flac file, to write. `-` writes bare samples to the standard output: 16 bits,
     little-endian, one channel. A pipe gets WAV."""
+    play: bool = False
+    """Whether the sound is also played while it is made, through the sound card. Needs the extra `wavenet[play]`."""
     report: str | None = None
     """JSON file to write the figures to."""
 
     def __post_init__(self) -> None:
+        check(self, "", "count", self.count == 1 or not self.play, "1 if play is true")
         allowed = "greater than 0 and at most 3600000 (1,000 hours)"
         check(self, "", "seconds", 0 < (self.seconds or 0) <= 3.6e6, allowed)
         at_least(self, "", count=1, temperature=0, threads=0, guidance=0)

@@ -94,11 +94,13 @@ def render(
     progress: Callable[[int], None] | None = None,
     conditions: Conditions | None = None,
     before: Iterable[Tensor] = (),
+    heard: Callable[[Tensor], None] | None = None,
 ) -> Rendering:
     """Write one .wav or .flac per seed, `samples` long each, as it is made; Ctrl-C ends it with valid files.
 
     `before`, pieces (n,) of sound in [-1, 1], comes first in every file and is not counted. `progress` is called with
-    the number of samples in each file. Raises AudioError if a file cannot be written.
+    the number of samples in each file, and `heard` with each piece (n,) of the first sound. Raises AudioError if a file
+    cannot be written.
     """
     watches, encoding = [Watch(sample_rate) for _ in seeds], engine.distribution.encoding
     total_bits, made, finished = 0.0, 0, False
@@ -109,10 +111,14 @@ def render(
         for piece in before:
             for writer in writers:
                 writer.write(piece)
+            if heard:
+                heard(piece)
         for codes, bits in generate(engine, samples, seeds, sampling, prime, conditions=conditions):
             for writer, watch, stream, stream_bits in zip(writers, watches, codes, bits, strict=True):
                 writer.write(encoding.decode(stream))
                 watch.hear(encoding.mulaw(stream).numpy(), stream_bits.numpy())
+            if heard:
+                heard(encoding.decode(codes[0]))
             total_bits += float(bits.sum(dtype=torch.float64))
             made += codes.numel()
             if progress:

@@ -11,10 +11,11 @@ import torch
 from wavenet import audio
 from wavenet.audio.encodings import Encoding
 from wavenet.audio.pcm import RAW
+from wavenet.audio.sound_card import SoundCard
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.cli.jobs.common import check_folder
 from wavenet.config import GenerateConfig
-from wavenet.errors import ConfigError
+from wavenet.errors import ConfigError, counted
 from wavenet.evaluation import fidelity
 from wavenet.files import expanded, is_stdout, streamed
 from wavenet.generation import render
@@ -51,6 +52,7 @@ def job(config: GenerateConfig) -> None:
         )
     with (
         Display(to_stderr) as display,
+        contextlib.ExitStack() as afterwards,
         contextlib.nullcontext([output]) if single else new_files(output, made.seeds) as paths,
     ):
         display.say(f"{_source(voice)}; {rate} Hz; engine {engine.name}, {engine.precision}")
@@ -61,6 +63,9 @@ def job(config: GenerateConfig) -> None:
             display.say(f"engine=compiled, which is many times faster, cannot be used: {reason}")
         if output == RAW:
             display.say(f"bare samples, 16 bits, little-endian, one channel: aplay -f S16_LE -r {rate} plays them")
+        card = SoundCard(rate) if config.play else None
+        if card is not None:
+            afterwards.callback(card.close, wait=False)
         began = time.perf_counter()
 
         def progress(done: int) -> None:
@@ -68,12 +73,19 @@ def job(config: GenerateConfig) -> None:
 
         with made.set_threads():
             how = (made.samples, made.seeds, made.sampling, made.prime, progress, made.conditions, before)
-            rendered = render(engine, rate, paths, *how)
+            rendered = render(engine, rate, paths, *how, heard=None if card is None else card.write)
         speed = rendered.samples / rendered.seconds_taken
         for path in rendered.files:
             display.say("wrote to the standard output" if path == RAW else f"wrote {path}")
         if config.prime is not None and not config.keep_prime:
             display.say("the sound begins where the prime ends; keep_prime=true puts the prime in front")
+        if card is not None:
+            card.close(wait=rendered.finished)
+            if card.gaps:
+                display.say(
+                    f"warning: the sound card ran out of sound {counted(card.gaps, 'time')}: the network is too slow "
+                    "here, or the machine was busy; a smaller network is faster"
+                )
         change = "another seed, a lower temperature" if config.temperature else "a temperature above 0"
         for warning in rendered.warnings:
             display.say(f"warning: {warning}; try {change}, a prime, or more training")

@@ -161,6 +161,36 @@ void check_places(const Example& example) {
     expect(other.generate(300) == first, "another player of the model takes the place up");
 }
 
+void check_labels(const Example& example) {
+    Voice voice(example), plain(example);
+    const int values = wavenet_label_count(voice.model);
+    expect(size_t(values) == example.labels.size(), "as many label values as in the file");
+    const std::vector<float> unlabelled = plain.generate(300);
+    for (int i = 0; i < values; i++) {
+        const LabelValue& one = example.labels[size_t(i)];
+        expect(wavenet_label_name(voice.model, i) == one.label && wavenet_label_value(voice.model, i) == one.value, "names");
+        expect(wavenet_set_label(voice.player, i, 11) && wavenet_set_label(voice.player, i, std::nan("")), "a weight's range");
+        wavenet_set_label(voice.player, i, 1);
+        wavenet_restart(voice.player);
+        const std::vector<float> one_value = voice.generate(300);
+        expect(one_value != unlabelled, "a label changes the sound");
+        wavenet_set_label(voice.player, i, 0.5), wavenet_set_label(voice.player, (i + 1) % values, -2);
+        wavenet_restart(voice.player);
+        expect(values == 1 || voice.generate(300) != one_value, "a mix changes the sound");
+        wavenet_set_label(voice.player, i, 0), wavenet_set_label(voice.player, (i + 1) % values, 0);
+        wavenet_restart(voice.player);
+        expect(voice.generate(300) == unlabelled, "weights of 0 are a sound without labels");
+    }
+    const std::vector<float> sound = hum(30);
+    wavenet_prime(voice.player, sound.data(), sound.size()), wavenet_prime(plain.player, sound.data(), sound.size());
+    const std::vector<float> primed = plain.generate(300);
+    voice.generate(1);
+    if (values) wavenet_set_label(voice.player, 0, 1), wavenet_restart(voice.player), voice.generate(10);
+    if (values) wavenet_set_label(voice.player, 0, 0);
+    wavenet_restart(voice.player);
+    expect(voice.generate(300) == primed, "a prime is heard again with the weights of now");
+}
+
 constexpr size_t BLOCK = 80;  // 5 ms
 
 void wait_a_block() { std::this_thread::sleep_for(std::chrono::microseconds(5000)); }
@@ -197,11 +227,11 @@ void check_real_time(const Example& example) {
     expect(wavenet_start(live.player) == 0 && wavenet_start(live.player) == 0, "the player starts");
     float one;
     expect(wavenet_generate(live.player, &one, 1) == -1 && one == 0, "no sound on demand in real time");
-    for (int i = 0; i < 50; i++) render(live.player, BLOCK, sound), wait_a_block();
+    for (int i = 0; i < 30; i++) render(live.player, BLOCK, sound), wait_a_block();
     wavenet_stop(live.player);
     expect(wavenet_set_latency(live.player, 0.2) == 0 && wavenet_start(live.player) == 0, "the player starts again");
     for (int i = 0; i < 20; i++) render(live.player, BLOCK, sound);
-    expect(sound.size() > 3000 && std::equal(sound.begin(), sound.end(), expected.begin()), "sound in real time is that on demand");
+    expect(sound.size() > 2000 && std::equal(sound.begin(), sound.end(), expected.begin()), "sound in real time is that on demand");
     std::vector<float> large(4000);
     wavenet_render(live.player, large.data(), large.size());
     expect(wavenet_latency(live.player) == 0.5, "the latency grows to two blocks");
@@ -211,15 +241,15 @@ void check_real_time(const Example& example) {
 void check_latency(const Example& example) {
     Voice plain(example);
     const std::vector<float> before = plain.generate(20000);
-    for (double latency : {0.03, 0.1}) {
+    for (double latency : {0.03, 0.06}) {
         Voice live(example);
         std::vector<float> sound;
         wavenet_set_latency(live.player, latency);
         wavenet_start(live.player);
-        for (int i = 0; i < 20; i++) render(live.player, BLOCK, sound), wait_a_block();
+        for (int i = 0; i < 10; i++) render(live.player, BLOCK, sound), wait_a_block();
         const size_t set = sound.size();
         wavenet_set_seed(live.player, 99);
-        for (int i = 0; i < 30; i++) render(live.player, BLOCK, sound), wait_a_block();
+        for (int i = 0; i < 15; i++) render(live.player, BLOCK, sound), wait_a_block();
         const size_t heard = size_t(std::mismatch(sound.begin(), sound.end(), before.begin()).first - sound.begin());
         // the first samples may be the same by chance
         expect(heard >= set && double(heard - set) <= latency * 16000 + 32, "a setting is heard within the latency");
@@ -253,7 +283,7 @@ void check_stress(const Example& example) {
     float out[BLOCK];
     bool sounds = true;
     long allocated = 0, waited = 0;
-    for (int i = 0; i < 80; i++) {
+    for (int i = 0; i < 50; i++) {
         const long allocated_before = allocations, waited_before = waits();
         wavenet_render(p, out, BLOCK);
         waited += waits() - waited_before, allocated += allocations - allocated_before;
@@ -271,13 +301,15 @@ void check_stress(const Example& example) {
 
 int main(int count, char** arguments) {
     rng.seed(count > 1 ? unsigned(std::atoi(arguments[1])) : 0);
-    for (uint32_t precision : {0, 1, 2}) {
-        const Example example(precision);
+    for (uint32_t i = 0; i < 9; i++) {
+        const Example example(i % 3);
         check_loading(example);
         check_refusals(example);
         check_samples(example);
         check_primes(example);
-    check_places(example);
+        check_places(example);
+        check_labels(example);
+        if (i >= 3) continue;
         check_real_time(example);
         check_latency(example);
         check_stress(example);
