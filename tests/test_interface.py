@@ -74,11 +74,21 @@ def test_a_program_in_c_plays_with_the_installed_library(build, tmp_path):
     info = soundfile.info(sound)
     assert (info.samplerate, info.frames, info.channels, info.subtype) == (8000, 12000, 1, "PCM_16")
     assert soundfile.read(sound)[0].std() > 0.001
-    for network, words in (("gone.wavenet", "gone.wavenet does not exist"), (example, "this is not an exported WaveNet")):
-        done = subprocess.run([tmp_path / "to_file", network, sound, "1"], check=False, capture_output=True, env=environment)
+    for network, words in (
+        ("gone.wavenet", "gone.wavenet does not exist"),
+        (example, "this is not an exported WaveNet"),
+    ):
+        done = subprocess.run(
+            [tmp_path / "to_file", network, sound, "1"], check=False, capture_output=True, env=environment
+        )
         assert done.returncode == 1
         assert words in done.stderr.decode()
-    play = [installed / "bin" / "wavenet-play", FILES / "version_2_int8.wavenet", tmp_path / "played.wav", "seconds=0.1"]
+    play = [
+        installed / "bin" / "wavenet-play",
+        FILES / "version_2_int8.wavenet",
+        tmp_path / "played.wav",
+        "seconds=0.1",
+    ]
     subprocess.run(play, check=True, capture_output=True)
 
 

@@ -114,7 +114,7 @@ def test_words_are_what_to_play(call, run, monkeypatch, words):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["./none"], "none does not exist, and no voice of that name"),
+        (["./none"], "checkpoint none does not exist, and no voice of that name"),
         (["empty"], "empty holds no run, checkpoint or exported file: name a run folder"),
         (["empty/notes.txt"], "empty/notes.txt is neither a checkpoint nor an exported file: name a run folder"),
         (["checkpoint="], "checkpoint is empty: give a path, as in checkpoint=..."),
