@@ -105,13 +105,14 @@ def build():
 
 @pytest.fixture(scope="session")
 def built(build, tmp_path_factory) -> Path:
-    """The folder of a quick build of wavenet-play and interface_test, which parallel test processes share."""
+    """The folder of a quick build of wavenet-play and test programs, which parallel test processes share."""
+    targets = ["wavenet-play", "interface_test", "osc_test"]
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "built"
     while True:
         try:
             with locked(folder.with_suffix(".lock")):
-                return build(folder, ["wavenet-play", "interface_test"], SOON).parent
+                return build(folder, targets, SOON).parent
         except BlockingIOError:  # another process builds
             time.sleep(0.1)
 

@@ -109,10 +109,10 @@ def test_what_a_page_names_exists(page):
 def test_settings_that_are_named_exist():
     schemas = (config.TrainConfig, config.GenerateConfig, config.EvaluateConfig, config.RecogniseConfig)
     known = {setting.name for schema in schemas for setting in config.settings(schema)} | {"remove", "experiment"}
-    known |= {"data", "model", "optim"}
+    known |= {"data", "model", "optim", "osc", "name", "weights_only"}
     for page in PAGES:
         for name in re.findall(r"`((?:[a-z_]+\.)*[a-z_0-9]+)=[^`]", FENCED.sub("", page.read_text())):
-            assert name in known or name.startswith("label.") or name in ("name", "weights_only"), (page.name, name)
+            assert name in known or name.startswith("label."), (page.name, name)
 
 
 def test_the_notebook_is_stored_without_results():

@@ -127,6 +127,16 @@ const char* wavenet_label_value(const wavenet_model* model, int i) {
     return found ? found->value.c_str() : nullptr;
 }
 
+int wavenet_find_label(const wavenet_model* model, const char* label, const char* value) {
+    int found = -1;
+    for (int i = 0; i < wavenet_label_count(model); i++) {
+        if (std::strcmp(value, wavenet_label_value(model, i)) || (label && std::strcmp(label, wavenet_label_name(model, i)))) continue;
+        if (found >= 0) return -2;
+        found = i;
+    }
+    return found;
+}
+
 wavenet_player* wavenet_player_new(const wavenet_model* model, char* error, size_t error_size) {
     return guarded(error, error_size, [&] { return new wavenet_player(*model); });
 }

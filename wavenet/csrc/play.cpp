@@ -15,6 +15,8 @@
 #include <map>
 #include <memory>
 
+#include "pace.h"
+#include "remote.h"
 #include "sound_file.h"
 #include "wavenet.h"
 
@@ -28,13 +30,16 @@ constexpr const char* USAGE =
     "Make a sound with a network that wavenet-export wrote, as a WAV file. An existing file is overwritten.\n"
     "A pipe receives WAV too; - writes bare samples (16 bits, little-endian, one channel) to the standard output.\n"
     "\n"
-    "  seconds=5             length\n"
+    "  seconds=5             length; with osc, there is no end if it is left out\n"
     "  seed=0                on one processor the same seed gives the same sound\n"
     "  temperature=1         below 1 is tamer, above 1 is wilder; 0 always takes the likeliest code\n"
     "  top_k=0               draw only from the k likeliest codes; 0 draws from all\n"
     "  top_p=1               draw from the smallest set of codes that holds this probability; 1 draws from all\n"
     "  label.speaker=june    a label that the network was trained with; label.speaker.june=0.7 sets the weight of one value\n"
     "  prime=recording.wav   continue this recording, which has the network's sample rate\n"
+    "  osc=9000              take settings as OSC messages while the sound is made, in real time, from this port of this\n"
+    "                        computer; 0.0.0.0:9000 listens to the network too: /temperature x, /top_k n, /top_p x, /seed n,\n"
+    "                        /label june 0.7, /label speaker june 0.7, /restart\n"
     "  instruction_set=auto  avx512, avx2, neon or portable; auto is the fastest on this machine\n";
 
 using Settings = std::map<std::string, std::string>;
@@ -138,10 +143,23 @@ void set_label(const Settings& settings, const std::string& setting, const waven
         throw UsageError(setting + " is '" + chosen + "', but it must be one of " + joined(values));
 }
 
+/// The remote control that osc= asks for, or none.
+std::unique_ptr<Remote> listen(const std::string& where, const wavenet_model* model, wavenet_player* player) {
+    if (where.empty()) return nullptr;
+    try {
+        auto remote = std::make_unique<Remote>(where, model, player);
+        std::fprintf(stderr, "listening for OSC at %s\n", remote->address().c_str());
+        return remote;
+    } catch (const std::invalid_argument& error) {
+        throw UsageError(error.what());
+    }
+}
+
 void play(int count, char** arguments) {
     Settings settings = {{"seconds", "5"}, {"seed", "0"},  {"temperature", "1"},        {"top_k", "0"},
-                         {"top_p", "1"},   {"prime", ""},  {"instruction_set", "auto"}};
+                         {"top_p", "1"},   {"prime", ""},  {"osc", ""},  {"instruction_set", "auto"}};
     std::vector<std::string> paths, labels;
+    bool endless = true;
     for (int i = 1; i < count; i++) {
         std::string argument = arguments[i];
         if (argument == "-h" || argument == "--help") {
@@ -159,8 +177,9 @@ void play(int count, char** arguments) {
         if (name.rfind("label.", 0) == 0) labels.push_back(name);
         else if (!settings.count(name))
             throw UsageError("unknown setting " + name +
-                             "; choose from seconds, seed, temperature, top_k, top_p, label.*, prime, instruction_set");
+                             "; choose from seconds, seed, temperature, top_k, top_p, label.*, prime, osc, instruction_set");
         settings[name] = argument.substr(equals + 1);
+        if (name == "seconds") endless = false;
     }
     if (paths.size() != 2)
         throw UsageError("two files are needed, not " + std::to_string(paths.size()) +
@@ -192,13 +211,17 @@ void play(int count, char** arguments) {
             throw std::runtime_error(prime + " holds samples that are not finite numbers");
     }
 
-    constexpr int64_t chunk = 512;
-    std::vector<float> sound(chunk);
+    std::unique_ptr<Remote> remote = listen(settings["osc"], model.get(), player.get());
+    if (remote && endless) seconds = longest;
+    const int64_t chunk = remote ? Pace::part(rate) : 512;
+    std::vector<float> sound(static_cast<size_t>(chunk));
     std::vector<int16_t> samples;
     WavFile wav(paths[1], int64_t(rate));
+    Pace pace(wav, rate);
     int64_t total = std::max(std::lrint(seconds * rate), 1L), made = 0;
     auto began = std::chrono::steady_clock::now();
     while (made < total && !interrupted) {
+        if (remote) pace.wait(made, [] { return interrupted != 0; });
         int64_t part = std::min(chunk, total - made);
         if (wavenet_generate(player.get(), sound.data(), size_t(part))) throw std::runtime_error("there is not enough memory");
         samples.clear();
@@ -209,10 +232,11 @@ void play(int count, char** arguments) {
     }
     wav.close();
     FILE* words = is_stdout(paths[1]) ? stderr : stdout;
-    double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() - pace.waited();
     const char* where = paths[1] == "-" ? "to the standard output" : paths[1].c_str();
-    std::fprintf(words, "wrote %s: %.2f s of audio, %.0f samples/s = %.2f x real time\n", where, double(made) / rate,
-                double(made) / taken, double(made) / taken / rate);
+    double speed = double(made) / taken;
+    std::fprintf(words, "wrote %s: %.2f s of audio, %.0f samples/s = %.2f x real time%s\n", where, double(made) / rate, speed,
+                speed / rate, remote && speed < rate ? ", so it had gaps" : "");
 }
 
 }  // namespace

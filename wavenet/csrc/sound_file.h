@@ -11,6 +11,7 @@
 #include <vector>
 
 #if __has_include(<unistd.h>)
+#include <sys/ioctl.h>
 #include <unistd.h>
 #endif
 
@@ -50,6 +51,15 @@ class WavFile {
         put(samples.data(), samples.size() * 2);
         bytes += uint32_t(samples.size() * 2);
         if (stream) check(std::fflush(file) == 0);
+    }
+
+    /// Samples that lie in a pipe because its reader has not taken them; 0 for other files.
+    int64_t unread() const {
+        int waiting = 0;
+#if __has_include(<unistd.h>) && defined(FIONREAD)
+        if (!stream || ioctl(fileno(file), FIONREAD, &waiting)) waiting = 0;
+#endif
+        return waiting / 2;
     }
 
     void close() {

@@ -66,6 +66,9 @@ WAVENET_API int wavenet_label_count(const wavenet_model *model);
 WAVENET_API const char *wavenet_label_name(const wavenet_model *model, int i);
 WAVENET_API const char *wavenet_label_value(const wavenet_model *model, int i);
 
+/* The labelled value of this name. A label of NULL means any. Returns -1 if there is none, -2 if several labels have it. */
+WAVENET_API int wavenet_find_label(const wavenet_model *model, const char *label, const char *value);
+
 /* ---- Players */
 
 /* A player of this model, at the beginning of its sound: temperature 1, every code allowed, no labels, seed 0, after
