@@ -88,6 +88,12 @@ SOON = ["-DONLY_PORTABLE=ON", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O0"
 """Options of a build that takes seconds, whose programs are slow; their samples are those of fast ones."""
 
 
+PURE_DATA = shutil.which("pd") is not None and any(
+    Path(f"/usr/include{place}/m_pd.h").exists() for place in ("", "/pd")
+)
+"""Whether Debian's puredata-core and puredata-dev are installed."""
+
+
 @pytest.fixture(scope="session")
 def build():
     """Build programs of wavenet/csrc, without Python: build(folder, targets, options) returns the first's path."""
@@ -105,8 +111,8 @@ def build():
 
 @pytest.fixture(scope="session")
 def built(build, tmp_path_factory) -> Path:
-    """The folder of a quick build of wavenet-play and test programs, which parallel test processes share."""
-    targets = ["wavenet-play", "interface_test", "osc_test"]
+    """The folder of a quick build of wavenet-play, wavenet~ and test programs, which parallel test processes share."""
+    targets = ["wavenet-play", "interface_test", "osc_test", *(["wavenet_pd"] if PURE_DATA else [])]
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "built"
     while True:
