@@ -88,7 +88,9 @@ def test_labels(call, player, tmp_path):
     chosen = Path("played.wav").read_bytes()
     play(player, network, "played.wav", *quick)
     assert Path("played.wav").read_bytes() != chosen
-    code, _, error = call("generate", f"checkpoint={network}", "output=made.wav", *quick, "label.speaker={june:.7,carlo:.3}")
+    code, _, error = call(
+        "generate", f"checkpoint={network}", "output=made.wav", *quick, "label.speaker={june:.7,carlo:.3}"
+    )
     assert code == 0, error
     play(player, network, "played.wav", *quick, "label.speaker.june=0.7", "label.speaker.carlo=.3")
     assert Path("played.wav").read_bytes() == Path("made.wav").read_bytes()
@@ -176,11 +178,29 @@ def test_what_is_wrong_is_said(exported, player, tmp_path):
         (exported, "x.wav", ["seconds=300000"], 2, "seconds is 300000, but a WAV file holds at most 268435 at 8000"),
         (exported, "x.wav", ["instruction_set=mmx"], 2, "instruction_set is 'mmx', but this machine runs auto, "),
         (exported, "x.wav", ["label.speaker=june"], 2, "label.speaker is not a label of this network; it has none"),
-        (labelled, "x.wav", ["label.key=c"], 2, "label.key is not a label of this network; it knows label.speaker, label.mood"),
+        (
+            labelled,
+            "x.wav",
+            ["label.key=c"],
+            2,
+            "label.key is not a label of this network; it knows label.speaker, label.mood",
+        ),
         (labelled, "x.wav", ["label.speaker=bob"], 2, "label.speaker is 'bob', but it must be one of carlo, june"),
-        (labelled, "x.wav", ["label.speaker.june=11"], 2, "label.speaker.june is '11', but it must be a number from -10 to 10"),
+        (
+            labelled,
+            "x.wav",
+            ["label.speaker.june=11"],
+            2,
+            "label.speaker.june is '11', but it must be a number from -10 to 10",
+        ),
         (exported, "x.wav", ["prime=gone.wav"], 1, "gone.wav does not exist"),
-        (exported, "x.wav", ["prime=cut.wavenet"], 1, "cut.wavenet is not a WAV file: convert it with `ffmpeg -i cut.wavenet"),
+        (
+            exported,
+            "x.wav",
+            ["prime=cut.wavenet"],
+            1,
+            "cut.wavenet is not a WAV file: convert it with `ffmpeg -i cut.wavenet",
+        ),
         (exported, "x.wav", ["prime=fast.wav"], 1, "fast.wav has 16000 Hz, but the network 8000: convert it"),
         (exported, "x.wav", ["prime=bytes.wav"], 1, "bytes.wav is encoded in a way that wavenet-play does not read"),
         (exported, "x.wav", ["prime=nan.wav"], 1, "nan.wav holds samples that are not finite numbers"),

@@ -117,7 +117,11 @@ def test_gaps_are_told(generate):
     ("module", "settings", "words"),
     [
         (None, [], "play is true, but that needs sounddevice: pip install 'wavenet[play]'"),
-        (Card(), [], "no sound card can be played here (Error querying device -1): leave play out, or pipe the sound on"),
+        (
+            Card(),
+            [],
+            "no sound card can be played here (Error querying device -1): leave play out, or pipe the sound on",
+        ),
         (Card(8000, breaks=True), [], "the sound card stopped playing (Device unavailable)"),
         (Card(8000), ["count=2", "output=generated"], "count is 2, but it must be 1 if play is true"),
     ],

@@ -34,8 +34,8 @@ class SoundCard:
             self._stream.start()
         except self._system.PortAudioError as error:
             raise AudioError(
-                f"play is true, but no sound card can be played here ({error}): leave play out, or pipe the sound on, as "
-                f"in wavenet-generate output=- | aplay -f S16_LE -r {sample_rate}"
+                f"play is true, but no sound card can be played here ({error}): leave play out, or pipe the sound "
+                f"on, as in wavenet-generate output=- | aplay -f S16_LE -r {sample_rate}"
             ) from error
 
     def write(self, sound: Tensor, last: bool = False) -> None:
@@ -66,5 +66,7 @@ def _portaudio() -> ModuleType:
     except ImportError as error:
         raise ConfigError("play is true, but that needs sounddevice: pip install 'wavenet[play]'") from error
     except OSError as error:  # on Linux its package does not hold PortAudio itself
-        raise ConfigError(f"play is true, but {error}: apt install libportaudio2, or its name on your system") from error
+        raise ConfigError(
+            f"play is true, but {error}: apt install libportaudio2, or its name on your system"
+        ) from error
     return sounddevice
