@@ -16,7 +16,7 @@ OWN_TEST = {"extending.md"}
 """Pages whose snippets have a test file of their own."""
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-LANGUAGES = {"", "text", "bash", "python", "js", "{toctree}", "{eval-rst}", "{include}"}
+LANGUAGES = {"", "text", "bash", "python", "js", "c", "{toctree}", "{eval-rst}", "{include}"}
 """bash and python are run; text is what cannot be: other programs, and commands on recordings that are not here."""
 HERE = ["threads=1", "device=cpu"]
 TINY = ["model.stacks=1", "model.layers_per_stack=4", "model.residual_channels=8", "model.gate_channels=8"]

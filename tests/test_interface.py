@@ -1,6 +1,7 @@
 """Programs of wavenet/csrc without Python: its own tests, plain and under sanitizers, and the installed library."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import soundfile
 
 CSRC = Path(__file__).parents[1] / "wavenet" / "csrc"
 FILES = Path(__file__).parent / "files"
+PAGE = Path(__file__).parents[1] / "docs" / "player.md"
 
 
 def passes(*command) -> None:
@@ -27,11 +29,13 @@ def test_the_c_interface(built):
     passes(built / "interface_test")
 
 
-def test_the_header_is_c99(tmp_path):
+def test_the_header_is_c99_and_the_page_uses_it_well(tmp_path):
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("there is no C compiler")
-    (tmp_path / "it.c").write_text('#include "wavenet.h"\nint main(void) { return 0; }\n')
+    snippets = "".join(re.findall(r"^```c\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE))
+    around = '#include "wavenet.h"\nint main(void) {{ char error[99]; float sound[1024];\n{} return (int)missing; }}\n'
+    (tmp_path / "it.c").write_text(around.format(snippets))
     strict = ["-std=c99", "-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
     subprocess.run([compiler, *strict, "-I", CSRC, tmp_path / "it.c"], check=True)
 

@@ -34,8 +34,8 @@ class SoundCard:
             self._stream.start()
         except self._system.PortAudioError as error:
             raise AudioError(
-                f"play is true, but no sound card can be played here ({error}): leave play out, or pipe the sound on, "
-                f"as in wavenet-generate output=- | aplay -f S16_LE -r {sample_rate}"
+                f"play is true, but no sound card can be played here ({error}): leave play out, or pipe the sound "
+                f"on, as in wavenet-generate output=- | aplay -f S16_LE -r {sample_rate}"
             ) from error
 
     def write(self, sound: Tensor, last: bool = False) -> None:

@@ -31,7 +31,7 @@ def job(config: ExportConfig) -> None:
         if not streamed(output):
             display.offer("play it", f"wavenet-generate {setting('checkpoint', output)}")
             play = f"wavenet-play {shlex.quote(str(output))} sound.wav"
-            display.offer("without Python, after building the player as in docs/player.md", play)
+            display.offer("without Python", play)
     write_report(config.report, {"file": str(output), "bytes": size, "precision": made.precision})
 
 

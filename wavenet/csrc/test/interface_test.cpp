@@ -10,32 +10,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
-#include <new>
 #include <string>
 #include <thread>
-#if defined(__linux__)
-#include <sys/resource.h>
-#endif
-
 #include "example.h"
-
-static thread_local long allocations = 0;  // of this thread, frees included
-
-static void* allocate(size_t size, size_t align) {
-    allocations++;
-    if (void* p = std::aligned_alloc(align, (size + align - 1) / align * align)) return p;
-    throw std::bad_alloc();
-}
-static void release(void* p) {
-    allocations++;
-    std::free(p);
-}
-void* operator new(size_t size) { return allocate(std::max<size_t>(size, 1), 16); }
-void* operator new(size_t size, std::align_val_t align) { return allocate(std::max<size_t>(size, 1), size_t(align)); }
-void operator delete(void* p) noexcept { release(p); }
-void operator delete(void* p, size_t) noexcept { release(p); }
-void operator delete(void* p, std::align_val_t) noexcept { release(p); }
-void operator delete(void* p, size_t, std::align_val_t) noexcept { release(p); }
+#include "watched.h"
 
 using namespace wavenet;
 
@@ -194,17 +172,6 @@ void check_labels(const Example& example) {
 constexpr size_t BLOCK = 80;  // 5 ms
 
 void wait_a_block() { std::this_thread::sleep_for(std::chrono::microseconds(5000)); }
-
-/// How often this thread has waited for anything.
-long waits() {
-#if defined(__linux__) && defined(RUSAGE_THREAD)
-    rusage used;
-    getrusage(RUSAGE_THREAD, &used);
-    return used.ru_nvcsw;
-#else
-    return 0;
-#endif
-}
 
 /// Appends rendered samples, without the silence of missing ones.
 void render(wavenet_player* p, size_t n, std::vector<float>& sound) {

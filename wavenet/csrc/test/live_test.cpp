@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include "watched.h"
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -82,7 +84,8 @@ int main(int count, char** arguments) {
         spinners.emplace_back([&] { while (running.load(std::memory_order_relaxed)) {} });
 
     sound.assign(size_t(seconds * rate) + block, 0);
-    std::vector<double> taken;
+    std::vector<double> taken(sound.size() / block);
+    long allocated = 0, waited = 0;
     size_t next = 0, made = 0, missing = 0;
     wavenet_start(live);
     auto began = Clock::now();
@@ -95,9 +98,11 @@ int main(int count, char** arguments) {
             wavenet_prime(live, prime.data(), known[next].primed ? prime.size() : 0);
             known[next++].asked = made;
         }
+        const long allocated_before = allocations, waited_before = waits();
         const auto entered = Clock::now();
         missing += wavenet_render(live, sound.data() + made, block);
-        taken.push_back(since(entered) / duration);
+        taken[made / block] = since(entered) / duration;
+        allocated += allocations - allocated_before, waited += waits() - waited_before;
     }
     running = false;
     for (std::thread& spinner : spinners) spinner.join();
@@ -115,7 +120,8 @@ int main(int count, char** arguments) {
                 wavenet_instruction_set(model), speed, block, duration * 1e3, int(busy), seconds);
     std::printf("render: %.4f %% of a block's duration at 50 %%, %.4f %% at 99.9 %%, %.4f %% at most\n",
                 100 * quantile(taken, 0.5), 100 * quantile(taken, 0.999), 100 * quantile(taken, 1));
-    std::printf("missing: %zu samples = %.4f %%\n", missing, 100 * double(missing) / double(sound.size()));
+    std::printf("missing: %zu samples = %.4f %%; render allocated or freed %ld times, and waited %ld times\n", missing,
+                100 * double(missing) / double(sound.size()), allocated, waited);
     std::printf("latency: %.0f ms stated; from a setting to its sound %.1f ms at 50 %%, %.1f ms at most; from a prime %.1f and %.1f; "
                 "%zu not found\n", wavenet_latency(live) * 1e3, quantile(plain_latency, 0.5), quantile(plain_latency, 1),
                 quantile(primed_latency, 0.5), quantile(primed_latency, 1), unheard);
