@@ -2,8 +2,8 @@
 
 /** A slider as wide as its row. changed(value) is called while it moves; a double click brings `value` back. */
 export function bar({ name, hint = "", value, low = 0, high = 1, step = 0.01, said = (x) => x.toFixed(2), changed }) {
-  const whole = element("label", { className: "bar" });
-  const input = element("input", { type: "range", min: low, max: high, step, value });
+  const whole = element("div", { className: "bar" });
+  const input = element("input", { type: "range", min: low, max: high, step, value, ariaLabel: name });
   const output = element("output");
   whole.append(element("span", { className: "name", textContent: name }), element("small", { textContent: hint }), output, input);
   const show = () => {
@@ -40,9 +40,8 @@ export function mixer(labels, weights, changed) {
     );
     bars.forEach((slider, row) => {
       const { value } = labels[places[row]];
-      slider.input.setAttribute("aria-label", `${label} ${value}`);
-      const only = element("button", { textContent: "only" });
-      only.setAttribute("aria-label", `only ${label} ${value}`);
+      slider.input.ariaLabel = `${label} ${value}`;
+      const only = element("button", { textContent: "only", ariaLabel: `only ${label} ${value}` });
       only.addEventListener("click", () => {
         places.forEach((i, other) => bars[other].show((weights[i] = Number(other === row))));
         changed();

@@ -7,7 +7,7 @@ const MOST = 5; // seconds that the microphone listens
 
 /** The samples of a sound file (ArrayBuffer) at this rate, as one channel. Throws an Error for what is not a sound. */
 export async function decoded(bytes, rate) {
-  const context = new OfflineAudioContext(1, 1, 48000);
+  const context = new OfflineAudioContext(1, 1, Math.max(8000, Math.min(rate, 96000))); // rates that all browsers have
   let sound;
   try {
     sound = await context.decodeAudioData(bytes);
