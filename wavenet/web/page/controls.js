@@ -5,7 +5,12 @@ export function bar({ name, hint = "", value, low = 0, high = 1, step = 0.01, sa
   const whole = element("div", { className: "bar" });
   const input = element("input", { type: "range", min: low, max: high, step, value, ariaLabel: name });
   const output = element("output");
-  whole.append(element("span", { className: "name", textContent: name }), element("small", { textContent: hint }), output, input);
+  whole.append(
+    element("span", { className: "name", textContent: name }),
+    element("small", { textContent: hint }),
+    output,
+    input,
+  );
   const show = () => {
     whole.style.setProperty("--part", (input.value - low) / (high - low));
     output.textContent = said(Number(input.value));
@@ -57,7 +62,9 @@ export function mixer(labels, weights, changed) {
 
 /** Weights whose sum in one label is above 1 are scaled down to 1: in training, one value of a label was chosen. */
 export function mixed(labels, weights) {
-  const sums = new Map([...grouped(labels)].map(([label, places]) => [label, places.reduce((sum, i) => sum + weights[i], 0)]));
+  const sums = new Map(
+    [...grouped(labels)].map(([label, places]) => [label, places.reduce((sum, i) => sum + weights[i], 0)]),
+  );
   return weights.map((weight, i) => weight / Math.max(1, sums.get(labels[i].label)));
 }
 

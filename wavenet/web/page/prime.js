@@ -49,7 +49,11 @@ export class Microphone {
     const stream = await navigator.mediaDevices.getUserMedia({
       audio: { echoCancellation: false, noiseSuppression: false },
     });
-    const ear = new AudioWorkletNode(context, "ear", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+    const ear = new AudioWorkletNode(context, "ear", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+    });
     const source = context.createMediaStreamSource(stream);
     source.connect(ear);
     const heard = new Float32Array(MOST * context.sampleRate);

@@ -1,6 +1,6 @@
-// Makes sound ahead of the audio thread, a second of it, in blocks. Before each block it saves its place in the sound. A
-// change goes back to the place that lies LEAD after what is being heard, and makes anew what follows: so a second of
-// ring does not make the controls late.
+// Makes sound ahead of the audio thread, a second of it, in blocks. Before each block it saves its place in the sound.
+// A change goes back to the place that lies LEAD after what is being heard, and makes anew what follows: so a second
+// of ring does not make the controls late.
 //
 // No timer decides anything here. The audio thread's reports ask for more, and `next` calls the Worker back between two
 // blocks, once it has read its messages. So a hidden tab plays on.
