@@ -381,6 +381,17 @@ def test_pause_keeps_the_place_and_the_last_minute_is_saved(open_page, tmp_path)
     )
 
 
+def test_an_audio_context_that_was_closed_is_opened_again(open_page):
+    player = open_page().play()
+    player.until(lambda: player.place > 4000)
+    player.page.evaluate("globalThis.context.close()")
+    player.page.click("#play")
+    place = player.place
+    player.page.click("#play")
+    player.until(lambda: player.place > place + 8000)
+    assert not player.errors
+
+
 def test_three_pages_play_at_once_and_one_of_them_hangs(open_page):
     players = [open_page().play() for _ in range(3)]
     players[0].page.evaluate("setTimeout(() => { const end = Date.now() + 900; while (Date.now() < end); })")
@@ -470,7 +481,8 @@ def test_a_voice_in_training_is_offered_when_it_has_changed(site, open_page):
 
 
 def test_a_phone_a_keyboard_and_a_screen_reader(open_page):
-    player = open_page("?voice=many", viewport={"width": 360, "height": 640}, reduced_motion="reduce")
+    phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
+    player = open_page("?voice=many", reduced_motion="reduce", **phone)
     page = player.page
     page.locator("#play:enabled").wait_for()
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 360
@@ -483,7 +495,13 @@ def test_a_phone_a_keyboard_and_a_screen_reader(open_page):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
     assert seen[:5] == ["play", "restart", "seed", "dice", "open"] or seen[:4] == ["play", "restart", "seed", "dice"]
-    page.get_by_role("slider", name="temperature").press("ArrowLeft")
+    temperature = page.get_by_role("slider", name="temperature")
+    temperature.scroll_into_view_if_needed()
+    box = temperature.bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 4, box["y"] + 10)
+    assert abs(float(temperature.input_value()) - 1.5 / 4) < 0.02
+    temperature.dblclick()
+    temperature.press("ArrowLeft")
     assert page.get_by_role("slider", name="temperature").get_attribute("aria-valuetext") == "0.99, tame to wild"
     page.keyboard.press("Space")
     player.until(lambda: player.place > 0)

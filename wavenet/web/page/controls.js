@@ -22,6 +22,7 @@ export function bar({ name, hint = "", value, low = 0, high = 1, step = 0.01, sa
     changed(Number(input.value));
   };
   input.addEventListener("input", () => set(input.value));
+  touched(input, (part) => set(low + part * (high - low)));
   input.addEventListener("dblclick", () => set(value));
   show();
   return Object.assign(whole, {
@@ -32,6 +33,23 @@ export function bar({ name, hint = "", value, low = 0, high = 1, step = 0.01, sa
       show();
     },
   });
+}
+
+/** Follows a finger anywhere on a slider: some phones' own sliders follow it only from the thumb. Moving up or down still
+ *  scrolls the page. */
+function touched(input, moved) {
+  let finger = false;
+  const follow = ({ clientX }) => {
+    const { left, width } = input.getBoundingClientRect();
+    moved(Math.max(0, Math.min(1, (clientX - left) / width)));
+  };
+  input.addEventListener("pointerdown", ({ pointerType }) => (finger = pointerType === "touch"));
+  input.addEventListener("pointermove", (event) => finger && follow(event));
+  input.addEventListener("pointerup", (event) => {
+    if (finger) follow(event);
+    finger = false;
+  });
+  input.addEventListener("pointercancel", () => (finger = false)); // it scrolls
 }
 
 /** A bar for each value of each label. labels: [{label, value}]; weights, one of each, are kept up to date, and

@@ -289,6 +289,7 @@ for (const type of ["dragenter", "dragover", "dragleave", "drop"])
   document.addEventListener(type, (event) => {
     event.preventDefault();
     const over = type === "dragenter" || type === "dragover";
+    if (over && !event.dataTransfer.types.includes("Files")) return;
     if (over || type === "drop" || !event.relatedTarget) document.body.classList.toggle("dragged", over);
     if (type === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
   });

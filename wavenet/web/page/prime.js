@@ -67,6 +67,7 @@ export class Microphone {
         if (count === heard.length) end();
       };
     });
+    ear.port.postMessage("end");
     ear.port.onmessage = null;
     source.disconnect();
     stream.getTracks().forEach((track) => track.stop());

@@ -84,7 +84,7 @@ export class Sound {
   }
 
   close() {
-    this.context.close();
+    this.context.close().catch(() => {}); // it may be closed already
     this.context = this.node = undefined;
     this.connect();
   }
