@@ -58,11 +58,12 @@ const sound = new Sound({
     if (refused === asked.id) keep(text);
   },
   failed: notice,
+  interrupted: pause,
 });
 
 // ---- voices
 
-const voices = new Voices($("choices"), {
+const voices = new Voices($("choices"), $("mute"), {
   chosen: choose,
   listed() {
     const name = new URLSearchParams(location.search).get("voice");
@@ -113,7 +114,8 @@ function show(loaded) {
   $("credit").textContent = entry.credit ?? "";
   topP.input.disabled = !takesTopP;
   $("mixture").hidden = takesTopP;
-  if (mixes.get(entry.name)?.weights.length !== labels.length) mixes.set(entry.name, { labels, weights: voice.weights });
+  if (mixes.get(entry.name)?.weights.length !== labels.length)
+    mixes.set(entry.name, { labels, weights: voice.weights });
   const { weights } = mixes.get(entry.name);
   $("labels").replaceChildren(...mixer(labels, weights, () => set({ weights: mixed(labels, weights) })));
   $("mix").hidden = !labels.length;
@@ -148,14 +150,19 @@ const temperature = bar({
 });
 const topP = bar({
   name: "top-p",
-  hint: "how much of the likeliest may sound",
+  hint: "keeps the likeliest",
   value: 1,
   low: 0.05,
   changed: (value) => set({ topP: value }),
 });
 $("steer").querySelector("h2").after(temperature, topP);
 $("volume").append(
-  bar({ name: "volume", value: 1, said: (x) => `${Math.round(100 * x)} %`, changed: (value) => (sound.loudness = value ** 2) }),
+  bar({
+    name: "volume",
+    value: 1,
+    said: (x) => `${Math.round(100 * x)} %`,
+    changed: (value) => (sound.loudness = value ** 2),
+  }),
 );
 
 $("play").addEventListener("click", () => (sound.wanted ? pause() : play()));
@@ -249,7 +256,7 @@ function prime(samples, name) {
 function continues(name) {
   $("primed").textContent = name
     ? `The voice continues ${name}.`
-    : "The voice begins after silence. Give it a sound, and it goes on from the end of that.";
+    : "The voice begins after silence. Give it a sound to go on from.";
   $("forget").hidden = !name;
 }
 
@@ -261,25 +268,28 @@ $("forget").addEventListener("click", () => {
 $("microphone").addEventListener("click", async () => {
   if (microphone.listening) return microphone.stop();
   const resumes = sound.wanted;
-  sound.held = true;
+  listening(true);
   pause();
-  $("microphone").setAttribute("aria-pressed", true);
-  $("microphone").textContent = "Listening: press to end";
   try {
     prime(await microphone.listen(await sound.awake(), voice.rate), "the microphone");
-    if (resumes) play();
   } catch (error) {
     notice(`The microphone was not heard: ${error.message}.`);
   }
-  sound.held = false;
-  $("microphone").setAttribute("aria-pressed", false);
-  $("microphone").textContent = "Microphone";
+  if (resumes) play();
+  listening(false);
 });
+
+function listening(now) {
+  sound.held = now;
+  $("microphone").setAttribute("aria-pressed", now);
+  $("microphone").textContent = now ? "Listening: press to end" : "Microphone";
+}
 
 for (const type of ["dragenter", "dragover", "dragleave", "drop"])
   document.addEventListener(type, (event) => {
     event.preventDefault();
     const over = type === "dragenter" || type === "dragover";
+    if (over && !event.dataTransfer.types.includes("Files")) return;
     if (over || type === "drop" || !event.relatedTarget) document.body.classList.toggle("dragged", over);
     if (type === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
   });
@@ -295,4 +305,4 @@ function status(text) {
   $("status").textContent = text;
 }
 
-$("notice").querySelector("button").addEventListener("click", () => notice(""));
+$("close").addEventListener("click", () => notice(""));

@@ -7,7 +7,7 @@ const MOST = 5; // seconds that the microphone listens
 
 /** The samples of a sound file (ArrayBuffer) at this rate, as one channel. Throws an Error for what is not a sound. */
 export async function decoded(bytes, rate) {
-  const context = new OfflineAudioContext(1, 1, 48000);
+  const context = new OfflineAudioContext(1, 1, Math.max(8000, Math.min(rate, 96000))); // rates that all browsers have
   let sound;
   try {
     sound = await context.decodeAudioData(bytes);
@@ -49,7 +49,11 @@ export class Microphone {
     const stream = await navigator.mediaDevices.getUserMedia({
       audio: { echoCancellation: false, noiseSuppression: false },
     });
-    const ear = new AudioWorkletNode(context, "ear", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+    const ear = new AudioWorkletNode(context, "ear", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+    });
     const source = context.createMediaStreamSource(stream);
     source.connect(ear);
     const heard = new Float32Array(MOST * context.sampleRate);
@@ -63,6 +67,7 @@ export class Microphone {
         if (count === heard.length) end();
       };
     });
+    ear.port.postMessage("end");
     ear.port.onmessage = null;
     source.disconnect();
     stream.getTracks().forEach((track) => track.stop());

@@ -16,6 +16,7 @@ export class Resampler {
     const cut = BAND * Math.min(1, to / from);
     this.half = this.copies ? 0 : Math.ceil(ZEROS / cut);
     this.taps = 2 * this.half;
+    this.late = this.copies ? 0 : this.half + 1; // input samples from an input to its output
     this.phases = Math.min(this.unit, MOST_PHASES);
     this.filters = this.copies ? null : filters(this.phases, this.half, cut);
     this.work = new Float32Array(this.taps + 4096);
@@ -27,7 +28,7 @@ export class Resampler {
     return Math.floor((this.phase + outputs * this.step) / this.unit);
   }
 
-  /** Fills `output` (n) from `input` (needs(n)). The sound is late by `half` input samples. */
+  /** Fills `output` (n) from `input` (needs(n)). */
   process(input, output) {
     if (this.copies) return output.set(input);
     const { taps, step, unit, phases, filters } = this;
@@ -59,7 +60,7 @@ export class Resampler {
 export function resampled(samples, from, to) {
   if (from === to) return samples;
   const resampler = new Resampler(from, to);
-  const late = Math.round((resampler.half * to) / from);
+  const late = Math.round((resampler.late * to) / from);
   const output = new Float32Array(Math.round((samples.length * to) / from) + late);
   const input = new Float32Array(resampler.needs(output.length));
   input.set(samples.subarray(0, input.length));

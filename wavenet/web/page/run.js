@@ -3,9 +3,9 @@
 import { element } from "./controls.js";
 
 const SOUNDS = 6; // the newest
-const WIDTH = 600;
+const WIDTH = 480;
 const TALL = 240;
-const EDGE = { left: 44, right: 64, top: 14, bottom: 34 };
+const EDGE = { left: 34, right: 54, top: 16, bottom: 36 };
 
 let shown = "";
 
@@ -80,8 +80,11 @@ function plot(curves) {
   for (const [name, points] of Object.entries(curves)) {
     if (!points.length) continue;
     const [step, bits] = points.at(-1);
-    parts.push(svg("polyline", { class: name, points: points.map((point) => `${x(point[0])},${y(point[1])}`).join(" ") }));
-    if (name === "validation") parts.push(svg("text", { x: x(step) + 6, y: y(bits) + 4, class: name }, bits.toFixed(2)));
+    parts.push(
+      svg("polyline", { class: name, points: points.map((point) => `${x(point[0])},${y(point[1])}`).join(" ") }),
+    );
+    if (name === "validation")
+      parts.push(svg("text", { x: x(step) + 6, y: y(bits) + 4, class: name }, bits.toFixed(2)));
   }
   parts.push(svg("text", { x: EDGE.left, y: TALL - 8 }, "bits per sample, by step"));
   parts.push(svg("text", { x: WIDTH - EDGE.right, y: TALL - 8, "text-anchor": "end" }, last));

@@ -1,8 +1,8 @@
-// The Worker that makes sound, the audio thread that plays it, and the line between them: a MessageChannel that does not
-// pass through the page, so that a busy or hidden page does not interrupt the sound.
+// The Worker that makes sound, the audio thread that plays it, and the line between them: a MessageChannel that does
+// not pass through the page, so that a busy or hidden page does not interrupt the sound.
 
 export class Sound {
-  /** heard: an object of functions voice, refused, made, cut, speed, played and failed, which take the messages. */
+  /** heard: an object of functions that take the messages, and failed(text) and interrupted(). */
   constructor(heard) {
     this.heard = heard;
     this.rate = 16000; // Hz, of the network
@@ -70,6 +70,7 @@ export class Sound {
     if (!globalThis.AudioWorkletNode) throw new Error(INSECURE);
     if (navigator.audioSession) navigator.audioSession.type = "playback"; // a phone's mute switch is for calls
     const context = (this.context = new AudioContext());
+    context.onstatechange = () => context.state === "interrupted" && this.heard.interrupted(); // by a call, on a phone
     this.gain = new GainNode(context, { gain: this.volume });
     this.gain.connect(context.destination);
     this.ready = context.audioWorklet.addModule(new URL("worklet.js", import.meta.url)).then(() => {
@@ -83,7 +84,7 @@ export class Sound {
   }
 
   close() {
-    this.context.close();
+    this.context.close().catch(() => {}); // it may be closed already
     this.context = this.node = undefined;
     this.connect();
   }

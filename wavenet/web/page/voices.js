@@ -2,17 +2,18 @@
 //
 //     [{"name": "piano", "file": "piano.wavenet", "title": "Piano", "credit": "...", "version": "...", "run": {...}}]
 //
-// `version` and `run` come from wavenet-serve. A voice with a version may change, so the list is then read again. A voice
-// without a file cannot be played, for the "reason" that the entry has.
+// `version` and `run` come from wavenet-serve. A voice with a version may change, so the list is then read again. A
+// voice without a file cannot be played, for the "reason" that the entry has.
 
 import { element } from "./controls.js";
 
 const AGAIN = 3000; // milliseconds
 
 export class Voices {
-  /** list: an element for the choices; chosen(entry) and listed(entries) are called when something changes. */
-  constructor(list, { chosen, listed }) {
-    Object.assign(this, { list, chosen, listed });
+  /** list, mute: elements for the choices, and for what cannot be chosen and why; chosen(entry) and listed() are called
+   *  when something changes. */
+  constructor(list, mute, { chosen, listed }) {
+    Object.assign(this, { list, mute, chosen, listed });
     this.entries = [];
     this.text = "";
   }
@@ -26,9 +27,10 @@ export class Voices {
     if (text !== this.text) {
       this.text = text;
       this.entries = [...parsed(text), ...this.entries.filter((entry) => entry.bytes)];
-      this.listed(this.entries);
+      this.listed();
     }
-    if (this.entries.some((entry) => entry.version || entry.run)) setTimeout(() => this.read().catch(() => this.later()), AGAIN);
+    if (this.entries.some((entry) => entry.version || entry.run))
+      setTimeout(() => this.read().catch(() => this.later()), AGAIN);
   }
 
   /** A server that is away for a while takes nothing from the page. */
@@ -51,17 +53,22 @@ export class Voices {
   /** Shows all of them, with this one chosen. */
   show(name) {
     const focused = this.list.contains(document.activeElement);
-    const choices = this.entries.map((entry) => {
+    const choices = this.entries.filter(plays).map((entry) => {
       const choice = element("label", { className: "choice" });
       const input = element("input", { type: "radio", name: "voice", value: entry.name });
       input.checked = entry.name === name;
-      input.disabled = !plays(entry);
-      choice.title = entry.reason ?? "";
       input.addEventListener("change", () => this.chosen(entry));
       choice.append(input, element("span", { textContent: titled(entry) }));
       return choice;
     });
     this.list.replaceChildren(...choices);
+    const mute = this.entries.filter((entry) => !plays(entry));
+    this.mute.hidden = !mute.length;
+    const summary = element("summary", { textContent: `${mute.length} cannot be played here` });
+    const why = mute.map((entry) =>
+      element("p", { textContent: `${titled(entry)}: ${entry.reason ?? "it has no file"}.` }),
+    );
+    this.mute.replaceChildren(summary, ...why);
     if (focused) this.list.querySelector(":checked")?.focus();
   }
 }

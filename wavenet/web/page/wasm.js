@@ -1,5 +1,5 @@
-// The engine in WebAssembly, behind the C interface of wavenet.h. Every network gets an instance of its own: dropping it
-// frees its memory, and one that failed cannot harm another.
+// The engine in WebAssembly, behind the C interface of wavenet.h. Every network gets an instance of its own: dropping
+// it frees its memory, and one that failed cannot harm another.
 
 const MOST = 1 << 14; // samples in one call of generate
 const TOO_LARGE = "the network needs more memory than the browser gives";

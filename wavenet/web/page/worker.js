@@ -1,6 +1,6 @@
-// Makes sound ahead of the audio thread, a second of it, in blocks. Before each block it saves its place in the sound. A
-// change goes back to the place that lies LEAD after what is being heard, and makes anew what follows: so a second of
-// ring does not make the controls late.
+// Makes sound ahead of the audio thread, a second of it, in blocks. Before each block it saves its place in the sound.
+// A change goes back to the place that lies LEAD after what is being heard, and makes anew what follows: so a second
+// of ring does not make the controls late.
 //
 // No timer decides anything here. The audio thread's reports ask for more, and `next` calls the Worker back between two
 // blocks, once it has read its messages. So a hidden tab plays on.
@@ -13,7 +13,7 @@ const LEAD = 0.08; // seconds that are kept when something changes, while the fi
 const SLOW_LEAD = 0.15;
 const REFILL = 0.06; // seconds to wait for before sound begins, unless the engine is slow
 const FAST = 1.2; // times real time
-const MEASURED = 0.25; // seconds of sound in one measurement of speed
+const MEASURED = 0.4; // seconds of sound in one measurement of speed
 const MOST_SAVED = 1 << 27; // bytes of saved places
 
 let engine; // a promise of the compiled module
@@ -31,7 +31,7 @@ let blocks = 0; // made since then
 let block = 0; // samples
 let saved = []; // the place before block i, at i % saved.length
 let speed = 0; // times real time; 0: not measured
-let timed = { seconds: 0, samples: 0 };
+let timed; // what is being measured; undefined: nothing was made yet
 
 const next = new MessageChannel();
 let called = false;
@@ -76,7 +76,8 @@ const receive = {
       return postMessage({ refused: id, text: words(error) });
     }
     block = Math.ceil(BLOCK * network.rate);
-    speed = timed.seconds = timed.samples = 0;
+    speed = 0;
+    timed = undefined;
     const { rate, receptiveField, labels, takesTopP } = network;
     postMessage({ voice: id, rate, receptiveField, labels, takesTopP, weights });
     change("begun");
@@ -152,6 +153,7 @@ function firsts(labels) {
 }
 
 function measure(milliseconds) {
+  if (!timed) return void (timed = { seconds: 0, samples: 0 }); // browsers compile the engine anew once it runs
   timed.seconds += milliseconds / 1000;
   timed.samples += block;
   if (timed.samples < MEASURED * network.rate) return;

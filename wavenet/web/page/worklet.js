@@ -100,9 +100,15 @@ class Player extends AudioWorkletProcessor {
 }
 
 class Ear extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.hears = true;
+    this.port.onmessage = () => (this.hears = false);
+  }
+
   process([[input]]) {
-    if (input) this.port.postMessage(input.slice());
-    return true;
+    if (input && this.hears) this.port.postMessage(input.slice());
+    return this.hears;
   }
 }
 
