@@ -37,6 +37,11 @@ def test_imports_point_down():
         ("model/layers.py", "def f():\n    from wavenet import generation", "wavenet.model is not allowed to import"),
         ("training/loop.py", "from omegaconf import OmegaConf", "Only the commands know Hydra and rich BROKEN"),
         ("evaluation/bits.py", "import matplotlib.pyplot as plt", "Only pictures are drawn with matplotlib BROKEN"),
+        (
+            "model/hub.py",
+            "import uvicorn",
+            "Only the server knows starlette and uvicorn, and only one module the hub BROKEN",
+        ),
         ("novelty.py", "", "wavenet.novelty"),
     ],
 )

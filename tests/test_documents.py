@@ -108,6 +108,7 @@ def test_what_a_page_names_exists(page):
 
 def test_settings_that_are_named_exist():
     schemas = (config.TrainConfig, config.GenerateConfig, config.EvaluateConfig, config.RecogniseConfig)
+    schemas += (config.ServeConfig,)
     known = {setting.name for schema in schemas for setting in config.settings(schema)} | {"remove", "experiment"}
     known |= {"data", "model", "optim", "osc", "name", "weights_only"}
     for page in PAGES:

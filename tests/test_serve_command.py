@@ -17,10 +17,10 @@ from test_serve import make_run, save
 
 import wavenet
 from wavenet.cli.jobs import serve as jobs
-from wavenet.config import FeatureConfig
+from wavenet.config import FeatureConfig, ServeConfig
 from wavenet.errors import ConfigError
 from wavenet.generation import CompiledEngine
-from wavenet.model import native
+from wavenet.model import native, shipped
 from wavenet.web import listing, serving
 
 built = pytest.mark.skipif(native.code() is None, reason="the kernels are not built")
@@ -114,7 +114,7 @@ def test_words_are_what_to_play(call, run, monkeypatch, words):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["./none"], "checkpoint none does not exist, and no voice of that name"),
+        (["empty/none"], "empty/none does not exist: name a run folder, a folder of runs, or a file to play"),
         (["empty"], "empty holds no run, checkpoint or exported file: name a run folder"),
         (["empty/notes.txt"], "empty/notes.txt is neither a checkpoint nor an exported file: name a run folder"),
         (["checkpoint="], "checkpoint is empty: give a path, as in checkpoint=..."),
@@ -173,3 +173,15 @@ def test_the_worker_says_what_is_wrong_and_ends_with_its_input(tmp_path):
     done = subprocess.run(command, input=questions, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert json.loads(done.stdout).startswith(f"checkpoint {tmp_path}/none does not exist")
+
+
+def test_what_is_listed_of_a_hub_and_of_the_wheel(tmp_path, monkeypatch):
+    path = save(tmp_path / "snapshots" / "model.safetensors")
+    monkeypatch.setattr("wavenet.model.hub.download", lambda address: path)
+    for address in ("hf://ann/bells", "hf:/ann/bells"):  # as it was written, and as a path
+        (source,) = jobs.listed(ServeConfig([address], voices=False)).sources()
+        assert (source.title, source.name, source.path) == ("ann/bells", "ann-bells", path)
+    sources = {source.title: source for source in jobs.listed(ServeConfig(["piano"])).sources()}
+    assert next(iter(sources)) == "piano"
+    assert {one.name for one in shipped.voices()} == set(sources)
+    assert sources["piano"].credit.endswith(" CC BY-SA 3.0 DE")

@@ -18,8 +18,8 @@ class GenerateConfig:
     """Settings of `wavenet-generate`."""
 
     checkpoint: str | None = None
-    """Run folder, or checkpoint file; or the name of a voice that comes with wavenet: `--voices` lists them. Left out:
-    the first of them that makes sound by itself."""
+    """Run folder, or checkpoint file; `hf://owner/name` on the hub; or the name of a voice that comes with wavenet:
+    `--voices` lists them. Left out: the first of them that makes sound by itself."""
     seconds: float | None = None
     """Length of each recording made, in seconds, not counting the prime. Left out: 5, or as long as the features."""
     count: int = 1

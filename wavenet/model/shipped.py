@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from safetensors import SafetensorError, safe_open
 
 from wavenet.errors import CheckpointError
 from wavenet.files import expanded
 from wavenet.model import checkpoint, hub
+from wavenet.model.card import divided
 
 FOLDER = Path(__file__).parents[1] / "voices"
 ORDER = ("piano", "prompts", "digits")
@@ -48,10 +48,8 @@ class Shipped:
             text = self.path.with_suffix(".md").read_text(encoding="utf-8")
         except OSError:
             return {}, ""
-        if not text.startswith("---\n"):
-            return {}, text
-        front, _, rest = text.removeprefix("---\n").partition("\n---\n")
-        return yaml.safe_load(front), rest.strip()
+        header, text = divided(text)
+        return header, text.strip()
 
     @property
     def what(self) -> str:
@@ -101,10 +99,12 @@ class Found(NamedTuple):
 
 
 def find(source: str | Path) -> Found:
-    """The file of a voice that comes with wavenet, by its name, or else the path that `source` is.
+    """The file of a voice that comes with wavenet, by its name; of an address on the hub, hf://owner/name; or else the
+    path that `source` is.
 
     A name that is also the path of a checkpoint means that path, and a line says so. A folder of that name that
-    holds no checkpoint, such as one of recordings, does not count. Raises CheckpointError for a name of nothing.
+    holds no checkpoint, such as one of recordings, does not count. Raises CheckpointError for a name of nothing, and as
+    `hub.download` does.
     """
     if hub.is_address(source):
         return Found(hub.download(source))

@@ -33,19 +33,19 @@ class Listed(NamedTuple):
 
 
 class Listing:
-    """Finds what was named anew each time, so that a run which begins later appears too."""
+    """Looks for what was named each time, so that a run which begins later appears too; `fixed` sources stay."""
 
-    def __init__(self, named: Sequence[Path], shipped: Sequence[Source] = ()) -> None:
-        self.named, self.shipped = list(named), list(shipped)
+    def __init__(self, named: Sequence[Path], fixed: Sequence[Source] = ()) -> None:
+        self.named, self.fixed = list(named), list(fixed)
         self._names: dict[Path, str] = {}
 
     def sources(self) -> list[Source]:
-        """What was named and still exists, then what comes with wavenet; once each."""
+        """What was named and still exists, then those that are always there; once each."""
         own: list[Source] = []
         for path in self.named:
             with contextlib.suppress(CheckpointError):
                 own += found(path)
-        return list({source.path.resolve(): source for source in own + self.shipped}.values())
+        return list({source.path.resolve(): source for source in own + self.fixed}.values())
 
     def name(self, source: Source) -> str:
         """A name that no other source has; a source keeps it."""
@@ -68,7 +68,7 @@ class Listing:
                 listed.sources[entry["file"]] = source
             else:
                 entry["reason"] = refusal
-            if source not in self.shipped:  # it may change
+            if source not in self.fixed:  # it may change
                 entry["version"] = "none" if now is None else now.version
             if source.is_run:
                 files = {f"runs/{name}/{path.relative_to(source.path).as_posix()}": path for path in run_files(source)}

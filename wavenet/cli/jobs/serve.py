@@ -1,19 +1,18 @@
 """wavenet-serve: serves a page that plays networks, or writes it as a folder."""
 
+import re
+
 from wavenet.cli.display import Display
 from wavenet.config import ServeConfig
 from wavenet.errors import ConfigError, counted
 from wavenet.files import expanded
-from wavenet.model import shipped
+from wavenet.model import hub, shipped
 from wavenet.web.listing import Listing
 from wavenet.web.sources import Source, found
 
 
 def job(config: ServeConfig, given: frozenset[str]) -> None:
-    named = [shipped.find(name).path for name in config.checkpoint]
-    for path in named:
-        found(path)  # raises if it holds nothing to play
-    listing = Listing(named, shipped_voices() if config.voices else [])
+    listing = listed(config)
     if config.output is not None:
         write(listing, config.output)
         return
@@ -46,6 +45,16 @@ def write(listing: Listing, output: str) -> None:
         display.offer("try it", f"python -m http.server -d {place} 8000")
 
 
-def shipped_voices() -> list[Source]:
-    """The voices that come with wavenet."""
-    return [Source(path, path.stem) for path in sorted(shipped.FOLDER.glob("*.safetensors"))]
+def listed(config: ServeConfig) -> Listing:
+    """What was named, and the voices that come with wavenet. Raises CheckpointError for a name of nothing to play."""
+    named, fixed = [], []
+    for name in config.checkpoint:
+        path = shipped.find(name).path
+        if hub.is_address(name):
+            fixed.append(Source(path, re.sub("^hf:/+", "", name), "from the hub"))
+        else:
+            found(path)  # raises if it holds nothing
+            named.append(path)
+    if config.voices:
+        fixed += [Source(one.path, one.name, f"{one.what} {one.licence}") for one in shipped.voices()]
+    return Listing(named, fixed)
