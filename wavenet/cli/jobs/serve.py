@@ -10,10 +10,10 @@ from wavenet.web.sources import Source, found
 
 
 def job(config: ServeConfig, given: frozenset[str]) -> None:
-    named = [shipped.find(name).path for name in config.checkpoint]
-    for path in named:
-        found(path)  # raises if it holds nothing to play
-    listing = Listing(named, shipped_voices() if config.voices else [])
+    meant = [shipped.find(name) for name in config.checkpoint]
+    for one in meant:
+        found(one.path)  # raises if it holds nothing to play
+    listing = Listing([one.path for one in meant], shipped_voices() if config.voices else [])
     if config.output is not None:
         write(listing, config.output)
         return
@@ -26,6 +26,8 @@ def job(config: ServeConfig, given: frozenset[str]) -> None:
     listener, worker = serving.listen(config.host, config.port, only="port" in given), Worker()
     port = listener.getsockname()[1]
     with Display() as display:
+        for line in [line for one in meant for line in one.said]:
+            display.say(line)
         if port != config.port and config.port:
             display.say(f"port {config.port} is in use, so the page is on port {port}")
         name, reachable = serving.reached_by(listener)
@@ -48,4 +50,4 @@ def write(listing: Listing, output: str) -> None:
 
 def shipped_voices() -> list[Source]:
     """The voices that come with wavenet."""
-    return [Source(path, path.stem) for path in sorted(shipped.FOLDER.glob("*.safetensors"))]
+    return [Source(voice.path, voice.name, voice.licence) for voice in shipped.voices()]
