@@ -55,7 +55,8 @@ class TrainingData:
             told = (crop, receptive_field, known, self.alignments)
             return Windows(codes, self.sides.train, *told, every_frame=True, weights=self.weights)
         spans = self.twice.spans(self.sides.train)
-        return Windows(codes, spans, crop, receptive_field, self.twice)
+        weights = None if self.weights is None else np.tile(self.weights, 2)
+        return Windows(codes, spans, crop, receptive_field, self.twice, weights=weights)
 
     def some_frames(self) -> Tensor | None:
         """(n, channels): frames of features from all over the recordings; None for a model without features."""
