@@ -53,6 +53,10 @@ def test_it_learns_what_the_command_learns(sounds, call, capsys):
     assert wavenet.load("here").valid_bits == pytest.approx(result.bits_per_sample)
 
 
+def test_weights_of_folders_are_a_dict():
+    assert written("augment.weights", {"my drums": 2, "field": 0.5}) == "{my drums:2,field:0.5}"
+
+
 def test_it_goes_on_in_a_thread_without_a_word(sounds, capsys):
     results = []
 

@@ -171,6 +171,9 @@ def test_the_shape_and_the_rate_are_the_old_ones(trained, sounds, tmp_path, monk
         settled(wide, ["init", "data.dir", "model.skip_channels"])
     with pytest.raises(ConfigError, match=r"model\.stacks is 2, but 1 in .*: leave model= out"):
         settled(settings(trained, sounds), ["init", "data.dir", "model"])
+    with pytest.raises(ConfigError, match=r"model\.mixtures is 10, but 0 in .*: leave experiment= out"):
+        settled(settings(trained, sounds, model=ModelConfig(mixtures=10)), ["init", "experiment"])
+    settled(settings(trained, sounds, model=ModelConfig(stacks=3)), ["init", "experiment"])
     other = settings(trained, sounds)
     other.data.sample_rate = 16000
     assert settled(other, ["init", "data.sample_rate"])[0].data.sample_rate == 16000

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import wavenet
-from wavenet.config import DataConfig, FeatureConfig, ModelConfig
+from wavenet.cli.composing import config_folder, groups
+from wavenet.cli.overrides import check
+from wavenet.config import DataConfig, FeatureConfig, ModelConfig, TrainConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.generation import calibration
 from wavenet.model import checkpoint, native, shipped
@@ -193,3 +195,24 @@ def test_a_voice_plays(name):
     assert sound.square().mean() > 1e-7
     for label, values in voice.labels.items():
         assert not torch.equal(sound, voice.generate(seconds=0.5, labels={label: values[0]}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_has_the_commands_that_make_its_voice_again(name, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts")
+    import make_voice  # type: ignore[import-not-found]
+
+    voice = next(voice for voice in shipped.voices() if voice.name == name)
+    *trainings, export = make_voice.commands(voice.card[1])
+    for program, *settings in trainings:
+        assert program == "wavenet-train"
+        check(settings, TrainConfig, groups(config_folder()))
+    assert trainings
+    assert export[0] == "wavenet-export"
+    assert f"output={name}.safetensors" in export
+    ran = []
+    monkeypatch.setattr(make_voice.subprocess, "run", lambda command, check: ran.append(command[1:]))
+    monkeypatch.setattr("sys.argv", ["make_voice.py", name])
+    make_voice.main()
+    assert [command[1] for command in ran] == ["wavenet.cli.train"] * len(trainings) + ["wavenet.cli.export"]
+    assert [command[2:] for command in ran] == [command[1:] for command in (*trainings, export)]

@@ -64,6 +64,8 @@ def written(name: str, value: Any) -> str:
         return quoted(str(expanded(value) if is_path(name) and str(value).startswith("~") else value))
     if isinstance(value, list | tuple):
         return f"[{','.join(written('', entry) for entry in value)}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{written('', entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, int | float):
         return repr(value)
-    raise ConfigError(f"{name} is {value!r}, but it must be text, a number, true or false, or a list of these")
+    raise ConfigError(f"{name} is {value!r}, but it must be text, a number, true or false, or a list or dict of these")

@@ -21,7 +21,7 @@ def for_hydra(arguments: list[str], schema: type, groups: Groups, sweep: bool = 
     quote = quote_sweep if sweep else quote_path
     written = [quote(expand_home(argument)) for argument in arguments]
     check(written, schema, groups, sweep)
-    entries = tuple(f"{name}." for name in open_settings(schema))
+    entries = tuple(f"{name}{mark}" for name in open_settings(schema) for mark in ".=")
     bare = [argument if _of_hydra(argument.lstrip("+")) else argument.lstrip("+") for argument in written]
     return [f"+{argument}" if argument.startswith(entries) else argument for argument in bare]
 
@@ -33,8 +33,10 @@ def names(overrides: list[str]) -> frozenset[str]:
 
 
 def open_settings(schema: type) -> list[str]:
-    """Settings of a schema whose entries depend on the model, such as `label` in label.speaker=..."""
-    return [setting.name for setting in settings(schema) if setting.container is dict and "." not in setting.name]
+    """Settings of a schema whose entries depend on the model or the recordings, such as `label` in label.speaker=...;
+    not those of `model`, which training fills in."""
+    found = [setting.name for setting in settings(schema) if setting.container is dict]
+    return [name for name in found if not name.startswith("model.")]
 
 
 def choices(schema: type, groups: Groups) -> list[str]:
@@ -79,8 +81,8 @@ def _check_option(group: str, value: Any, options: list[str], required: bool) ->
 
 
 def _is_entry(key: str, entries: list[str]) -> bool:
-    """Whether a name is an entry of an open setting, such as label.speaker; the command checks it with the model."""
-    return key.count(".") == 1 and key.split(".")[0] in entries
+    """Whether a name is an entry of an open setting, such as label.speaker; the command itself checks it."""
+    return key.rpartition(".")[0] in entries
 
 
 def _check_kind(setting: Setting, value: Any, entries: bool) -> None:

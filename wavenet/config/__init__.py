@@ -2,6 +2,7 @@
 
     model       the shape of a network, and the conditioning that it gets
     data        which recordings are used, and how they become codes
+    augment     how training windows are varied
     acoustic    the shape of the acoustic model of a voice that speaks
     training    the recipe, the run folder, all of wavenet-train
     commands    all of the other commands
@@ -13,6 +14,7 @@ import only `wavenet.errors`.
 """
 
 from wavenet.config.acoustic import AcousticConfig
+from wavenet.config.augment import AugmentConfig
 from wavenet.config.checks import DEVICES, LARGEST_SEED
 from wavenet.config.commands import (
     ENGINE_CHOICES,
@@ -43,6 +45,7 @@ __all__ = [
     "SPLITS",
     "AcousticConfig",
     "AlignConfig",
+    "AugmentConfig",
     "CacheConfig",
     "ContextConfig",
     "DataConfig",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from wavenet.config.acoustic import AcousticConfig
+from wavenet.config.augment import AugmentConfig
 from wavenet.config.checks import DEVICES, LARGEST_SEED, above, at_least, between, check, one_of, share
 from wavenet.config.data import DataConfig
 from wavenet.config.model import ModelConfig
@@ -61,6 +62,7 @@ class TrainConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     acoustic: AcousticConfig = field(default_factory=AcousticConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -143,5 +145,19 @@ class TrainConfig:
             most = 2 * self.model.recognition.reach * hop
             allowed = f"more than {most} samples: the class of a frame depends on that many around it"
             check(self, "", "crop", self.crop > most, allowed)
+        self._check_augment()
         whole = "file" not in self.model.features.kinds
         check(self.data, "data", "trim_silence_db", whole, "left out: cutting would shift the frames")
+
+    def _check_augment(self) -> None:
+        """Raise ConfigError for a change that would make what is known of a recording wrong."""
+        augment = self.augment
+        for name in ("gain", "speed"):
+            holds = not (getattr(augment, name) and self.model.features.kinds)
+            check(
+                augment, "augment", name, holds, "left out for a model with model.features.kinds: frames tell the level"
+            )
+        holds = not (augment.speed and self.data.frames)
+        check(augment, "augment", "speed", holds, "left out when data.frames is given: it would shift the times")
+        holds = not (augment.weights and self.task == "speech")
+        check(augment, "augment", "weights", holds, "left out for task=speech")

@@ -7,6 +7,7 @@ affect which frames have classes to learn (`Windows.frame_classes`), so a recogn
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ from wavenet.audio.encodings import encoding_of
 from wavenet.model.conditioning import Companion, Piece
 from wavenet.model.distributions import IGNORED
 from wavenet.recordings.alignments import Alignments
+from wavenet.recordings.augmentation import Change, Varied
 from wavenet.recordings.split import Span
 
 GRAIN = 1024
@@ -58,11 +60,16 @@ class Windows:
         annotations: Known | None = None,
         alignments: Alignments | None = None,
         every_frame: bool = False,
+        weights: np.ndarray | None = None,
     ) -> None:
-        """`every_frame`: whether to cut the spans in several ways, so that each frame has its neighbours in one."""
+        """`every_frame`: whether to cut the spans in several ways, so that each frame has its neighbours in one.
+
+        weights: (recordings,), how often each is heard; an item has windows of one weight.
+        """
         self.codes, self.crop, self.receptive_field = codes, crop, receptive_field
         self.annotations, self.alignments = annotations, alignments
-        self._zero = encoding_of(codes).zero
+        self._encoding = encoding_of(codes)
+        self._zero = self._encoding.zero
         self._grain = -(-crop // -(-crop // GRAIN))  # 550 for crop=1100, which 1024 would pad to 2048
         start = np.array([span.start for span in spans], dtype=np.int64)
         end = start + np.array([span.samples for span in spans], dtype=np.int64)
@@ -71,6 +78,8 @@ class Windows:
         owner, self._start, self._stop = (np.concatenate(part) for part in zip(*tilings, strict=True))
         self._recording = np.array([span.recording for span in spans], dtype=np.int64)[owner]
         self._origin = np.array([span.origin for span in spans], dtype=np.int64)[owner]
+        self._end = end[owner]
+        self._weights = None if weights is None else weights[self._recording]
         self._last = np.array([span.ends for span in spans], dtype=bool)[owner] & (self._stop == end[owner])
         self._groups: list[list[int]] = []
         self.epochs: list[range] = []
@@ -81,6 +90,8 @@ class Windows:
             self.epochs.append(range(len(self._groups), len(self._groups) + len(groups)))
             self._groups += groups
             first += len(starts)
+        self.weights = None if self._weights is None else self._weights[[group[0] for group in self._groups]]
+        """(items,): how often each is heard in an epoch; None if all are heard once."""
 
     def _shifts(self) -> list[int]:
         """By how many samples the first windows of each tiling are shorter; [0] without frames.
@@ -96,10 +107,11 @@ class Windows:
     def _pack(self, first: int, last: int) -> list[list[int]]:
         lengths = self._stop - self._start
         groups, open_group, filled = [], [], 0
+        alike = self._weights if self._weights is not None else np.ones(last)
         for window, length in enumerate(lengths[first:last].tolist(), start=first):
             if length > self.crop // 2:
                 groups.append([window])
-            elif open_group and filled + length > self.crop:
+            elif open_group and (filled + length > self.crop or alike[window] != alike[open_group[0]]):
                 groups.append(open_group)
                 open_group, filled = [window], length
             else:
@@ -117,8 +129,17 @@ class Windows:
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Codes (T,) and targets (T - receptive_field,), both int64; the model gets all codes but the last."""
+        return self.item(index)
+
+    def item(self, index: int, change: Change | None = None) -> tuple[Tensor, Tensor]:
+        """The same under a change."""
         codes, targets = [], []
         for window in self._groups[index]:
+            if change is not None:
+                varied, start, stop = self._varied(window, change)
+                codes.append(varied.read(start - self.receptive_field, stop))
+                targets += [np.full(self.receptive_field, IGNORED), codes[-1][self.receptive_field :]]
+                continue
             start, stop = self._start[window], self._stop[window]
             context = self.codes[max(self._origin[window], start - self.receptive_field) : start]
             padding = np.full(self.receptive_field - len(context), self._zero, dtype=self.codes.dtype)
@@ -128,7 +149,13 @@ class Windows:
         given = torch.from_numpy(np.concatenate(codes).astype(np.int64))
         return given, torch.from_numpy(np.concatenate(targets)[self.receptive_field :].astype(np.int64))
 
-    def pieces(self, index: int) -> list[Piece]:
+    def _varied(self, window: int, change: Change) -> tuple[Varied, int, int]:
+        """The recording of a window under a change, as far as its span reaches, and where the window lies in it."""
+        origin = self._origin[window]
+        varied = Varied(self.codes[origin : self._end[window]], self._encoding, change)
+        return varied, *varied.place(int(self._start[window] - origin), int(self._stop[window] - origin))
+
+    def pieces(self, index: int, change: Change | None = None) -> list[Piece]:
         """Conditioning of an item's inputs, one piece per window: that of each input describes the sample after it."""
         if self.annotations is None:
             return []
@@ -137,6 +164,9 @@ class Windows:
             origin = int(self._origin[window])
             start, stop = int(self._start[window]) - origin, int(self._stop[window]) - origin
             companion = self.annotations.companion(int(self._recording[window]))
+            if change is not None and change.resounds:
+                varied, start, stop = self._varied(window, change)
+                companion = companion._replace(codes=lambda a, b, one=varied: torch.from_numpy(one.read(a, b)))
             pieces.append((companion, start - self.receptive_field + 1, stop + 1))
         return pieces
 
@@ -161,14 +191,15 @@ class Windows:
             place += stop - start + self.receptive_field
         return found
 
-    def batch(self, indices: list[int]) -> "Batch":
-        """Items side by side, padded with ignored targets."""
-        codes, targets = zip(*(self[index] for index in indices), strict=True)
+    def batch(self, indices: list[int], changes: Sequence[Change | None] | None = None) -> "Batch":
+        """Items side by side, padded with ignored targets, each under its change."""
+        pairs = list(zip(indices, changes or [None] * len(indices), strict=True))
+        codes, targets = zip(*(self.item(*pair) for pair in pairs), strict=True)
         length = -(-max(map(len, targets)) // self._grain) * self._grain
         return Batch(
             torch.stack([F.pad(c, (0, self.receptive_field + length - len(c)), value=self._zero) for c in codes]),
             torch.stack([F.pad(t, (0, length - len(t)), value=IGNORED) for t in targets]),
-            [self.pieces(index) for index in indices],
+            [self.pieces(*pair) for pair in pairs],
             [self.frame_classes(index) for index in indices],
         )
 

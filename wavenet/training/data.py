@@ -1,11 +1,13 @@
 """What a run learns from: a folder of recordings, read once, with what is known about them."""
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from wavenet.model.distributions import make_distribution
 from wavenet.recordings import alignments, annotations
 from wavenet.recordings.alignments import Alignments
 from wavenet.recordings.annotations import Annotations
+from wavenet.recordings.augmentation import weights_of
 from wavenet.recordings.made_frames import Twice
 from wavenet.recordings.preparation import Prepared, Progress, prepare
 from wavenet.recordings.split import Span, Split, split
@@ -35,19 +38,25 @@ class TrainingData:
     """Which phone is spoken when; None if unknown."""
     model: ModelConfig
     """The settings of the model, with what is known only from the recordings."""
+    weights: np.ndarray | None = None
+    """(recordings,): how often each is learned from; None if all are equal."""
     twice: Twice | None = None
     """The recordings with frames that were made of them; None if there are none."""
 
-    def windows(self, spans: list[Span], crop: int, receptive_field: int, every_frame: bool = False) -> Windows:
-        """Spans of one side as the model takes them; `every_frame` as in `Windows`."""
+    def windows(self, spans: list[Span], crop: int, receptive_field: int) -> Windows:
+        """Spans of one side as the model takes them."""
         known = self.annotations if self.model.conditioned else None
-        return Windows(self.prepared.codes, spans, crop, receptive_field, known, self.alignments, every_frame)
+        return Windows(self.prepared.codes, spans, crop, receptive_field, known, self.alignments)
 
     def training_windows(self, crop: int, receptive_field: int) -> Windows:
         """All that is learned from."""
+        codes, known = self.prepared.codes, self.annotations if self.model.conditioned else None
         if self.twice is None:
-            return self.windows(self.sides.train, crop, receptive_field, every_frame=True)
-        return Windows(self.prepared.codes, self.twice.spans(self.sides.train), crop, receptive_field, self.twice)
+            told = (crop, receptive_field, known, self.alignments)
+            return Windows(codes, self.sides.train, *told, every_frame=True, weights=self.weights)
+        spans = self.twice.spans(self.sides.train)
+        weights = None if self.weights is None else np.tile(self.weights, 2)
+        return Windows(codes, spans, crop, receptive_field, self.twice, weights=weights)
 
     def some_frames(self) -> Tensor | None:
         """(n, channels): frames of features from all over the recordings; None for a model without features."""
@@ -84,10 +93,13 @@ def read(config: TrainConfig, progress: Progress) -> TrainingData:
     told = None
     if data.frames is not None:
         told = Alignments(alignments.read(prepared, data.frames), model.recognition)
+    weights = weights_of(prepared, config.augment.weights)
+    if weights is not None:
+        sides = dataclasses.replace(sides, train=[span for span in sides.train if weights[span.recording] > 0])
     if not sides.train:
         raise AudioError(f"data.dir: every recording of {prepared.folder} is held out, so none is left to train on")
     twice = Twice(known, expanded(data.made_frames)) if data.made_frames is not None else None
-    return TrainingData(prepared, sides, known, told, model, twice)
+    return TrainingData(prepared, sides, known, told, model, weights, twice)
 
 
 def read_in_all(fabric: Fabric, config: TrainConfig, progress: Progress) -> TrainingData:

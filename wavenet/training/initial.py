@@ -26,11 +26,10 @@ from wavenet.model.wavenet import WaveNet
 from wavenet.speech import storing
 from wavenet.speech.acoustic import AcousticModel
 
-SHAPE = (
-    *("stacks", "layers_per_stack", "dilations", "kernel_size", "residual_channels", "gate_channels", "skip_channels"),
-    *("head_channels", "input", "mixtures", "initial_filter", "bias"),
-)
-"""Settings of ModelConfig that the weights of a network's layers depend on; `model=base` sets some of them."""
+SIZES = ("stacks", "layers_per_stack", "residual_channels", "gate_channels", "skip_channels", "head_channels")
+"""Settings of ModelConfig that a preset sets, such as `model=base`."""
+SHAPE = (*SIZES, "dilations", "kernel_size", "input", "mixtures", "initial_filter", "bias")
+"""Settings of ModelConfig that the weights of a network's layers depend on."""
 ACOUSTIC_SHAPE = ("channels", "encoder_layers", "decoder_layers", "kernel_size", "frames_per_step")
 """The same of AcousticConfig."""
 
@@ -47,14 +46,18 @@ def settled(config: TrainConfig, given: Collection[str]) -> TrainConfig:
     """The settings of a run that `config.init` begins: the old network's shape, and its sample rate unless another is
     set.
 
-    given: names of the settings that the user gave. Raises ConfigError for a given shape that does not fit, naming both
-    values, and CheckpointError for a network that cannot be read.
+    given: names of the settings that the user gave. Of what an experiment sets, only the size gives way to the old
+    network's. Raises ConfigError for a given shape that does not fit, naming both values, and CheckpointError for a
+    network that cannot be read.
     """
     initial = checkpoint.load(expanded(config.init or ""))
     theirs = checkpoint.settings(ModelConfig, initial.model.config.shape(), initial.path, "model.")
+    defaults = checkpoint.settings(ModelConfig, {}, initial.path, "model.")
     ours = checkpoint.settings(TrainConfig, dataclasses.asdict(config), initial.path)
     for name in _inherited(initial.model.config, config.model, given):
-        by = next((way for way in (name, "model") if way in given and (way == name or name[6:] in SHAPE)), None)
+        size = name.removeprefix("model.") in SIZES
+        ways = [name, *(["model"] if size else ["experiment"] if ours[name] != defaults[name] else [])]
+        by = next((way for way in ways if way in given), None)
         if by is not None and ours[name] != theirs[name]:
             raise ConfigError(
                 f"{name} is {_shown(ours[name])}, but {_shown(theirs[name])} in {config.init}, where init= starts: "

@@ -16,7 +16,7 @@ APPLIED = {
     *("optim.lr", "optim.adamw_lr", "optim.weight_decay", "optim.momentum", "optim.betas", "optim.schedule"),
     *("optim.warmup_steps", "optim.final_lr_ratio", "optim.clip_norm", "optim.ema_decay"),
     *("model.recognition.weight", "model.fused", "steps", "minutes", "batch_size", "crop", "accumulate"),
-    *("label_dropout", "seed"),
+    *("label_dropout", "seed", "augment.polarity", "augment.gain", "augment.speed", "augment.weights"),
     *("precision", "device", "devices", "num_nodes", "threads", "run.dir", "resume", "init", "report"),
     *("log_every", "wandb", "validate_every", "validate_seconds", "sample_every", "sample_seconds", "checkpoint_every"),
 }

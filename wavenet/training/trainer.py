@@ -76,7 +76,7 @@ class Trainer:
         field, dropout = self.learner.model.receptive_field, config.label_dropout if config.model.labels else 0.0
         windows = self.data.training_windows(config.crop, field)
         place = fabric.global_rank, fabric.world_size
-        self.batches = Batches(windows, config.batch_size, config.seed, dropout, *place)
+        self.batches = Batches(windows, config.batch_size, config.seed, dropout, *place, config.augment)
         self.checkpoints = Checkpoints(fabric, run_dir, config.data)
         held_out = HeldOut(fabric, self.data, config.crop, field, config.precision)
         self.validation = Validation(

@@ -45,6 +45,7 @@ class Site:
         self.listing, self.exports = listing, exports
         self.page = dict(page_files())
         self.listed = Listed([], {}, {})
+        self._turn = asyncio.Lock()
 
     async def answer(self, request: Request) -> Response:
         address = request.path_params["address"] or "index.html"
@@ -69,7 +70,8 @@ class Site:
         return whole(request, json.dumps(self.listed.voices, indent=1).encode(), TYPES[".json"])
 
     async def refresh(self) -> None:
-        self.listed = await asyncio.to_thread(self.listing.read, self.exports.state)
+        async with self._turn:
+            self.listed = await asyncio.to_thread(self.listing.read, self.exports.state)
 
     async def export_ahead(self) -> None:
         """Export the first voices, so that they play at once."""

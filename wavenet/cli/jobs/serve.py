@@ -12,9 +12,9 @@ from wavenet.web.sources import Source, found
 
 
 def job(config: ServeConfig, given: frozenset[str]) -> None:
-    listing = listed(config)
+    listing, remarks = listed(config)
     if config.output is not None:
-        write(listing, config.output)
+        write(listing, config.output, remarks)
         return
     try:
         from wavenet.web import server, serving
@@ -25,6 +25,8 @@ def job(config: ServeConfig, given: frozenset[str]) -> None:
     listener, worker = serving.listen(config.host, config.port, only="port" in given), Worker()
     port = listener.getsockname()[1]
     with Display() as display:
+        for line in remarks:
+            display.say(line)
         if port != config.port and config.port:
             display.say(f"port {config.port} is in use, so the page is on port {port}")
         name, reachable = serving.reached_by(listener)
@@ -34,22 +36,28 @@ def job(config: ServeConfig, given: frozenset[str]) -> None:
     serving.serve(server.make_app(listing, worker, config.host), worker, listener)
 
 
-def write(listing: Listing, output: str) -> None:
+def write(listing: Listing, output: str, remarks: list[str]) -> None:
     from wavenet.web import folder
 
     place = expanded(output)
     folder.check_empty(place)
     with Display() as display:
+        for line in remarks:
+            display.say(line)
         count = folder.write(listing, place, display.say)
         display.say(f"wrote {place} with {counted(count, 'voice')}: copy it to any static web server that uses https")
         display.offer("try it", f"python -m http.server -d {place} 8000")
 
 
-def listed(config: ServeConfig) -> Listing:
-    """What was named, and the voices that come with wavenet. Raises CheckpointError for a name of nothing to play."""
-    named, fixed = [], []
+def listed(config: ServeConfig) -> tuple[Listing, list[str]]:
+    """What was named, and the voices that come with wavenet; and remarks on names that could mean two things.
+
+    Raises CheckpointError for a name of nothing to play.
+    """
+    named, fixed, remarks = [], [], []
     for name in config.checkpoint:
-        path = shipped.find(name).path
+        path, said = shipped.find(name)
+        remarks += said
         if hub.is_address(name):
             fixed.append(Source(path, re.sub("^hf:/+", "", name), "from the hub"))
         else:
@@ -57,4 +65,4 @@ def listed(config: ServeConfig) -> Listing:
             named.append(path)
     if config.voices:
         fixed += [Source(one.path, one.name, f"{one.what} {one.licence}") for one in shipped.voices()]
-    return Listing(named, fixed)
+    return Listing(named, fixed), remarks

@@ -174,6 +174,7 @@ def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, 
         chosen = (asked.keys() - {"data.dir", "report"}) | (asked.keys() & set(given))
     else:
         chosen = {name for name in asked if name in given or name.startswith(tuple(f"{group}." for group in given))}
+        chosen |= {name for name in asked if any(entry.startswith(f"{name}.") for entry in given)}
     merged = stored | {name: asked[name] for name in chosen} | {"resume": config.resume}
     if config.minutes is not None and {"minutes", "experiment"} & set(given):  # in addition
         seconds = speech.spent(folder.parent) if stored["task"] == "speech" else state.get("seconds", 0.0)
