@@ -3,7 +3,7 @@
 # make measures: install the packages that measure speech, for scripts/speech.py.
 # make docs: build the documentation as build/docs/index.html.
 # make wasm: compile the kernel of the page for browsers.
-# Each creates the environment first if it is missing.
+# All but `wasm` create the environment first if it is missing.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -48,16 +48,18 @@ measures: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e '.[dev,benchmark,fidelity]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r scripts/measures.txt
 
-clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
-
-# the browser's kernel, by emscripten 3.1.6 (Debian: apt-get install emscripten); wavenet/web/wavenet.wasm is committed
+# by emscripten 3.1.6 (Debian: apt-get install emscripten). The result is committed, with a digest of what it was made from
+WASM_SOURCES := engine.cpp engine_threads.cpp dispatch.cpp network.cpp player.cpp interface.cpp
 WASM_EXPORTS := load model_free sample_rate receptive_field instruction_set label_count label_name label_value player_new \
 	player_free set_temperature set_top_k set_top_p set_label set_seed prime restart generate state_size save restore
 comma := ,
 empty :=
 wasm:
 	cd wavenet/csrc && em++ -std=gnu++17 -O3 -msimd128 -DONLY_PORTABLE -DWITHOUT_THREADS -DISA=portable -fwasm-exceptions \
-	  -Wno-deprecated engine.cpp engine_threads.cpp dispatch.cpp network.cpp player.cpp interface.cpp --no-entry \
-	  -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH -sFILESYSTEM=0 -o ../web/wavenet.wasm \
-	  -sEXPORTED_FUNCTIONS=$(subst $(empty) $(empty),$(comma),$(addprefix _wavenet_,$(WASM_EXPORTS)) _malloc _free)
+	  -Wno-deprecated $(WASM_SOURCES) --no-entry -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH -sFILESYSTEM=0 \
+	  -sEXPORTED_FUNCTIONS=$(subst $(empty) $(empty),$(comma),$(addprefix _wavenet_,$(WASM_EXPORTS)) _malloc _free) \
+	  -o ../web/wavenet.wasm
+	cd wavenet/csrc && cat $(sort $(WASM_SOURCES) $(notdir $(wildcard wavenet/csrc/*.h))) | sha256sum | cut -d ' ' -f 1 > ../web/wavenet.wasm.sources
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

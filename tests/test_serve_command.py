@@ -102,7 +102,7 @@ def test_another_port_and_other_listeners_are_announced(call, run, monkeypatch):
 @pytest.mark.parametrize("words", [["a run", "b,c", "[d]"], ["checkpoint=a run", "b,c", "checkpoint=[d]"]])
 def test_words_are_what_to_play(call, run, monkeypatch, words):
     found = []
-    monkeypatch.setattr(jobs, "write", lambda listing, output: found.extend(listing.named))
+    monkeypatch.setattr(jobs, "write", lambda listing, output, remarks: found.extend(listing.named))
     for name in ("a run", "b,c", "[d]"):
         Path(run).parent.joinpath(name).mkdir()
         save(Path(name) / "checkpoints" / "best.safetensors")
@@ -179,9 +179,9 @@ def test_what_is_listed_of_a_hub_and_of_the_wheel(tmp_path, monkeypatch):
     path = save(tmp_path / "snapshots" / "model.safetensors")
     monkeypatch.setattr("wavenet.model.hub.download", lambda address: path)
     for address in ("hf://ann/bells", "hf:/ann/bells"):  # as it was written, and as a path
-        (source,) = jobs.listed(ServeConfig([address], voices=False)).sources()
+        (source,) = jobs.listed(ServeConfig([address], voices=False))[0].sources()
         assert (source.title, source.name, source.path) == ("ann/bells", "ann-bells", path)
-    sources = {source.title: source for source in jobs.listed(ServeConfig(["piano"])).sources()}
+    sources = {source.title: source for source in jobs.listed(ServeConfig(["piano"]))[0].sources()}
     assert next(iter(sources)) == "piano"
     assert {one.name for one in shipped.voices()} == set(sources)
     assert sources["piano"].credit.endswith(" CC BY-SA 3.0 DE")
