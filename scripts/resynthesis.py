@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ class Contest:
     """Hz"""
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What else is known of a set, such as how fast it was made."""
+    pronounce: Callable[[str], list[str]] | None = None
+    """The phones of a text in the language that is spoken; None for English."""
 
 
 def vocoder(options: dict[str, str]) -> Contest:

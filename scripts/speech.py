@@ -1,9 +1,9 @@
-"""Measures spoken English: what is understood of it, how it sounds, and how near it is to the recordings it follows.
+"""Measures speech: what is understood of it, how it sounds, and how near it is to the recordings it follows.
 
     python scripts/speech.py vocoder data.dir=~/speech [checkpoint=runs/vocoder,...] [count=20] [temperature=1] [seed=0]
         [precision=int8] [output=FOLDER] [report=FILE] [threads=1]
     python scripts/speech.py voice checkpoint=runs/voice data.dir=~/speech [count=40] [temperature=0.8] [output=FOLDER]
-        [report=FILE] [threads=1]
+        [sentences=FILE] [recogniser=runs/phones] [report=FILE] [threads=1]
     python scripts/speech.py sounds folder=FOLDER [texts=FILE.csv] [recordings=FOLDER] [split=] [count=0] [report=FILE]
         [threads=1]
 
@@ -12,7 +12,9 @@ the same mel frames with Griffin-Lim. It measures both beside the recordings and
 checkpoint, these two alone. Several checkpoints of a run are measured side by side. Texts are the column `text` of the
 folder's metadata.csv. `output` keeps the sounds.
 `voice` says the texts of held-out recordings, with the recordings' durations and pitch and with its own, and ten
-sentences that are in no recording.
+English sentences that are in no recording, or those of `sentences`, one per line. Words and phones are heard by
+listeners who know only English. For another language, `recogniser` is a checkpoint of `experiment=phones` that was
+trained on recordings of it, with the phones that the voice has; words are then not measured.
 `sounds` measures any folder of sounds. `texts` is a table of `file_name` and `text`, of which `split` chooses rows;
 `recordings` holds natural sounds of the same names.
 
@@ -46,7 +48,7 @@ from wavenet.files import expanded
 from wavenet.recordings import metadata, tables
 
 HOW = {"checkpoint": "", "temperature": "1", "seed": "0", "precision": "int8", "output": ""}
-SAY = {"temperature": "0.8", "seed": "0", "output": ""}
+SAY = {"temperature": "0.8", "seed": "0", "output": "", "sentences": "", "recogniser": ""}
 DEFAULTS = {
     "vocoder": {"data.dir": "", "count": "20", **HOW, "report": "", "threads": "1"},
     "voice": {"checkpoint": "", "data.dir": "", "count": "40", **SAY, "report": "", "threads": "1"},
@@ -81,6 +83,13 @@ class Listeners:
     pronounce: Callable[[str], list[str]] | None = field(default_factory=hearing.pronouncer)
     heard: dict[str, list[str]] = field(default_factory=dict)
 
+    @classmethod
+    def by(cls, recogniser: str, contest: Contest) -> "Listeners":
+        """English listeners, or where a recogniser is named, that one for phones and none for words."""
+        if not recogniser:
+            return cls()
+        return cls(words=None, phones=hearing.recogniser(expanded(recogniser)), pronounce=contest.pronounce)
+
 
 def main() -> None:
     what, *settings = sys.argv[1:] or ["help"]
@@ -92,9 +101,9 @@ def main() -> None:
     torch.set_num_threads(int(options["threads"]))
     try:
         contest = {"vocoder": vocoder, "sounds": sounds, "voice": voice}[what](options)
+        listeners = Listeners.by(options.get("recogniser", ""), contest)
     except WaveNetError as error:
         sys.exit(f"error: {error}")
-    listeners = Listeners()
     rows = [measure(name, contest, listeners) for name in contest.sets]
     show(what, rows)
     if missing := hearing.missing() + fidelity.missing():

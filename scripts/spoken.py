@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hearing
 import numpy as np
 import prosody
 import torch
@@ -20,7 +21,7 @@ from wavenet.recordings import alignments
 from wavenet.recordings.annotations import Annotations, clamped
 from wavenet.recordings.preparation import prepare
 from wavenet.recordings.split import split
-from wavenet.speech import speakable, texts
+from wavenet.speech import sentences, speakable, texts
 from wavenet.speech.corpus import Corpus
 from wavenet.speech.sentences import GAPS
 from wavenet.speech.speaker import Speaker
@@ -37,11 +38,14 @@ She keeps her favourite photographs in a wooden box.
 The train to the mountains leaves every hour, even on Sundays.
 What a strange and wonderful machine this is!
 """.strip().splitlines()
-"""Sentences that no recording of kathleen has."""
+"""English sentences that no recording of kathleen has."""
 
 
 def voice(options: dict[str, str]) -> Contest:
-    """Held-out texts with the recordings' durations and pitch, the same with the voice's own, and SENTENCES."""
+    """Held-out texts with the recordings' durations and pitch, the same with the voice's own, and further sentences.
+
+    The sentences are those of the file `sentences`, one per line, or SENTENCES if the listeners are English.
+    """
     path = expanded(options["checkpoint"])
     loaded = checkpoint.load(path)
     threads = int(options["threads"])
@@ -62,6 +66,8 @@ def voice(options: dict[str, str]) -> Contest:
         sys.exit(f"error: nothing of {prepared.folder} is held out")
     corpus = Corpus(Annotations(prepared, loaded.model.config, split_by=data.split_by), chosen, hop * r, r)
     contest = Contest({"recordings": []}, speaker.rate)
+    if options["recogniser"]:
+        contest.pronounce = lambda text: pronounced(text, speaker)
     pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"durations": [], "f0": [], "mel": []}
     told: dict[str, list[Any]] = {"true durations and F0": [], "text alone": []}
     for index, recording in enumerate(corpus.recordings):
@@ -100,17 +106,27 @@ def voice(options: dict[str, str]) -> Contest:
         )
     ]
     print("; ".join(f"{name} {value:.3g}" for name, value in figures.items() if value is not None))
-    contest.sets["sentences of no recording"] = [
-        Utterance(
-            f"sentence_{number:02d}",
-            torch.cat([piece for phrase in speaker.phrases(text) for piece in phrase.sound]),
-            text,
-        )
-        for number, text in enumerate(SENTENCES, start=1)
-    ]
+    lines = SENTENCES if not options["recogniser"] else []
+    if options["sentences"]:
+        lines = [line for line in expanded(options["sentences"]).read_text(encoding="utf-8").splitlines() if line]
+    if lines:
+        contest.sets["sentences of no recording"] = [
+            Utterance(
+                f"sentence_{number:02d}",
+                torch.cat([piece for phrase in speaker.phrases(text) for piece in phrase.sound]),
+                text,
+            )
+            for number, text in enumerate(lines, start=1)
+        ]
     if options["output"]:
         keep(contest, expanded(options["output"]))
     return contest
+
+
+def pronounced(text: str, speaker: Speaker) -> list[str]:
+    """The phones, without stress, that the voice's front end reads in a text."""
+    read = (speaker.front_end.read(sentence) for sentence in sentences.split(text))
+    return hearing.unstressed(unit for sentence in read for word in sentence.words for unit in word)
 
 
 def as_companion(frames: torch.Tensor, hop: int) -> Companion:

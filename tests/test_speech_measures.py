@@ -1,7 +1,9 @@
 """The arithmetic of scripts/speech.py: error rates, prosody, mel inversion; and the listeners, where installed."""
 
+import itertools
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from wavenet import audio
 from wavenet.audio import features
 from wavenet.config import FeatureConfig
+from wavenet.errors import CheckpointError
 from wavenet.evaluation import fidelity
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -220,3 +223,26 @@ def test_the_listeners_understand_a_recording():
     assert row["word_error_rate"] == row["phone_error_rate_to_recording"] == 0
     assert row["phone_error_rate"] < 0.2
     assert 3 < row["opinion"] < 5
+
+
+@pytest.mark.usefixtures("deaf")
+def test_phones_of_any_language_are_heard_by_a_recogniser(call, tones, trained, tmp_path):
+    """A network that recognises whole recordings hears the same phones in them one by one, without stress."""
+    recordings = sorted(shutil.copytree(tones, tmp_path / "tones").glob("*.flac"))
+    with open(tmp_path / "tones" / "phones.csv", "w") as table:
+        table.write("file_name,start_sample,end_sample,phone\n")
+        for path, (number, phone) in itertools.product(recordings, enumerate(("\u02c8a", "SIL", "b"))):
+            length = audio.probe(path).samples
+            table.write(f"{path.name},{length * number // 3},{length * (number + 1) // 3},{phone}\n")
+    more = ["experiment=phones", "minutes=null", "precision=float32", *QUICK, "crop=4000"]
+    assert call("train", "data.dir=tones", "run.dir=r", *more)[::2] == (0, "")
+    hear = hearing.recogniser(Path("r"))
+    assert call("recognise", "checkpoint=r", "data.dir=tones", "output=heard.csv", "split=all")[::2] == (0, "")
+    rows = [line.split(",") for line in Path("heard.csv").read_text().splitlines()[1:]]
+    assert {name for name, *_ in rows} == {path.name for path in recordings}
+    for path in recordings:
+        rate = audio.probe(path).sample_rate
+        heard = [phone.strip("\u02c8") for name, *_, phone in rows if name == path.name and phone != "SIL"]
+        assert hear(audio.read(path, rate), rate) == heard
+    with pytest.raises(CheckpointError, match="does not recognise phones"):
+        hearing.recogniser(trained)
