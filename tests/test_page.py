@@ -230,6 +230,19 @@ def test_the_page_is_small_and_asks_only_for_its_own_files(site, open_page):
     assert not player.errors
 
 
+def test_a_page_opened_from_a_disk_says_what_it_needs(site, browser):
+    folder, address = site
+    page = browser.new_page()
+    page.goto((folder / "index.html").as_uri())
+    words = page.locator("#unstarted")
+    words.wait_for(state="visible")
+    assert "plays from a web server" in words.inner_text()
+    page.goto(address)
+    page.wait_for_selector("#play:enabled")
+    assert words.count() == 0
+    page.close()
+
+
 def test_what_is_played_is_what_the_portable_kernel_makes_without_a_gap(open_page):
     player = open_page().play()
     count = 3 * 16000

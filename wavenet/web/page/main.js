@@ -23,6 +23,8 @@ let voice; // the one that plays, and what the Worker said of it
 let slow = false;
 let begun = ""; // what the next new sound is called in the picture
 
+$("unstarted").remove(); // a browser loads no modules from a disk, so there the words stay
+
 // ---- what the sound tells
 
 const sound = new Sound({
