@@ -173,6 +173,7 @@ class Trainer:
             self.reporter.say(line)
         if self.log and (step % self.config.log_every == 0 or step == clock.steps):
             rates = {"train/lr": self.learner.learning_rate, "train/samples_per_second": self._samples_per_second()}
+            rates["train/minutes"] = clock.read() / 60
             with writing(self.run_dir):
                 self.log.scalars(step, {"train/bits": bits, "train/grad_norm": gradient_norm} | rates)
 
