@@ -28,6 +28,7 @@ SCHEMAS = {
     "speak": config.SpeakConfig,
     "export": config.ExportConfig,
     "serve": config.ServeConfig,
+    "compare": config.CompareConfig,
     "cache": config.CacheConfig,
 }
 SETTINGS = re.compile(r"^<!-- settings of (\w+) -->$", re.MULTILINE)

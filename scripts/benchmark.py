@@ -4,9 +4,11 @@
     python scripts/benchmark.py generation [report=FILE] [chart=FILE.png] [threads=2] [rounds=7]
     python scripts/benchmark.py conditioning [report=FILE] [rounds=7]
     python scripts/benchmark.py commands   [report=FILE] [rounds=3]
+    python scripts/benchmark.py forecast   [report=FILE] [rounds=1] [steps=100]
     python scripts/benchmark.py busy       [report=FILE] [rounds=9] [spins=10000,20000]
 
-`commands` measures how long whole processes take, and their peak memory. `busy` runs busy loops beside training and
+`commands` measures how long whole processes take, and their peak memory. `forecast` compares what training says before
+its first step with what it then takes. `busy` runs busy loops beside training and
 generation on one thread and on two; `spins` lists spin counts to try for waiting threads. The others need the extra,
 pip install -e '.[benchmark]'; contestants take turns, so that a machine whose speed drifts is fair to all. Medians are
 shown. Close other programs first.
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import busy  # before torch, so that its threads wait as they do in every command
+import forecasts
 import torch
 import yaml
 from commands import commands
@@ -65,6 +68,7 @@ def main() -> None:
         "generation": {"report": "", "chart": "", "threads": "2", "rounds": "7"},
         "conditioning": {"report": "", "rounds": "7"},
         "commands": {"report": "", "rounds": "3"},
+        "forecast": {"report": "", "rounds": "1", "steps": "100"},
         "busy": {"report": "", "rounds": "9", "spins": ""},
     }
     given = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
@@ -76,6 +80,8 @@ def main() -> None:
     torch.manual_seed(0)
     if what == "commands":
         figures: dict[str, Any] = {"machine": machine(), "commands": commands(rounds, machine())}
+    elif what == "forecast":
+        figures = {"machine": machine(), "forecast": forecasts.measure(rounds, machine(), options["steps"])}
     elif what == "busy":
         figures = {"machine": machine(), "busy": busy.measure(rounds, machine(), options["spins"])}
     else:

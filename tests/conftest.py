@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 
 import wavenet
-from wavenet.cli import align, cache, evaluate, export, generate, recognise, serve, speak, train
+from wavenet.cli import align, cache, compare, evaluate, export, generate, recognise, serve, speak, train
 from wavenet.cli.composing import compose
 from wavenet.cli.jobs.train import job as train_job
 from wavenet.cli.overrides import names
@@ -49,6 +49,7 @@ COMMANDS = {
     "export": export.main,
     "serve": serve.main,
     "cache": cache.main,
+    "compare": compare.main,
 }
 
 

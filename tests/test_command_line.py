@@ -102,14 +102,16 @@ def test_a_command_line_that_is_not_understood_is_status_2(call, command, argume
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "recognise", "align", "speak", "export", "cache"])
+@pytest.mark.parametrize(
+    "command", ["train", "generate", "evaluate", "recognise", "align", "speak", "export", "cache", "compare"]
+)
 def test_help_tells_every_setting(call, command):
     status, out, _ = call(command, "--help")
     assert status == 0
-    assert out.count("(required)") == (0 if command in ("train", "generate", "align", "cache") else 1)
+    assert out.count("(required)") == (0 if command in ("train", "generate", "align", "cache", "compare") else 1)
     expected = {"train": "optim.lr (0.", "generate": "top_p (1.0)", "evaluate": "data.dir (none)", "export": "(auto)"}
     expected |= {"recognise": "data.frames (none)", "cache": "unused_days (none)", "align": "data.lexicon (none)"}
-    expected |= {"speak": "timings (none)"}
+    expected |= {"speak": "timings (none)", "compare": "output (comparison)"}
     assert expected[command] in out
 
 
@@ -165,7 +167,7 @@ def test_hydras_own_flags_and_settings_are_its_own(call, tmp_path, monkeypatch):
 
 def test_scripts_from_a_checkout():
     root = Path(__file__).parents[1]
-    for script in ("train", "generate", "evaluate", "recognise", "align", "speak"):
+    for script in ("train", "generate", "evaluate", "recognise", "align", "speak", "compare"):
         done = subprocess.run(
             [sys.executable, str(root / "scripts" / f"{script}.py"), "--help"],
             capture_output=True,

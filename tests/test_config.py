@@ -4,6 +4,7 @@ import pytest
 
 from wavenet.config import (
     CacheConfig,
+    CompareConfig,
     ContextConfig,
     DataConfig,
     EvaluateConfig,
@@ -66,7 +67,8 @@ def test_cutting_silence_is_refused_where_it_would_shift_what_lies_beside_the_so
 
 
 @pytest.mark.parametrize(
-    "schema", [TrainConfig, GenerateConfig, EvaluateConfig, RecogniseConfig, ExportConfig, CacheConfig]
+    "schema",
+    [TrainConfig, GenerateConfig, EvaluateConfig, RecogniseConfig, ExportConfig, CacheConfig, CompareConfig],
 )
 def test_what_is_known_of_every_setting(schema):
     """As --help and the documentation show it."""

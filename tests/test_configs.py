@@ -7,6 +7,7 @@ from wavenet.config import (
     BUNDLED,
     AlignConfig,
     CacheConfig,
+    CompareConfig,
     EvaluateConfig,
     ExportConfig,
     GenerateConfig,
@@ -30,6 +31,7 @@ SCHEMAS = {
     "export": ExportConfig,
     "serve": ServeConfig,
     "cache": CacheConfig,
+    "compare": CompareConfig,
 }
 RECEPTIVE_FIELDS = {"tiny": 512, "base": 2047, "paper": 3070, "large": 4093}
 """1 + stacks * (2**layers - 1), by hand."""
@@ -78,6 +80,7 @@ def test_promised_setting_names_exist():
         "evaluate": "checkpoint data.dir engine precision report",
         "recognise": "checkpoint data.dir split output report",
         "speak": "text checkpoint rate pitch temperature seed output timings report",
+        "compare": "runs output report",
         "align": "data.dir data.language data.lexicon output report",
     }
     for command, names in promised.items():

@@ -29,6 +29,7 @@ QUICK = {
     "align": [],
     "export": [],
     "cache": [],
+    "compare": [],
 }
 SHORTER = {
     "minutes=15": "steps=2",

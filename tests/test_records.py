@@ -1,16 +1,12 @@
-"""What a run leaves to look at: TensorBoard, Weights & Biases, verdicts on its sounds, its curves beside others."""
+"""What a run leaves to look at: TensorBoard, Weights & Biases, verdicts on its sounds."""
 
-import importlib.util
-import json
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from wavenet import audio
@@ -150,45 +146,3 @@ def test_the_sound_made_is_judged_and_bits_promise_none(trained):
     assert [row["step"] for row in rows] == [2, 4]
     assert rows[0]["sample/pitch"] < -0.7  # the recordings have one throughout
     assert not any("sound itself" in line or "expect the" in line for line in lines)
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("curves", Path(__file__).parents[1] / "scripts" / "curves.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def sweep(tmp_path):
-    """Two runs as a sweep leaves them."""
-    for number, name in enumerate(("muon", "adamw")):
-        folder = tmp_path / "sweep" / f"{number}_optim={name}"
-        folder.mkdir(parents=True)
-        settings = {"optim": {"name": name, "lr": 0.02}, "run": {"dir": str(folder)}}
-        (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-        rows = [{"step": step, "train/bits": 8 - step / 100 + number} for step in range(1, 201)]
-        rows += [{"step": step, "valid/bits": 7 - step / 100 + number} for step in (100, 150, 200)]
-        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 2')
-    return tmp_path / "sweep"
-
-
-@pytest.mark.parametrize("folders", [["0_optim=muon", "1_optim=adamw"], ["."]])
-def test_a_sweeps_own_folders_can_be_drawn(script, sweep, folders, monkeypatch, capsys):
-    """An equals sign in a folder's name made it an option that there is not."""
-    monkeypatch.setattr(sys, "argv", ["curves.py", *(str(sweep / name) for name in folders), f"output={sweep}/x/c.png"])
-    script.main()
-    assert (sweep / "x" / "c.png").read_bytes().startswith(b"\x89PNG")
-    assert capsys.readouterr().out == f"{sweep}/x/c.png\n"
-    drawn = script.curves(runs.within(sweep))
-    assert list(drawn) == ["optim.name=muon: 5.000 held out", "optim.name=adamw: 6.000 held out"]
-    assert all(len(points) == 3 for points in drawn.values())  # held out, since there are enough of them
-
-
-def test_one_run_is_no_comparison(script, sweep, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["curves.py", str(sweep / "0_optim=muon")])
-    with pytest.raises(SystemExit, match="1 run"):
-        script.main()

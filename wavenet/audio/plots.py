@@ -10,9 +10,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
-from matplotlib import style
+from matplotlib import rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from torch import Tensor
@@ -29,6 +30,7 @@ FLOOR_DB = -80
 QUIET, FIRST, SECOND = "#999999", "#0072B2", "#D55E00"
 """Grey for what others are compared with, and the first two colours of the style. They are written out because
 matplotlib looks up a name such as C0 only when it draws, outside the style."""
+DASHES = ("-", "--", ":", "-.")
 SMOOTHED = 50
 """A curve of at least this many points is smoothed: each point becomes the mean of a fifteenth of them."""
 LONG_LABEL = 40
@@ -147,27 +149,58 @@ def curves(series: dict[str, np.ndarray], levels: dict[str, float]) -> Figure:
     """
     figure = Figure(figsize=(8, 4.5))
     axes = figure.subplots()
-    shown = []
-    for label, points in series.items():
-        if not len(points):
-            continue
-        few = len(points) < SMOOTHED
-        (line,) = axes.plot(*smoothed(points).T, label=label, marker="o" if few else None, markersize=4)
-        if not few:
-            axes.plot(*points.T, color=line.get_color(), alpha=0.2, linewidth=1, zorder=1)
-        shown.append(smoothed(points)[len(points) // 10 :, 1])
+    shown = _draw(axes, {label: points for label, points in series.items() if len(points)})
     for (label, level), dashes in zip(levels.items(), ("--", ":", "-."), strict=False):
         axes.axhline(level, label=f"{label} ({level:.2f})", linestyle=dashes, color=QUIET)
     _zoom(axes, np.concatenate([*shown, list(levels.values())]) if shown else np.array([0.0, 8.0]))
     axes.set(title="What a sample costs: lower is better", xlabel="step", ylabel="bits per sample")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any(len(label) > LONG_LABEL for label in series):
-        legend = figure.legend(loc="outside upper left")  # inside, it would hide the curves
+        _as_written(figure.legend(loc="outside upper left"))  # inside, it would hide the curves
     else:
-        legend = axes.legend()
+        _as_written(axes.legend())
+    return figure
+
+
+@styled
+def comparison(steps: dict[str, np.ndarray], minutes: dict[str, np.ndarray]) -> Figure:
+    """Bits per sample of several runs, by name: over steps on the left, over minutes on the right.
+
+    Each series is (n, 2), of step and bits, or of minutes and bits, and drawn as in `curves`. One that is empty is left
+    out.
+    """
+    figure = Figure(figsize=(11, 4.5 + 0.22 * len(steps)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    shown = _draw(left, steps)
+    _draw(right, minutes)
+    if shown:
+        _zoom(left, np.concatenate(shown))
+    left.set(title="What a sample costs: lower is better", xlabel="step", ylabel="bits per sample")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    right.set(title="and how long that takes", xlabel="minutes")
+    if shown:
+        _as_written(figure.legend(*left.get_legend_handles_labels(), loc="outside lower left"))
+    return figure
+
+
+def _draw(axes: Axes, series: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Draw curves, each in a colour and then a dash of its own; return their values without the first steep fall."""
+    shown, colours = [], rcParams["axes.prop_cycle"].by_key()["color"]
+    for number, (label, points) in enumerate(series.items()):
+        if not len(points):
+            continue
+        few, colour, dash = len(points) < SMOOTHED, colours[number % len(colours)], DASHES[number // len(colours) % 4]
+        marker = "o" if few else None
+        axes.plot(*smoothed(points).T, label=label, color=colour, linestyle=dash, marker=marker, markersize=4)
+        if not few:
+            axes.plot(*points.T, color=colour, alpha=0.2, linewidth=1, zorder=1)
+        shown.append(smoothed(points)[len(points) // 10 :, 1])
+    return shown
+
+
+def _as_written(legend: Legend) -> None:
     for text in legend.get_texts():
         text.set_parse_math(False)  # a folder's name may hold dollar signs
-    return figure
 
 
 def _zoom(axes: Axes, values: np.ndarray) -> None:

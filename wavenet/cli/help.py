@@ -59,6 +59,12 @@ EXAMPLES = {
   wavenet-cache remove=~/recordings
   wavenet-cache unused_days=30
 """,
+    "compare": """Compare runs: figures, settings that differ, and curves over steps and over minutes.
+
+  wavenet-compare runs/*
+  wavenet-compare runs/sweep output=sweep
+  wavenet-compare runs/one runs/two report=figures.json
+""",
     "export": """Write a trained model as one file that plays without Python.
 
   wavenet-export checkpoint=runs/2026-01-31_12-00-00 output=voice.wavenet

@@ -64,7 +64,8 @@ def gathered(arguments: list[str], name: str) -> list[str]:
     values, others = [], []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if not re.fullmatch(r"[+~]*[a-z_][\w./@]*", key) or not equals:
+        there = "/" in key and os.path.exists(os.path.expanduser(argument))  # such as runs/sweep/0_seed=1
+        if there or not re.fullmatch(r"[+~]*[a-z_][\w./@]*", key) or not equals:
             key, value = name, argument
         if key.lstrip("+") == name:
             values.append(value)

@@ -225,6 +225,19 @@ class CacheConfig:
 
 
 @dataclass
+class CompareConfig:
+    """Settings of `wavenet-compare`."""
+
+    runs: list[str] = field(default_factory=list)
+    """Run folders, and folders of runs such as a sweep's. Words without a name mean the same:
+    `wavenet-compare runs/*`."""
+    output: str = "comparison"
+    """Where the result is kept: the table is `<output>.csv`, the curves are `<output>.png`."""
+    report: str | None = None
+    """JSON file to write the figures to."""
+
+
+@dataclass
 class ServeConfig:
     """Settings of `wavenet-serve`."""
 

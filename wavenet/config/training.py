@@ -74,8 +74,9 @@ class TrainConfig:
     minutes: float | None = None
     """Train for about this long instead of for `steps`. The number of steps is estimated from the speed at the start of
     the run, then fixed. Time while the process is stopped or the machine asleep does not count."""
-    batch_size: int = 1
-    """Windows per forward pass."""
+    batch_size: int | str = 1
+    """Windows per forward pass. `auto`: as many of the `accumulate` windows of a step at a time as fit into the free
+    memory, measured on two short trial passes; if not even one fits, also shorter windows, and more of them."""
     crop: int = 8192
     """Scored samples per window, not counting its context of one receptive field."""
     accumulate: int = 1
@@ -121,8 +122,10 @@ class TrainConfig:
     """JSON file to write the figures of the run to."""
 
     def __post_init__(self) -> None:
-        at_least(self, "", steps=1, batch_size=1, crop=1, accumulate=1, devices=1, num_nodes=1, threads=0)
+        at_least(self, "", steps=1, crop=1, accumulate=1, devices=1, num_nodes=1, threads=0)
         at_least(self, "", log_every=1, validate_every=1, checkpoint_every=1, sample_every=0)
+        number = type(self.batch_size) is int and self.batch_size >= 1
+        check(self, "", "batch_size", number or self.batch_size == "auto", "a whole number of at least 1, or auto")
         between(self, "", seed=(0, LARGEST_SEED), label_dropout=(0, 1))
         above(self, "", validate_seconds=0, sample_seconds=0, minutes=0)
         one_of(self, "", precision=("auto", "float32", "bfloat16"), device=DEVICES, task=("sound", "speech"))

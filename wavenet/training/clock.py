@@ -150,6 +150,15 @@ class Clock:
         """Record that `name` was done, starting when `read` returned `began`."""
         self.occasions[name].took(began, self.read())
 
+    def often(self, name: str, step: int, seconds: float) -> int:
+        """About how often `name` is done before the last step of a run that is at `step` and takes `seconds` more."""
+        occasion = self.occasions[name]
+        if occasion.steps is None:
+            return round(seconds / occasion.seconds)
+        if not occasion.steps:
+            return 0
+        return max((self.steps - 1) // occasion.steps - step // occasion.steps, 0)
+
     # ---- words
 
     def announcement(self) -> str | None:
@@ -167,7 +176,7 @@ class Clock:
         self._told = True
         speed = f"{self.per_step:.2g} s a step"
         if self.config.minutes is not None:
-            lines = [f"{speed}: about {_rounded(self.steps)} steps in all"]
+            lines = [f"{speed}: about {to_two_digits(self.steps)} steps in all"]
             return lines + ([few_steps(self.steps, self.config.minutes)] if self.steps < FEW_STEPS else [])
         first = {
             name: (occasion.steps - step % occasion.steps) * self.per_step
@@ -213,14 +222,14 @@ def in_words(seconds: float) -> str:
 
 def few_steps(steps: int, minutes: float, done: bool = False) -> str:
     """The warning about a run that has time for too few steps, or had, if it is `done`."""
-    fitted = f"{_counted(steps, 'step')} fitted" if done else f"about {_rounded(steps)} steps fit"
+    fitted = f"{_counted(steps, 'step')} fitted" if done else f"about {to_two_digits(steps)} steps fit"
     return (
         f"warning: only {fitted} into {in_words(60 * minutes)}, after which a model makes little but noise: "
         "give more minutes or a smaller model or crop, or stop other programs on this machine"
     )
 
 
-def _rounded(steps: int) -> str:
+def to_two_digits(steps: int) -> str:
     """To two digits, since more would suggest false precision."""
     return f"{int(float(f'{steps:.2g}')):,}"
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wavenet.training.forecast import Forecast
 
 
 @dataclass(frozen=True)
@@ -22,3 +26,5 @@ class Result:
     """The signal that ended it early, None if it ran to its end."""
     best_step: int
     """Step whose weights `checkpoint` holds, 0 if none was validated."""
+    forecast: "Forecast | None" = None
+    """What was expected before the first step; None for a run too short for that."""

@@ -15,7 +15,7 @@ from wavenet.config import TrainConfig
 from wavenet.errors import CheckpointError, TrainingError
 from wavenet.evaluation.baselines import Baselines
 from wavenet.model import checkpoint
-from wavenet.training import announcements, boards, initial, resuming, state
+from wavenet.training import announcements, boards, forecast, initial, memory, resuming, state
 from wavenet.training.batches import Batches
 from wavenet.training.clock import Clock
 from wavenet.training.data import read_in_all
@@ -73,10 +73,12 @@ class Trainer:
             with together(fabric):
                 resuming.check_recordings(stored, config, self.data.fingerprint, reporter.say)
         self.learner = Learner(fabric, config, self.data.some_frames(), self.data.phone_statistics(), start)
+        sharing = fabric.world_size // config.num_nodes
+        self.config = config = memory.fitted(config, self.learner, self.data, reporter.say, fabric.broadcast, sharing)
         field, dropout = self.learner.model.receptive_field, config.label_dropout if config.model.labels else 0.0
         windows = self.data.training_windows(config.crop, field)
         place = fabric.global_rank, fabric.world_size
-        self.batches = Batches(windows, config.batch_size, config.seed, dropout, *place, config.augment)
+        self.batches = Batches(windows, int(config.batch_size), config.seed, dropout, *place, config.augment)
         self.checkpoints = Checkpoints(fabric, run_dir, config.data)
         held_out = HeldOut(fabric, self.data, config.crop, field, config.precision)
         self.validation = Validation(
@@ -85,6 +87,7 @@ class Trainer:
         self.clock, self.stopper = Clock(config, fabric.broadcast), Stopper(reporter.say)
         self.step, self.samples_scored = 0, 0  # samples of all processes since this one began
         self.recent_bits = 0.0
+        self.forecast: forecast.Forecast | None = None
         self.stopped_by: int | None = None  # the signal that any process received, once all know it
         self.baselines: Baselines | None = None
         self.log: RunLog | None = None  # only in the first process, like the samples
@@ -147,6 +150,10 @@ class Trainer:
                 self.log.baselines = self.baselines.named() if self.baselines else {}
                 write_settings(self.run_dir, dataclasses.asdict(config))
             self.samples = Samples(data, self.log, config.sample_seconds, config.seed, say)
+        self.forecast = forecast.measure(self)
+        if self.forecast is not None:
+            for line in forecast.lines(self.forecast, self):
+                say(line)
 
     def train_step(self) -> tuple[float, float]:
         """Take one optimizer step; return its loss in bits per sample and gradient norm, over all processes."""
@@ -173,6 +180,7 @@ class Trainer:
             self.reporter.say(line)
         if self.log and (step % self.config.log_every == 0 or step == clock.steps):
             rates = {"train/lr": self.learner.learning_rate, "train/samples_per_second": self._samples_per_second()}
+            rates["train/minutes"] = clock.read() / 60
             with writing(self.run_dir):
                 self.log.scalars(step, {"train/bits": bits, "train/grad_norm": gradient_norm} | rates)
 
@@ -225,7 +233,17 @@ class Trainer:
             best = None
         levels = (self.baselines.unigram_bits, self.baselines.linear_bits) if self.baselines else (None, None)
         rate, bits = self._samples_per_second(), self.validation.bits_of_best
-        return Result(self.run_dir, best, self.step, rate, bits, *levels, self.stopped_by, self.validation.best_step)
+        return Result(
+            self.run_dir,
+            best,
+            self.step,
+            rate,
+            bits,
+            *levels,
+            self.stopped_by,
+            self.validation.best_step,
+            self.forecast,
+        )
 
     def close(self) -> None:
         if self.log:

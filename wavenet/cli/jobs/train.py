@@ -104,6 +104,7 @@ def run(config: TrainConfig, run_dir: Path, reporter: Reporter) -> Result:
                 "bits_per_sample": result.bits_per_sample,
                 "unigram_bits": result.unigram_bits,
                 "linear_bits": result.linear_bits,
+                "forecast": asdict(result.forecast) if result.forecast else None,
             },
         )
     return result
@@ -181,4 +182,6 @@ def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, 
         merged["minutes"] = seconds / 60 + config.minutes
     elif "steps" in given:
         merged["minutes"] = None
+    if merged["batch_size"] == "auto" and "accumulate" not in given:  # a step learns from as much as before
+        merged["accumulate"] = stored["accumulate"] * stored["batch_size"]
     return build(TrainConfig, merged), folder.parent
