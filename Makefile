@@ -1,5 +1,6 @@
 # make demo: train on data/ for about three minutes, generate, and show where everything is.
 # make test: run linters, the type checker and tests.
+# make torture: kill, fill and damage everything, thousands of times; see docs/survives.md.
 # make measures: install the packages that measure speech, for scripts/speech.py.
 # make docs: build the documentation as build/docs/index.html.
 # make wasm: compile the kernel of the page for browsers.
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: venv demo docs test test-slow lint benchmark measures wasm clean
+.PHONY: venv demo docs test test-slow torture lint benchmark measures wasm clean
 
 venv: $(READY)
 
@@ -31,6 +32,9 @@ test: lint
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+torture: $(READY)
+	$(BIN)/python -m pytest tests/torture -m torture -q
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ constexpr uint32_t VERSION = 3, OLDEST_VERSION = 2;
 constexpr uint32_t MOST_LAYERS = 4096, MOST_CHANNELS = 1 << 16, MOST_SAMPLES = 1 << 22, MOST_MIXTURES = 1000;
 constexpr uint32_t MOST_VALUES = 1 << 16, MOST_NAME = 1 << 12;
 constexpr uint64_t MOST_STATE = uint64_t(1) << 30, MOST_LANES = 16;
+constexpr uint64_t MOST_GROWTH = 1024;  // of a stream's past inputs, times the file's size
 
 uint32_t crc32(const uint8_t* bytes, size_t size) {
     static const auto table = [] {
@@ -210,6 +211,11 @@ Network Network::parse(const uint8_t* bytes, size_t size) {
         throw FormatError("the network would keep " + std::to_string(state >> 20) + " MiB for each stream, its past of " +
                           std::to_string(net.receptive_field() - 1) + " samples in " + std::to_string(net.residual) +
                           " channels, but at most " + std::to_string(MOST_STATE >> 20) + " MiB are allowed");
+    if (state > MOST_GROWTH * size)
+        throw FormatError("the network would keep " + std::to_string(state) + " bytes for each stream, its past of " +
+                          std::to_string(net.receptive_field() - 1) + " samples in " + std::to_string(net.residual) +
+                          " channels, but a file of " + std::to_string(size) + " bytes may ask for at most " +
+                          std::to_string(MOST_GROWTH) + " times its size");
     net.initial = reader.floats(uint64_t(net.initial_taps) * CODES * net.residual);
     for (Layer& layer : net.layers) {
         bool last = &layer == &net.layers.back();

@@ -24,6 +24,7 @@ from torch import Tensor
 from wavenet.config import MULAW_LEVELS, DataConfig, ModelConfig, TrainConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, remedy
+from wavenet.model import archive, outline
 from wavenet.model.compact import compact, expanded, stored
 from wavenet.model.conditioning import SOURCES, unregistered
 from wavenet.model.decoding import PhoneStatistics
@@ -40,7 +41,8 @@ KINDS = {
 """First bytes of a file -> its kind. A training state is a zip file written by torch."""
 MULAW = {"mu": MULAW_LEVELS - 1, "levels": MULAW_LEVELS, "rounding": "half up", "zero": MULAW_LEVELS // 2}
 """The convention of `wavenet.audio.mulaw`, stored so that a reader of the file need not guess."""
-
+MOST_RATE = 10_000_000
+"""Hz; as in exported files."""
 
 DATA = ("valid_fraction", "split_by", "min_seconds", "trim_silence_db", "channel", "normalise")
 """Settings of DataConfig that decide, together with the model's labels, which samples were learned from and how they
@@ -154,17 +156,21 @@ def load(path: str | Path) -> Checkpoint:
         for name in header["model"].get("sources", []):
             if name not in SOURCES:
                 raise CheckpointError(f"{path} has {unregistered(name)}")
-        model, attached = WaveNet(ModelConfig.from_dict(header["model"])), None
+        config, attached = ModelConfig.from_dict(header["model"]), None
         if "attached" in header:
             kind, told = str(header["attached"]["kind"]), header["attached"]["header"]
             theirs = [name for name in tensors if name.startswith(f"{kind}.")]
             attached = Attached(kind, told, {name.removeprefix(f"{kind}."): tensors.pop(name) for name in theirs})
+        outline.check_model(config, tensors, WaveNet)
+        model = WaveNet(config)
         model.load_state_dict(tensors)
         if model.recognition is not None and "phones" in header:  # older versions stored none
             classes = len(model.config.recognition.classes)
             model.recognition.statistics = PhoneStatistics.from_dict(header["phones"], classes)
         rate, step, bits = header["sample_rate"], header["step"], header["valid_bits"]
-        if not (type(rate) is int and rate > 0 and type(step) is int and isinstance(bits, float | int | None)):
+        if not (
+            type(rate) is int and 0 < rate <= MOST_RATE and type(step) is int and isinstance(bits, float | int | None)
+        ):
             raise ValueError(f"sample_rate {rate!r}, step {step!r}, valid_bits {bits!r}")
         data = OLDER | header.get("data", {})
         for name in data:
@@ -220,7 +226,7 @@ def load_state(path: str | Path) -> dict[str, Any]:
     if kind not in ("a training state", None):
         raise CheckpointError(f"{path} is {kind}: {RESUME}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = archive.read(path)
         if state["format_version"] != FORMAT_VERSION:
             raise CheckpointError(
                 f"{path} has format version {state['format_version']}, this program reads {FORMAT_VERSION}"
@@ -228,6 +234,7 @@ def load_state(path: str | Path) -> dict[str, Any]:
         settings(TrainConfig, state.get("config", {}), path)  # checks their names
         if "config" in state:
             state["config"]["data"] = OLDER | state["config"].get("data", {})
+        archive.check_entries(state)
     except CheckpointError:
         raise
     except Exception as error:  # torch.load raises a different class for every kind of damage

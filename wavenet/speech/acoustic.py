@@ -29,6 +29,9 @@ ORDER = 3
 """Numbers that tell where in its text a unit is, since pitch falls towards the end and last words are long."""
 FEWEST_STEPS = 1.5
 """A gap predicted to be shorter than this many steps is left out."""
+MOST_STEPS = 1000
+"""No unit is predicted to last longer, so that weights that were altered ask for no more memory than the text's length
+explains."""
 
 
 class Gate(nn.Module):
@@ -194,8 +197,10 @@ class AcousticModel(nn.Module):
 def whole_steps(lasts: Tensor, sounding: Tensor) -> Tensor:
     """Whole numbers of steps for durations (N,), rounded so that their sums stay right.
 
-    A unit that is `sounding` (N,) gets at least one; a gap that is too short to hear gets none.
+    A unit that is `sounding` (N,) gets at least one; a gap that is too short to hear gets none, and no unit more than
+    MOST_STEPS.
     """
+    lasts = lasts.nan_to_num(MOST_STEPS).clamp(max=MOST_STEPS)
     lasts = torch.where(sounding, lasts.clamp(min=1), torch.where(lasts < FEWEST_STEPS, 0, lasts))
     ends = (lasts.double().cumsum(dim=0) + 0.5).floor().long()
     return ends.diff(prepend=ends.new_zeros(1))

@@ -16,7 +16,7 @@ from torch import Tensor
 from wavenet.config import AcousticConfig, DataConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.generation.export import Scale
-from wavenet.model import checkpoint
+from wavenet.model import checkpoint, outline
 from wavenet.model.compact import stored
 from wavenet.speech.acoustic import PROSODY, AcousticModel
 
@@ -104,8 +104,14 @@ def restored(path: Path, told: dict[str, Any], tensors: dict[str, Tensor]) -> Ac
     try:
         checkpoint.settings(AcousticConfig, told["acoustic"], path, "acoustic.")  # checks their names
         config = AcousticConfig(**told["acoustic"])
+
+        def make() -> AcousticModel:
+            return AcousticModel(config, told["units"], told["mels"], told["labels"])
+
+        outline.check_count(config.encoder_layers + config.decoder_layers, tensors)
+        outline.check_outline(make, tensors)
         with torch.random.fork_rng(devices=[]):
-            model = AcousticModel(config, told["units"], told["mels"], told["labels"])
+            model = make()
         model.load_state_dict(tensors)
         front_end, example, step = told["front_end"], told["example"], told["step"]
         if not example or set(example) - set(model.units):

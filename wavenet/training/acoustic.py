@@ -26,7 +26,7 @@ from wavenet.training.optimizers import make_optimizers
 from wavenet.training.reporter import Reporter
 from wavenet.training.run_folder import kept, writing
 from wavenet.training.schedule import learning_rate_factor
-from wavenet.training.state import restore_optimizers
+from wavenet.training.state import restore_optimizers, restore_weights
 from wavenet.training.stopping import Stopper
 
 INSIDE = ("encoder.", "decoder.")
@@ -102,13 +102,13 @@ class AcousticTrainer:
         """Continue from a state that `save` has written. Raises CheckpointError if the recordings have other units or
         labels by now."""
         for name, ours in self._known().items():
-            if stored[name] != ours:
+            if stored.get(name) != ours:
                 raise CheckpointError(
                     f"{self.folder.parent} cannot continue: the recordings and their texts have other {name} than when "
                     "it was stopped; put them back, or start a new run without resume="
                 )
-        self.model.load_state_dict(stored["model"])
-        self.averaged.load_state_dict(stored["averaged"])
+        restore_weights(stored["model"], self.model, str(self.folder))
+        restore_weights(stored["averaged"], self.averaged, str(self.folder))
         restore_optimizers(stored, self.optimizers, str(self.folder))
         self.step, self.best_step, self.best = stored["step"], stored["best_step"], stored["best"]
         self.clock.restore(stored, self.step)

@@ -9,7 +9,10 @@ from wavenet.config import BUNDLED, TrainConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import expanded
 from wavenet.model import checkpoint
+from wavenet.training import state
 
+PROGRESS = (*state.NEEDED, "best_bits", "best_step", "valid_bits")
+"""Entries of a state that every version has written."""
 APPLIED = {
     *("data.dir", "data.min_seconds", "data.trim_silence_db", "data.cache_dir", "data.workers", "data.frames"),
     "data.made_frames",
@@ -53,6 +56,7 @@ def load(config: TrainConfig) -> dict[str, Any] | None:
             f"{config.resume} is the acoustic part of a voice's run: continue that run, by the folder that holds both "
             "parts"
         )
+    state.check(stored, str(config.resume), PROGRESS)
     check_settings(stored, config)
     return stored
 
@@ -83,6 +87,8 @@ def check_recordings(
         say(f"warning: {config.resume} was trained on {then}, and continues with another folder")
     _check_told(*_compared(stored, config), str(config.resume), now)
     before = stored.get("recordings", recordings)
+    if not all(isinstance(before.get(name), type(value)) for name, value in recordings.items()):
+        raise state.altered(str(config.resume), "it says of no recordings")
     if before["digest"] != recordings["digest"]:
         counts = [f"{one['count']} of {one['minutes']:.1f} minutes" for one in (before, recordings)]
         how = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else "as many, with other names or lengths"

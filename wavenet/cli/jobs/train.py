@@ -16,6 +16,7 @@ from wavenet.model import checkpoint, shipped
 from wavenet.training import Reporter, Result, initial, speech, train
 from wavenet.training.clock import FEW_STEPS, few_steps
 from wavenet.training.machine import is_first_process
+from wavenet.training.state import check
 
 
 def job(config: TrainConfig, given: Collection[str] = ()) -> float | None:
@@ -166,6 +167,7 @@ def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, 
     state_path = checkpoint.find_state(expanded(config.resume or ""))
     folder = state_path.parent if state_path.parent.name else state_path.parent.absolute()
     state = checkpoint.load_state(state_path)
+    check(state, str(config.resume), ("config",))
     _decide_length(config, given)
     stored = checkpoint.settings(TrainConfig, state["config"], state_path)
     asked = checkpoint.settings(TrainConfig, asdict(config), state_path)
