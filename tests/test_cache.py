@@ -16,7 +16,7 @@ from conftest import tone
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError, ConfigError
 from wavenet.files import atomic, temporary_name
-from wavenet.recordings import cache, preparation
+from wavenet.recordings import building, cache, preparation, shards
 from wavenet.recordings.preparation import prepare
 
 
@@ -36,7 +36,7 @@ def sounds(tmp_path):
 
 def unused_for(path: Path, days: float) -> None:
     before = time.time() - days * cache.DAY
-    os.utime(path / cache.INDEX, (before, before))
+    os.utime(cache.index(path), (before, before))
 
 
 def test_what_nobody_used_for_long_is_removed_with_a_word(sounds):
@@ -63,25 +63,19 @@ def test_only_what_is_prepared_audio_is_ever_removed(sounds):
     assert sorted(os.listdir(root)) == before
 
 
-def test_what_a_killed_run_left_is_removed_and_what_a_live_one_builds_is_not(tmp_path):
-    dead = tmp_path / f".{'0' * 24}.{'1' * 8}"
-    dead.mkdir()
-    (dead / cache.LOCK).write_text("process 1")  # nobody holds it
-    with cache.building(tmp_path / ("2" * 24)) as live:
-        cache.sweep(tmp_path)
-        assert os.listdir(tmp_path) == [live.name]
-        (live / cache.INDEX).write_text("{}")
-    assert os.listdir(tmp_path) == ["2" * 24]
-    assert os.listdir(tmp_path / ("2" * 24)) == [cache.INDEX]
+def test_what_is_being_written_is_not_removed(sounds):
+    place = prepare(sounds("a")).cache
+    with cache.alone(place) as locked:
+        assert locked
+        assert not cache.discard(place)
+        assert place.exists()
+    assert cache.discard(place)
+    assert not place.exists()
 
 
-@pytest.mark.parametrize("lock", [None, ""])
-def test_halves_that_hold_no_lock_yet_are_judged_by_their_age(tmp_path, lock):
-    """A lock is empty from when it is made until its process holds it."""
+def test_what_is_half_removed_is_removed_when_no_older_version_can_be_writing_in_it(tmp_path):
     half = tmp_path / f".{'0' * 24}.{'1' * 8}"
     half.mkdir()
-    if lock is not None:
-        (half / cache.LOCK).write_text(lock)
     cache.sweep(tmp_path)
     assert half.exists()
     os.utime(half, (1, 1))
@@ -117,7 +111,15 @@ def test_stopping_while_recordings_are_read_ends_as_an_exception_does(sounds, ho
         assert "cannot keep prepared audio" in last
         assert "Errno" not in last
     assert "terminate called" not in done.stderr
-    assert os.listdir(config.cache_dir) == []
+    (place,) = Path(config.cache_dir).iterdir()
+    assert {path.name.split(".")[-1] for path in place.iterdir()} <= {"index", "codes"}
+    done = [line.name for line in shards.read(place).values()]
+    prepared = prepare(config)
+    assert len(prepared.recordings) == 8
+    if how == "interrupted":
+        assert prepared.notes == [
+            f"read {8 - len(done)} recordings that were not prepared, or have changed; {len(done)} were prepared before"
+        ]
 
 
 def test_an_interrupted_run_waits_for_no_whole_recording(sounds):
@@ -161,7 +163,7 @@ def test_a_report_is_the_same_from_the_cache(sounds, monkeypatch):
     Path(config.dir, "joined.wav").write_bytes(whole + whole[: len(whole) // 2])
     first = prepare(config)
     assert len(first.report()) == 4
-    monkeypatch.setattr(preparation, "_decode", None)
+    monkeypatch.setattr(building, "decode", None)
     again = prepare(config)
     assert again.report() == first.report()
     assert again.recordings == first.recordings

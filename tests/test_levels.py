@@ -54,7 +54,7 @@ def test_loud_floats_are_clipped_with_a_word_or_scaled(folder):
     ]
     scaled = prepared(folder, normalise="peak")
     assert scaled.report()[1:] == ["scaled by data.normalise=peak: -10.5 dB to -10.5 dB"]
-    assert scaled.codes.max() < 255
+    assert np.max(scaled.codes) < 255
 
 
 def test_whole_numbers_saved_as_floats_are_read_as_integers(folder):
@@ -133,7 +133,7 @@ def test_the_left_and_the_right_channel_can_be_taken(folder):
     for channel, expected in (("left", left), ("right", right), ("mix", (left + right) / 3)):
         np.testing.assert_allclose(decoded(folder / "a.wav", channel=channel)[0], expected, atol=1e-6)
         np.testing.assert_allclose(decoded(folder / "b.wav", channel=channel)[0], left, atol=1e-6)
-    codes = [bytes(prepared(folder, channel=channel).codes) for channel in ("left", "right", "mix")]
+    codes = [bytes(prepared(folder, channel=channel).codes[:]) for channel in ("left", "right", "mix")]
     assert len(set(codes)) == 3
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from wavenet.audio import io as audio
 from wavenet.audio import mulaw
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError
-from wavenet.recordings import preparation
+from wavenet.recordings import building, shards
 from wavenet.recordings.preparation import Skipped, prepare
 
 
@@ -70,7 +71,7 @@ def test_codes_are_those_of_the_files(config):
 
 def test_nothing_is_decoded_twice(config, monkeypatch):
     before = prepare(config)
-    monkeypatch.setattr(preparation, "_decode", None)
+    monkeypatch.setattr(building, "decode", None)
     again = prepare(config)
     assert np.array_equal(before.codes, again.codes)
     assert before.recordings == again.recordings
@@ -155,7 +156,7 @@ pathlib.Path(me).touch()
 while not pathlib.Path(other).exists():
     time.sleep(0.001)
 prepared = prepare(DataConfig(dir=folder, cache_dir=cache, workers=1))
-print(hashlib.sha256(prepared.codes).hexdigest(), prepared.recordings, prepared.skipped)
+print(hashlib.sha256(prepared.codes[:]).hexdigest(), prepared.recordings, prepared.skipped)
 """
 
 
@@ -174,7 +175,7 @@ def test_two_processes_at_once(config, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupted_run_leaves_nothing_and_says_nothing(config):
+def test_an_interrupted_run_keeps_whole_recordings_and_says_nothing(config):
     def interrupt(done, count):
         assert (done, count) == (1, len(KINDS) + 6)
         raise KeyboardInterrupt
@@ -184,7 +185,8 @@ def test_an_interrupted_run_leaves_nothing_and_says_nothing(config):
         with contextlib.suppress(KeyboardInterrupt):
             prepare(config, interrupt)
         gc.collect()
-    assert os.listdir(config.cache_dir) == []
+    (place,) = Path(config.cache_dir).iterdir()
+    assert {path.name.split(".")[-1] for path in place.iterdir()} == {"index", "codes"}
     assert [str(warning.message) for warning in said] == []
     assert len(prepare(config).recordings) == len(KINDS)
 
@@ -220,12 +222,13 @@ def test_a_file_that_is_rewritten_or_removed_counts(tmp_path):
     assert np.array_equal(prepare(config).codes, after[8000:])
 
 
-def test_a_cache_that_was_cut_short_is_refused(config, tmp_path):
-    prepare(config)
-    (codes,) = (tmp_path / "cache").rglob("codes")
-    os.truncate(codes, 1000)
-    with pytest.raises(AudioError, match="was altered; delete that folder"):
-        prepare(config)
+def test_a_cache_that_was_cut_short_is_mended(config, tmp_path):
+    before = bytes(prepare(config).codes[:])
+    (codes,) = (tmp_path / "cache").rglob("*.codes")
+    os.truncate(codes, 12000)
+    again = prepare(config)
+    assert bytes(again.codes[:]) == before
+    assert len(again.notes) == 1
 
 
 def test_hidden_folders_and_things_named_like_recordings_are_passed_over(tmp_path):
@@ -315,11 +318,14 @@ for call in (
     assert "does not exist" in errors[2]
 
 
-def test_an_index_that_was_emptied_is_told(config):
-    cache = prepare(config).cache
-    (cache / "index.json").write_text("")
-    with pytest.raises(AudioError, match="was altered; delete that folder and run again"):
-        prepare(config)
+@pytest.mark.parametrize("content", [b"", b"{}\n[]\n\xff\n", b"00000000 {}\n", b"[" * 100_000])
+def test_an_index_that_was_overwritten_is_made_anew(config, content):
+    first = prepare(config)
+    (first.cache / shards.INDEX).write_bytes(content)
+    again = prepare(config)
+    assert bytes(again.codes[:]) == bytes(first.codes[:])
+    assert again.recordings == first.recordings
+    assert len(list(first.cache.glob("*.codes"))) == 1
 
 
 @given(st.lists(st.sampled_from([0.0, 0.002, 0.5]), min_size=3, max_size=12), st.integers(1, 9))
@@ -329,10 +335,10 @@ def test_silence_is_cut_where_it_ends(tmp_path_factory, loudness, block):
     folder = tmp_path_factory.mktemp("cut")
     soundfile.write(folder / "a.wav", np.repeat(loudness, 100) * np.tile([1, -1], 50 * len(loudness)), 16000)
     config = DataConfig(dir=str(folder), cache_dir=str(folder / "cache"), min_seconds=0, trim_silence_db=20)
-    before, preparation.BLOCK = preparation.BLOCK, block * 37
+    before, building.BLOCK = building.BLOCK, block * 37
     try:
         samples = prepare(config).recordings[0].samples
     finally:
-        preparation.BLOCK = before
+        building.BLOCK = before
     loud = [i for i, value in enumerate(loudness) if value == 0.5]
     assert samples == 100 * (loud[-1] + 1 - loud[0])

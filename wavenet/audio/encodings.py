@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -86,7 +87,18 @@ SIXTEEN_BIT = Encoding(
 )
 
 
-def encoding_of(codes: np.ndarray) -> Encoding:
+class Codes(Protocol):
+    """Stored codes (samples,): an array, or files on disk that are read like one, slice by slice."""
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: slice, /) -> np.ndarray: ...
+
+
+def encoding_of(codes: Codes) -> Encoding:
     """The encoding of stored codes, by their type. Raises ValueError for any other type."""
     for encoding in (MULAW, SIXTEEN_BIT):
         if codes.dtype == encoding.stored:

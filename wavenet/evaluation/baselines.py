@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchaudio.functional import lfilter
 
-from wavenet.audio.encodings import MULAW, encoding_of, expand
+from wavenet.audio.encodings import MULAW, Codes, encoding_of, expand
 from wavenet.recordings.split import Span, spread
 
 UNIGRAM, LINEAR = "unigram", "linear predictor"
@@ -47,9 +47,7 @@ class Baselines:
         return ", ".join(f"{name} {bits:.2f}" for name, bits in self.named().items())
 
 
-def measure_baselines(
-    codes: np.ndarray, train: list[Span], valid: list[Span], most_samples: int = 5_000_000
-) -> Baselines:
+def measure_baselines(codes: Codes, train: list[Span], valid: list[Span], most_samples: int = 5_000_000) -> Baselines:
     """Fit both predictors on the training part, score them on the validation part.
 
     From a longer part, `most_samples` are used, in crops spread over it. Memory does not grow with their length.
@@ -71,7 +69,7 @@ def measure_baselines(
     return Baselines(unigram / samples, _laplace_bits(predictor, decay, codes, scored_on) / samples)
 
 
-def _mulaw(codes: np.ndarray, crop: Span, context: int) -> tuple[np.ndarray, int]:
+def _mulaw(codes: Codes, crop: Span, context: int) -> tuple[np.ndarray, int]:
     """The mu-law codes of a crop, after up to `context` earlier ones of its recording; and how many are earlier."""
     start = max(crop.origin, crop.start - context)
     found = encoding_of(codes).mulaw(torch.from_numpy(codes[start : crop.stop].astype(np.int64)))
@@ -90,7 +88,7 @@ def _least_squares(products: Tensor) -> Tensor:
     return torch.linalg.solve(past + ridge, present)
 
 
-def _laplace_bits(predictor: Tensor, decay: float, codes: np.ndarray, crops: list[Span]) -> float:
+def _laplace_bits(predictor: Tensor, decay: float, codes: Codes, crops: list[Span]) -> float:
     """Total bits of codes whose amplitude is Laplace around the prediction, with a scale that trails the residual."""
     halves = torch.arange(MULAW.levels - 1, dtype=torch.float64) + 0.5
     inner = expand(halves / (MULAW.levels - 1) * 2 - 1)

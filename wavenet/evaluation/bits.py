@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavenet.audio.encodings import encoding_of
+from wavenet.audio.encodings import Codes, encoding_of
 from wavenet.generation import Conditions, Engine, generate
 from wavenet.model.conditioning import Companion, Conditioning
 from wavenet.model.distributions import IGNORED
@@ -57,7 +57,7 @@ def score(
 
 
 @torch.inference_mode()
-def bits_of_samples(model: WaveNet, codes: np.ndarray, told: Companion) -> Tensor:
+def bits_of_samples(model: WaveNet, codes: Codes, told: Companion) -> Tensor:
     """Bits of each mu-law code of one recording, (samples,), with the conditioning `told`."""
     windows = Windows(codes, [Span(0, len(codes), 0)], CROP, model.receptive_field, _One(told))
     device, found = next(model.parameters()).device, []
@@ -81,7 +81,7 @@ class _One(NamedTuple):
 @torch.inference_mode()
 def frame_classes(
     model: WaveNet,
-    codes: np.ndarray,
+    codes: Codes,
     span: Span,
     annotations: Annotations | None = None,
     device: torch.device | None = None,
@@ -94,7 +94,7 @@ def frame_classes(
 @torch.inference_mode()
 def frame_posteriors(
     model: WaveNet,
-    codes: np.ndarray,
+    codes: Codes,
     span: Span,
     annotations: Annotations | None = None,
     device: torch.device | None = None,
@@ -120,7 +120,7 @@ def frame_posteriors(
 @torch.inference_mode()
 def score_with_engine(
     engine: Engine,
-    codes: np.ndarray,
+    codes: Codes,
     spans: list[Span],
     conditioning: Conditioning | None = None,
     annotations: Annotations | None = None,
@@ -161,7 +161,7 @@ def resynthesise(engine: Engine, conditioning: Conditioning, annotations: Annota
     return engine.distribution.encoding.decode(torch.cat(made))
 
 
-def _before(codes: np.ndarray, span: Span, length: int) -> Tensor:
+def _before(codes: Codes, span: Span, length: int) -> Tensor:
     context = codes[max(span.origin, span.start - length) : span.start]
     return torch.nn.functional.pad(
         torch.from_numpy(context.astype(np.int64)), (length - len(context), 0), value=encoding_of(codes).zero

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavenet.audio.encodings import encoding_of
+from wavenet.audio.encodings import Codes, encoding_of
 from wavenet.evaluation import traits
 from wavenet.evaluation.baselines import LINEAR, UNIGRAM, Baselines
 from wavenet.evaluation.traits import Traits
@@ -47,7 +47,7 @@ def of_bits(bits: float, baselines: Baselines) -> str:
     return f"{baselines.linear_bits - bits:.2f} bits better than the {LINEAR}"
 
 
-def pieces(codes: np.ndarray, spans: list[Span], samples: int) -> list[Tensor]:
+def pieces(codes: Codes, spans: list[Span], samples: int) -> list[Tensor]:
     """Pieces of `samples` samples each, spread over the spans. One piece may join the ends of two recordings."""
     encoding = encoding_of(codes)
     taken = [

@@ -138,7 +138,7 @@ class Annotations:
         if "file" in config.kinds:
             arrays = [(prepared.folder / recording.name).with_suffix(".npy") for recording in prepared.recordings]
             stamps = [[array.stat().st_size, array.stat().st_mtime_ns] for array in arrays if array.is_file()]
-        relevant = [config.kinds, config.hop, config.window, config.mels, config.frame_rate, stamps]
+        relevant = [prepared.digest, config.kinds, config.hop, config.window, config.mels, config.frame_rate, stamps]
         key = hashlib.sha256(json.dumps(relevant).encode()).hexdigest()[:12]
         path = prepared.cache / f"frames_{key}.f32"
         shape = (int(self._first[-1]), config.channels)

@@ -1,32 +1,32 @@
-"""Folders of prepared audio: where they are kept, how one is built, and when one is removed.
+"""Folders of prepared audio: where they are kept, who may write in one, and when one is removed.
 
-A folder is built under a hidden name, with a lock that ends with its process, and renamed when it is complete. So runs
-that start together never see each other's unfinished folders, and those of killed runs can be recognised.
+A folder is made for each folder of recordings and the settings that shape the codes; `shards` says what is in it.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from wavenet.errors import ConfigError
-from wavenet.files import expanded, is_locked, locked
+from wavenet.files import expanded, is_locked, lock_holder, locked
+from wavenet.recordings import shards
 
-INDEX = "index.json"
+OLDER_INDEX = "index.json"
+"""The index of folders made by versions that had no shards, and no other use for that name."""
 LOCK = "lock"
 WHOLE = re.compile(r"[0-9a-f]{24}")
 UNFINISHED = re.compile(r"\.[0-9a-f]{24}\.[0-9a-f]{8}")
 DAY = 24 * 3600
 UNUSED_DAYS = 90
 """A folder of prepared audio is removed after this many days without use."""
-HOUR = 3600
-"""A folder younger than this may not have its lock yet, or not hold it yet."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,16 @@ class Entry:
     """Bytes."""
     used: float
     """Time of last use, in seconds since the epoch."""
+    is_older: bool = False
+    """Whether it was made by a version without shards, and so cannot be used."""
 
 
 def root(given: str | None, setting: str = "data.cache_dir") -> Path:
-    """The folder of all entries: the one given, or the user's. Raises ConfigError if there is no home folder."""
+    """The folder of all entries: the one given, or the user's, which also holds the local copies of a cache elsewhere.
+
+    Raises ConfigError if there is no home folder.
+    """
+    given = None if is_address(given) else given
     named = given or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
         place = expanded(named)
@@ -52,25 +58,42 @@ def root(given: str | None, setting: str = "data.cache_dir") -> Path:
     return place if given else place / "wavenet"
 
 
+def is_address(given: str | None) -> bool:
+    """Whether a cache is in a store elsewhere, such as s3://bucket/cache."""
+    return given is not None and "://" in given
+
+
 def entries(root: Path) -> list[Entry]:
     """All entries, the last used first."""
     found = []
     for path in _within(root, WHOLE):
         with contextlib.suppress(OSError):
-            used = (path / INDEX).stat().st_mtime
+            used = index(path).stat().st_mtime
             size = sum(file.stat().st_size for file in path.iterdir())
-            found.append(Entry(path, _recordings(path), size, used))
+            found.append(Entry(path, _recordings(path), size, used, is_older(path)))
     return sorted(found, key=lambda entry: -entry.used)
+
+
+def is_older(path: Path) -> bool:
+    """Whether a folder was made by a version without shards, and so cannot be used."""
+    return (path / OLDER_INDEX).exists()
+
+
+def index(path: Path) -> Path:
+    """The file whose time of change is the time of last use."""
+    return path / (OLDER_INDEX if is_older(path) else shards.INDEX)
 
 
 def touch(path: Path) -> None:
     """Record that a folder was used now."""
     with contextlib.suppress(OSError):  # the folder may belong to another user
-        os.utime(path / INDEX)
+        os.utime(index(path))
 
 
 def discard(path: Path) -> bool:
-    """Remove a folder of prepared audio; no run sees a part of it. Runs that read it keep their open files."""
+    """Remove a folder of prepared audio, unless a process is writing in it. Runs that read it keep their open files."""
+    if lock_holder(path / LOCK):
+        return False
     hidden = path.with_name(f".{path.name[:24]}.{secrets.token_hex(4)}")
     try:
         os.rename(path, hidden)
@@ -81,29 +104,31 @@ def discard(path: Path) -> bool:
 
 
 def sweep(root: Path, unused_days: float = UNUSED_DAYS) -> list[Entry]:
-    """Remove what killed runs left, and the entries unused for `unused_days`, which are returned."""
+    """Remove the rest of what a killed run was removing, and what was unused for `unused_days`; return that."""
     for path in _within(root, UNFINISHED):
-        if not _is_held(path):
+        if age(path) > DAY:  # it may be in use by an older version, which writes in such folders
             shutil.rmtree(path, ignore_errors=True)
     return [e for e in entries(root) if time.time() - e.used > unused_days * DAY and discard(e.path)]
 
 
 @contextlib.contextmanager
-def building(path: Path) -> Iterator[Path]:
-    """Yield a folder that becomes `path` when the block is left, or is removed if an exception leaves it.
+def alone(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
+    """Make the folder `path`, and be the only process that writes in it; another one is waited for.
 
-    Raises OSError if folders cannot be made.
+    waiting: called every second meanwhile. Yields False if the system or the disk has no locks, so that others may
+    write too. Raises OSError if the folder cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        folder.mkdir()
-        with locked(folder / LOCK):
-            yield folder
-        with contextlib.suppress(OSError):  # another run was first, and its folder is the same
-            os.rename(folder, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.ExitStack() as lock:
+        for attempt in itertools.count(1):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                lock.enter_context(locked(path / LOCK))
+                break
+            except BlockingIOError:
+                if attempt % 10 == 0:
+                    waiting()
+                time.sleep(0.1)
+        yield is_locked(path / LOCK) is not None
 
 
 def _within(root: Path, name: re.Pattern) -> list[Path]:
@@ -114,26 +139,16 @@ def _within(root: Path, name: re.Pattern) -> list[Path]:
 
 
 def _recordings(path: Path) -> str | None:
+    if not is_older(path):
+        return shards.folder_of(path)
     try:
-        return json.loads((path / INDEX).read_text()).get("folder")
-    except (OSError, ValueError, AttributeError):
+        return json.loads((path / OLDER_INDEX).read_text()).get("folder")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 
-def _is_held(folder: Path) -> bool:
-    """Whether the process that builds in a folder is alive; without locks, the folder's age decides."""
-    try:
-        held = is_locked(folder / LOCK)
-        if held is False and not (folder / LOCK).stat().st_size:  # it names its process once that holds it
-            return _age(folder) < HOUR
-    except FileNotFoundError:
-        return _age(folder) < HOUR
-    except OSError:
-        held = None
-    return _age(folder) < DAY if held is None else held
-
-
-def _age(path: Path) -> float:
+def age(path: Path) -> float:
+    """Seconds since a file or folder was changed; 0 if it is gone."""
     try:
         return time.time() - path.stat().st_mtime
     except OSError:

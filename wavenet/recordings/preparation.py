@@ -1,37 +1,30 @@
-"""A folder of recordings -> one memory-mapped file of codes, decoded once and kept until something changes.
+"""A folder of recordings -> its codes on disk, decoded once and kept until a recording changes.
 
-The cache key covers the recordings (name, size, time of change) and the settings that shape the codes. A recording that
-the system could not open is tried again each time.
+A folder of prepared audio belongs to one folder of recordings and the settings that shape the codes. In it, a recording
+is known by its name, size and time of change; `shards` says how it is kept, `building` how it gets there. A recording
+that the system could not open is tried again each time.
 """
 
 import contextlib
 import hashlib
 import json
-import os
-import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from wavenet import audio
 from wavenet.audio import levels
-from wavenet.audio.encodings import MULAW, Encoding
-from wavenet.audio.levels import SILENT_PEAK, Signal
+from wavenet.audio.encodings import MULAW, Codes, Encoding
+from wavenet.audio.levels import Signal
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError, counted, printable, some
-from wavenet.files import atomic
-from wavenet.recordings import cache
-from wavenet.recordings.folder import Contents, Skipped, find_folder, look, of_other_kinds
-from wavenet.recordings.parallel import in_order
+from wavenet.recordings import cache, shards
+from wavenet.recordings.building import Progress, Task, build
+from wavenet.recordings.folder import Skipped, find_folder, look, of_other_kinds
+from wavenet.recordings.remote import Remote
+from wavenet.recordings.shards import Line, Shards
 
-CACHE_VERSION = 4
-BLOCK = 1 << 20
-"""Bytes copied, or codes examined, at once."""
-Progress = Callable[[int, int], None]
-"""Called with the number of recordings done and their total."""
+CACHE_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ class Prepared:
 
     folder: Path
     sample_rate: int
-    codes: np.ndarray
+    codes: Codes
     """All recordings end to end, on disk, in the encoding's stored type."""
     recordings: list[Recording]
     skipped: list[Skipped]
@@ -63,8 +56,10 @@ class Prepared:
     channel: str = "mix"
     normalise: str = "off"
     """As in DataConfig."""
-    removed: int = 0
-    """Bytes of prepared audio that were removed because they had long been unused."""
+    notes: list[str] = field(default_factory=list)
+    """What this call did to the cache, as lines of text."""
+    digest: str = ""
+    """Identifies the recordings and their codes."""
 
     def report(self, limit: int = 8) -> list[str]:
         """Which recordings were used, which were left out and why, as lines of text."""
@@ -84,19 +79,21 @@ class Prepared:
             lines.append(of_other_kinds(self.ignored))
         signals = [(recording.name, recording.signal) for recording in self.recordings]
         lines += levels.report(signals, self.channel, self.normalise)
-        if self.removed:
-            lines.append(
-                f"removed {self.removed / 1e6:,.0f} MB of prepared audio, unused for {cache.UNUSED_DAYS} days, from "
-                f"{self.cache.parent}"
-            )
-        return lines
+        return lines + self.notes
 
 
-def prepare(config: DataConfig, progress: Progress | None = None, encoding: Encoding = MULAW) -> Prepared:
+def prepare(
+    config: DataConfig,
+    progress: Progress | None = None,
+    encoding: Encoding = MULAW,
+    executor: Executor | None = None,
+) -> Prepared:
     """Decode `config.dir`, or reuse what an earlier call decoded. Memory does not grow with the hours of audio.
 
-    A recording that is unreadable, empty, silent, too short or not finite is left out, with the reason. Raises
-    AudioError if the folder does not exist or holds nothing usable, or the cache cannot be written.
+    executor: does the decoding instead of `config.workers` threads. Its workers must see the folder and the cache under
+    the same paths. A recording that is unreadable, empty, silent, too short or not finite is left out, with the reason.
+    A call that ended early is continued by the next. Raises AudioError if the folder does not exist or holds nothing
+    usable, or the cache cannot be written.
     """
     folder = find_folder(config)
     contents = look(folder)
@@ -104,138 +101,80 @@ def prepare(config: DataConfig, progress: Progress | None = None, encoding: Enco
         readable = ", ".join(extension[1:] for extension in audio.EXTENSIONS)
         others = f"; {of_other_kinds(contents.ignored)}" if contents.ignored else ""
         raise AudioError(f"data.dir: {folder} holds no recordings ({readable}), nor does any folder in it{others}")
-    kept = cache.root(config.cache_dir) / _key(config, folder, contents, encoding)
-    removed = 0
+    files = {path.relative_to(folder).as_posix(): status for path, status in contents.files.items()}
+    task = Task(config, encoding, folder, files)
+    place = cache.root(config.cache_dir) / _key(task)
     try:
-        if (kept / cache.INDEX).is_file() and _readable_now(kept, folder):
-            cache.discard(kept)
-        if not (kept / cache.INDEX).is_file():
-            removed = sum(entry.size for entry in cache.sweep(kept.parent))
-            _build(config, folder, list(contents.files), kept, progress, encoding)
-        index = json.loads((kept / cache.INDEX).read_text())
-        size = (kept / "codes").stat().st_size
-        cache.touch(kept)
+        lines, codes, notes = _up_to_date(task, place, progress, executor)
+        cache.touch(place)
     except OSError as error:
         reason = error.strerror or error
-        raise AudioError(f"cannot keep prepared audio in {kept.parent} ({reason}); set data.cache_dir") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise _altered(kept) from error
-    recordings = [Recording(**{**entry, "signal": Signal(**entry["signal"])}) for entry in index["recordings"]]
-    skipped = contents.lost + [Skipped(**entry) for entry in index["unread"] + index["skipped"]]
+        what = f"cannot keep prepared audio in {place.parent} ({reason}); set data.cache_dir"
+        so_far = ", or make room and run again: what was prepared is kept" if shards.read(place) else ""
+        raise AudioError(what + so_far) from error
+    recordings, start, size = [], 0, codes.dtype.itemsize
+    for line in lines:
+        if line.shard:
+            recordings.append(Recording(line.name, start, line.length // size, Signal(**line.signal)))
+            start += recordings[-1].samples
+    left_out = [line for line in lines if line.reason]
+    # those that the system could not read come first
+    skipped = [Skipped(line.name, line.reason) for line in sorted(left_out, key=lambda line: line.lasting)]
+    skipped = contents.lost + skipped
     if not recordings:
         reasons = "; ".join(f"{printable(skip.name)}: {skip.reason}" for skip in skipped[:3])
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         raise AudioError(f"data.dir: no recording in {folder} can be used ({reasons}{more})")
-    if size != sum(recording.samples for recording in recordings) * np.dtype(encoding.stored).itemsize:
-        raise _altered(kept)
-    codes = np.memmap(kept / "codes", dtype=encoding.stored, mode="r")
-    how = (config.channel, config.normalise, removed)
-    return Prepared(folder, config.sample_rate, codes, recordings, skipped, kept, contents.ignored, *how)
+    digest = hashlib.sha256(json.dumps([[line.name, line.length, line.checksums] for line in lines]).encode())
+    how = (contents.ignored, config.channel, config.normalise, notes, digest.hexdigest())
+    return Prepared(folder, config.sample_rate, codes, recordings, skipped, place, *how)
 
 
-def _altered(cache: Path) -> AudioError:
-    return AudioError(f"prepared audio in {cache} was altered; delete that folder and run again")
+def _up_to_date(
+    task: Task, place: Path, progress: Progress | None, executor: Executor | None
+) -> tuple[list[Line], Shards, list[str]]:
+    """The lines of all files, the codes in their order, and what to report. Raises OSError and AudioError."""
+    address = task.config.cache_dir
+    remote = Remote(address, place.name) if address is not None and cache.is_address(address) else None
+    notes: list[str] = []
+    for last_try in (False, False, True):
+        there, lines = shards.read(place), task.current(place)
+        spoiled = shards.glance(place, list(lines.values()))
+        if spoiled or lines.keys() != task.files.keys():
+            notes += _swept(task, place)
+            built = build(task, place, spoiled, progress, executor, remote)
+            lines, notes = built.lines, notes + built.notes
+        elif len(there) > len(lines):
+            with contextlib.suppress(OSError):  # the folder may belong to another user
+                build(task, place, [])
+        elif remote is not None and not remote.exists():
+            remote.push(place)
+        try:
+            ordered = [lines[name] for name in task.files]
+            return ordered, Shards(place, (line for line in ordered if line.shard), task.encoding.stored), notes
+        except FileNotFoundError:  # another process has just replaced a shard
+            if last_try:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
-def _readable_now(kept: Path, folder: Path) -> bool:
-    """Whether a recording that the system could not open earlier can be read now."""
-    for entry in json.loads((kept / cache.INDEX).read_text())["unread"]:
-        with contextlib.suppress(OSError), open(folder / entry["name"], "rb") as file:
-            while file.read(BLOCK):
-                pass
-            return True
-    return False
+def _swept(task: Task, place: Path) -> list[str]:
+    """Remove prepared audio that is of no more use, in words."""
+    notes = []
+    if removed := sum(entry.size for entry in cache.sweep(place.parent)):
+        megabytes = f"{removed / 1e6:,.0f} MB of prepared audio"
+        notes.append(f"removed {megabytes}, unused for {cache.UNUSED_DAYS} days, from {place.parent}")
+    resolved = str(task.folder.resolve())
+    older = [entry for entry in cache.entries(place.parent) if entry.recordings == resolved and entry.is_older]
+    if removed := sum(entry.size for entry in older if cache.discard(entry.path)):
+        size = f"{removed / 1e6:,.0f} MB"
+        notes.append(f"read anew what an older version of wavenet had prepared, and removed its {size}")
+    return notes
 
 
-def _key(config: DataConfig, folder: Path, contents: Contents, encoding: Encoding) -> str:
-    settings = [CACHE_VERSION, encoding.levels, config.sample_rate, config.min_seconds, config.trim_silence_db]
-    settings += [config.channel, config.normalise, str(folder.resolve())]
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    for path, status in contents.files.items():
-        digest.update(f"\n{path.relative_to(folder)}\t{status.st_size}\t{status.st_mtime_ns}".encode(errors="replace"))
-    return digest.hexdigest()[:24]
-
-
-def _build(
-    config: DataConfig, folder: Path, files: list[Path], kept: Path, progress: Progress | None, encoding: Encoding
-) -> None:
-    recordings, skipped, unread, total, size = [], [], [], 0, np.dtype(encoding.stored).itemsize
-    stopping = threading.Event()
-
-    def decode(item: tuple[Path, Path]) -> Any:
-        return _decode(*item, config, encoding, stopping)
-
-    with cache.building(kept) as place:
-        items = [(path, place / f"{number}") for number, path in enumerate(files)]
-        # threads suffice: decoding and resampling release the interpreter lock
-        results = in_order(decode, items, config.workers, stopping)
-        with contextlib.closing(results), open(place / "codes", "wb") as codes:
-            for done, ((path, part), result) in enumerate(zip(items, results, strict=True), start=1):
-                name = path.relative_to(folder).as_posix()
-                if isinstance(result, audio.UnusableAudioError):
-                    (skipped if result.lasting else unread).append(asdict(Skipped(name, result.reason)))
-                else:
-                    first, last, signal = result
-                    with open(part, "rb") as piece:
-                        piece.seek(first * size)
-                        _copy(piece, codes, (last - first) * size)
-                    entry = {"name": name, "start": total, "samples": last - first, "signal": signal.stored()}
-                    recordings.append(entry)
-                    total += last - first
-                part.unlink(missing_ok=True)
-                if progress:
-                    progress(done, len(files))
-            codes.flush()
-            os.fsync(codes.fileno())
-        with atomic(place / cache.INDEX) as index:
-            told = {"folder": str(folder.resolve()), "recordings": recordings, "skipped": skipped, "unread": unread}
-            index.write_text(json.dumps(told))
-
-
-def _copy(source: Any, target: Any, length: int) -> None:
-    while length > 0:
-        piece = source.read(min(BLOCK, length))
-        if not piece:
-            raise OSError("a part came out short; is the disk full?")
-        target.write(piece)
-        length -= len(piece)
-
-
-def _decode(
-    path: Path, part: Path, config: DataConfig, encoding: Encoding, stopping: threading.Event
-) -> tuple[int, int, Signal] | audio.UnusableAudioError:
-    """Write a recording's codes to `part`; return the range to use and how it was read, or the error."""
-    signal = Signal()
-    try:
-        with open(part, "wb") as file:
-            for block in audio.blocks(path, config.sample_rate, config.channel, config.normalise, signal):
-                file.write(encoding.encode(block).numpy().astype(encoding.stored).data)
-                if stopping.is_set():
-                    return audio.UnusableAudioError(path, "reading was stopped", lasting=False)
-            size = file.tell()
-    except audio.UnusableAudioError as error:
-        return error
-    if not size:
-        return audio.UnusableAudioError(path, "it holds no samples")
-    codes = np.memmap(part, dtype=encoding.stored, mode="r")
-    amplitudes = encoding.amplitudes.abs().numpy()
-    peak = max(amplitudes[codes.min()], amplitudes[codes.max()])
-    if min(peak, signal.swing) < SILENT_PEAK:
-        return audio.UnusableAudioError(path, signal.silence)
-    first, last = 0, len(codes)
-    if config.trim_silence_db is not None:
-        loud = amplitudes >= peak * 10 ** (-config.trim_silence_db / 20)
-        starts = range(0, len(codes), BLOCK)
-        first = next(
-            start + int(found.argmax()) for start in starts if (found := loud[codes[start : start + BLOCK]]).any()
-        )
-        last = next(
-            start + len(found) - int(found[::-1].argmax())
-            for start in reversed(starts)
-            if (found := loud[codes[start : start + BLOCK]]).any()
-        )
-    if last - first < max(config.min_seconds * config.sample_rate, 1):
-        length = f"it is only {(last - first) / config.sample_rate:.3f} s long"
-        damage = f" ({signal.damage})" if signal.damage else ""
-        return audio.UnusableAudioError(path, f"{length}{damage}; data.min_seconds is {config.min_seconds}")
-    return first, last, signal
+def _key(task: Task) -> str:
+    """The name of the folder of prepared audio: the settings that shape the codes, and the folder of recordings."""
+    config = task.config
+    settings = [CACHE_VERSION, task.encoding.levels, config.sample_rate, config.min_seconds, config.trim_silence_db]
+    settings += [config.channel, config.normalise, str(task.folder.resolve())]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:24]

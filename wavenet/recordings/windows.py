@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet.audio.encodings import encoding_of
+from wavenet.audio.encodings import Codes, encoding_of
 from wavenet.model.conditioning import Companion, Piece
 from wavenet.model.distributions import IGNORED
 from wavenet.recordings.alignments import Alignments
@@ -53,7 +53,7 @@ class Windows:
 
     def __init__(
         self,
-        codes: np.ndarray,
+        codes: Codes,
         spans: list[Span],
         crop: int,
         receptive_field: int,

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 
-import numpy as np
 import torch
 from rich.table import Table
 
 from wavenet import evaluation
+from wavenet.audio.encodings import Codes
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
 from wavenet.cli.jobs.common import annotate, as_trained, divide
 from wavenet.config import EvaluateConfig
@@ -99,7 +99,7 @@ def job(config: EvaluateConfig, given: Collection[str] = ()) -> float:
     return per_sample
 
 
-def _heard(loaded: Checkpoint, codes: np.ndarray, spans: list[Span], bits: float) -> str:
+def _heard(loaded: Checkpoint, codes: Codes, spans: list[Span], bits: float) -> str:
     """The verdict on a sound that the model makes, compared with the recordings."""
     rate, samples = loaded.sample_rate, round(HEARD_SECONDS * loaded.sample_rate)
     made = list(generate(make_engine("auto", loaded.model, sample_rate=rate), samples, [0]))
