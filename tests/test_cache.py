@@ -195,6 +195,24 @@ def test_the_command_lists_and_removes(call, sounds, tmp_path):
     assert call("cache")[1].strip() == f"{tmp_path}/cache/wavenet: 0 folders of prepared audio, 0.0 MB"
 
 
+def test_the_command_checks_all_that_is_kept(call, sounds, tmp_path):
+    kept = {name: prepare(sounds(name, 2)).cache for name in "ab"}
+    (shard,) = kept["a"].glob("*.codes")
+    content = bytearray(shard.read_bytes())
+    content[9000] ^= 1
+    shard.write_bytes(content)
+    status, out, _ = call("cache", "check=true", "report=r.json")
+    assert status == 0
+    assert [line for line in out.splitlines() if line.startswith("  ")] == [
+        "  checked: sound",
+        "  damaged: 1 (1.wav); the next run reads them again",
+    ]
+    damaged = json.loads((tmp_path / "r.json").read_text())["damaged"]
+    assert damaged == {str(kept["a"]): ["1.wav"], str(kept["b"]): []}
+    assert list(shards.read(kept["a"])) == ["0.wav"]
+    assert prepare(sounds("b", 2)).cache == kept["b"]
+
+
 def test_no_home_folder_is_told(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and passwd entry

@@ -1,14 +1,14 @@
 """WaveNet: learn the sounds of a folder of recordings, and generate more of them.
 
-It hands out `load`, `train`, `Voice` and the types that they use. It may import every room, but loads them only when a
-name is first used, so that `import wavenet` is quick.
+It hands out `load`, `train`, `prepare`, `Voice` and the types that they use. It may import every room, but loads them
+only when a name is first used, so that `import wavenet` is quick.
 """
 
 import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wavenet.cli.calls import train
+    from wavenet.cli.calls import prepare, train
     from wavenet.config import ModelConfig
     from wavenet.errors import WaveNetError
     from wavenet.model.checkpoint import Checkpoint
@@ -23,7 +23,7 @@ if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
     # training beside another program. GNU OpenMP reads the variable once, when torch is imported.
     os.environ["GOMP_SPINCOUNT"] = "10000"
 
-__all__ = ["Checkpoint", "ModelConfig", "Voice", "WaveNet", "WaveNetError", "__version__", "load", "train"]
+__all__ = ["Checkpoint", "ModelConfig", "Voice", "WaveNet", "WaveNetError", "__version__", "load", "prepare", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -38,10 +38,10 @@ def __getattr__(name: str) -> Any:
             found = {name: version("wavenet")}
         except PackageNotFoundError:  # a checkout that is not installed
             found = {name: "0+unknown"}
-    elif name == "train":
-        from wavenet.cli.calls import train
+    elif name in ("prepare", "train"):
+        from wavenet.cli.calls import prepare, train
 
-        found = {name: train}
+        found = {"prepare": prepare, "train": train}
     else:
         from wavenet.config import ModelConfig
         from wavenet.errors import WaveNetError

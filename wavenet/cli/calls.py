@@ -1,6 +1,8 @@
-"""wavenet-train as a function, for scripts and notebooks: the same settings, YAML and errors."""
+"""wavenet-train, and its preparation alone, as functions, for scripts and notebooks: the same settings and errors."""
 
 import contextlib
+from collections.abc import Collection
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from wavenet.cli.paths import is_path, quoted
 from wavenet.config import TrainConfig
 from wavenet.errors import ConfigError
 from wavenet.files import expanded
+from wavenet.model.distributions import make_distribution
+from wavenet.recordings import preparation
+from wavenet.recordings.preparation import Prepared, Progress
 from wavenet.training import Reporter, Result
 
 
@@ -46,14 +51,42 @@ def train(
     """
     asked = {"data.dir": folder, "run.dir": run_dir, "minutes": minutes, "steps": steps}
     asked |= {"model": model, "experiment": experiment, "resume": resume, "init": init}
-    asked = {name: value for name, value in asked.items() if value is not None}
+    config, given = _composed({name: value for name, value in asked.items() if value is not None}, settings)
+    with contextlib.nullcontext(reporter) if reporter is not None else Display(takes_stdout(config.report)) as told:
+        return run(*settled(config, given), told)
+
+
+def prepare(
+    folder: str | Path | None = None,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    model: str | None = None,
+    experiment: str | None = None,
+    **settings: Any,
+) -> Prepared:
+    """Decode a folder's recordings and keep them, so that `train` or the command starts at once with the same settings.
+
+        client = dask.distributed.Client("scheduler:8786")
+        prepared = wavenet.prepare("~/recordings", executor=client.get_executor(), model="base")
+
+    executor: any `concurrent.futures.Executor`, which decodes instead of the `data.workers` threads. Its workers need
+    wavenet, and the folder and the cache under the same paths. Twice `data.workers` recordings are with it at a time.
+    progress: called with the number of recordings done and their total. The other arguments are those of `train`.
+    What was done before an interruption is kept. Raises WaveNetError, mostly ConfigError or AudioError.
+    """
+    asked = {"data.dir": folder, "model": model, "experiment": experiment}
+    config, _ = _composed({name: value for name, value in asked.items() if value is not None}, settings)
+    return preparation.prepare(config.data, progress, make_distribution(config.model.mixtures).encoding, executor)
+
+
+def _composed(asked: dict[str, Any], settings: dict[str, Any]) -> tuple[TrainConfig, Collection[str]]:
+    """The settings of a run, and the names of those that were given. Raises ConfigError."""
     for name in asked.keys() & settings.keys():
         raise ConfigError(f"{name} is given twice")
     arguments = [f"{name}={written(name, value)}" for name, value in (asked | settings).items()]
     check(arguments, TrainConfig, groups(config_folder()))
-    config, given = compose("train", TrainConfig, arguments), names(arguments)
-    with contextlib.nullcontext(reporter) if reporter is not None else Display(takes_stdout(config.report)) as told:
-        return run(*settled(config, given), told)
+    return compose("train", TrainConfig, arguments), names(arguments)
 
 
 def written(name: str, value: Any) -> str:

@@ -217,6 +217,8 @@ class CacheConfig:
     """What to remove: `all`, or a listed folder, of recordings or of prepared audio."""
     unused_days: float | None = None
     """Remove only what has not been used for this many days: of everything, or of what `remove` names."""
+    check: bool = False
+    """Whether to read all prepared audio and compare its checksums. The next run reads damaged recordings again."""
     report: str | None = None
     """JSON file to write the figures to."""
 

@@ -33,9 +33,10 @@ class DataConfig:
     """Scale each recording: `peak` (to -1 dB), `loudness` (the parts that are not silent to an RMS level of -23 dB, but
     the peak to -1 dB at most) or `off`."""
     cache_dir: str | None = None
-    """Where prepared codes are kept. Left out: $XDG_CACHE_HOME/wavenet or ~/.cache/wavenet."""
+    """Where prepared codes are kept. Left out: $XDG_CACHE_HOME/wavenet or ~/.cache/wavenet, which also hold the local
+    copy if this is the address of a store that several machines share, such as s3://bucket/cache."""
     workers: int = 0
-    """Threads that decode recordings. 0: one per core."""
+    """Threads that decode recordings. 0: one per core. `wavenet.prepare` takes processes or a cluster instead."""
     labels: list[str] = field(default_factory=list)
     """Labels of whole recordings, which condition the model: columns of the folder's metadata.csv, or `folder` for the
     name of the sub-folder. A cell may hold several values, as in `slow|piano`."""

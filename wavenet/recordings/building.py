@@ -87,12 +87,14 @@ def build(
         for line in spoiled:
             del good[line.name]
         if remote is not None:
-            for line in remote.pull(place, task.folder, (n for n in task.files if n not in good), task.fits):
+            for line in remote.pull(
+                place, str(task.folder.resolve()), (n for n in task.files if n not in good), task.fits
+            ):
                 good[line.name] = line
                 show(len(good), len(task.files))
         kept, todo = len(good), [name for name in task.files if name not in good]
         closed = (lambda: None) if remote is None else partial(remote.push, place)
-        with shards.Index(place, task.folder.resolve()) as index, shards.Writer(place, closed) as writer:
+        with shards.Index(place, str(task.folder.resolve())) as index, shards.Writer(place, closed) as writer:
             for line in _scattered(place, good.values()):
                 with open(place / line.shard, "rb") as source:
                     source.seek(line.start)
@@ -103,7 +105,7 @@ def build(
                 index.append(line)
                 show(len(good), len(task.files))
         found.lines = good
-        shards.rewrite(place, task.folder.resolve(), good.values())
+        shards.rewrite(place, str(task.folder.resolve()), good.values())
         if remote is not None:
             remote.push(place)
         _tidy(place, good.values(), everything=locked)
@@ -114,6 +116,21 @@ def build(
         new = counted(len(todo), "recording")
         found.notes.append(f"read {new} that were not prepared, or have changed; {kept} were prepared before")
     return found
+
+
+def check(place: Path) -> list[str]:
+    """Compare the checksums of everything in the folder `place`, and return the names of damaged recordings.
+
+    They are removed from the index, so that the next preparation reads them again. Raises OSError if it cannot be
+    written.
+    """
+    with cache.alone(place):
+        lines = shards.read(place)
+        bad = sorted(line.name for line in shards.damaged(place, lines.values()))
+        if bad:
+            folder = shards.folder_of(place) or ""
+            shards.rewrite(place, folder, (line for line in lines.values() if line.name not in bad))
+    return bad
 
 
 def _newest(place: Path, lines: Iterable[Line]) -> list[Line]:

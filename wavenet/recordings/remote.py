@@ -31,7 +31,7 @@ class Remote:
         with self._told():
             return self._store.exists(f"{self._root}/{INDEX}")
 
-    def pull(self, place: Path, recordings: Path, names: Iterable[str], fits: Callable[[Line], bool]) -> Iterator[Line]:
+    def pull(self, place: Path, recordings: str, names: Iterable[str], fits: Callable[[Line], bool]) -> Iterator[Line]:
         """Fetch the shards that hold recordings of these names whose lines fit, and give the lines whose codes have
         their checksums, when they are in the index of the folder `place`."""
         names = set(names)
@@ -43,7 +43,7 @@ class Remote:
         for line in lines.values():
             if line.name in names and fits(line) and line.lasting:
                 wanted.setdefault(line.shard, []).append(line)
-        with shards.Index(place, recordings.resolve()) as index:
+        with shards.Index(place, recordings) as index:
             for shard, found in wanted.items():
                 if shard and not (place / shard).exists():
                     with self._told(), contextlib.suppress(FileNotFoundError), atomic(place / shard) as temporary:
@@ -57,8 +57,13 @@ class Remote:
     def push(self, place: Path) -> None:
         """Add the shards of the folder `place` that are not in the store, then the index."""
         with self._told():
+            bucket = self._root.split("/")[0]  # empty for stores of folders, whose paths begin with a slash
+            if bucket and not self._store.exists(bucket):
+                raise FileNotFoundError(f"there is no {bucket}")
             self._store.makedirs(self._root, exist_ok=True)
-            there = {path.rsplit("/", 1)[-1] for path in self._store.ls(self._root, detail=False, refresh=True)}
+            there: set[str] = set()
+            with contextlib.suppress(FileNotFoundError):  # stores like s3 have no empty folders
+                there = {path.rsplit("/", 1)[-1] for path in self._store.ls(self._root, detail=False, refresh=True)}
             for shard in sorted({line.shard for line in shards.read(place).values()} - there - {""}):
                 self._store.put_file(str(place / shard), f"{self._root}/{shard}")
             self._store.pipe_file(f"{self._root}/{INDEX}", (place / INDEX).read_bytes())
@@ -70,5 +75,5 @@ class Remote:
         except ImportError as error:
             raise AudioError(f"data.cache_dir: {self.address} needs another package ({error})") from error
         except Exception as error:  # each store has its own
-            reason = str(error) or type(error).__name__
+            reason = f"{type(error).__name__}: {error}".replace("\n", " ")
             raise AudioError(f"data.cache_dir: {self.address} cannot be used ({reason})") from error

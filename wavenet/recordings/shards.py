@@ -89,9 +89,9 @@ def written(line: Line) -> bytes:
     return _row({name: value for name, value in vars(line).items() if value != USUAL.get(name)})
 
 
-def heading(recordings: Path) -> bytes:
+def heading(recordings: str) -> bytes:
     """The first line of an index, which names the folder of recordings."""
-    return _row({"folder": str(recordings)})
+    return _row({"folder": recordings})
 
 
 def folder_of(place: Path) -> str | None:
@@ -125,7 +125,7 @@ def read(place: Path) -> dict[str, Line]:
     }
 
 
-def rewrite(place: Path, recordings: Path, lines: Iterable[Line]) -> None:
+def rewrite(place: Path, recordings: str, lines: Iterable[Line]) -> None:
     """Replace the index by one that holds these lines alone. Raises OSError."""
     with atomic(place / INDEX) as index:
         index.write_bytes(heading(recordings) + b"".join(map(written, lines)))
@@ -134,7 +134,7 @@ def rewrite(place: Path, recordings: Path, lines: Iterable[Line]) -> None:
 class Index:
     """Appends to the index of a folder; use it in a `with` block. Raises OSError if it cannot be written."""
 
-    def __init__(self, place: Path, recordings: Path) -> None:
+    def __init__(self, place: Path, recordings: str) -> None:
         self._file = open(place / INDEX, "ab")  # noqa: SIM115 (closed in __exit__)
         if not self._file.tell():
             self._file.write(heading(recordings))
