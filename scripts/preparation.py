@@ -124,12 +124,14 @@ def processor() -> str:
 
 
 def in_words(told: dict[str, Any]) -> str:
-    return (
-        f"{told['hours']:g} h of {told['kind']}: {told['gigabytes']:.2f} GB in {told['shards']} shards, "
-        f"{told['seconds']:.0f} s, {told['rate_per_core']:,.0f} x real time per core, peak memory {told['peak_mb']:.0f} MB "
-        f"({told['before_mb']:.0f} before), next start {told['start_s']:.2f} s, a window {told['window_cold_us']:.0f} us "
-        f"from the disk, {told['window_warm_us']:.0f} us from memory"
+    parts = (
+        f"{told['hours']:g} h of {told['kind']}: {told['gigabytes']:.2f} GB in {told['shards']} shards",
+        f"{told['seconds']:.0f} s, {told['rate_per_core']:,.0f} x real time per core",
+        f"peak memory {told['peak_mb']:.0f} MB ({told['before_mb']:.0f} before)",
+        f"next start {told['start_s']:.2f} s",
+        f"a window {told['window_cold_us']:.0f} us from the disk, {told['window_warm_us']:.0f} us from memory",
     )
+    return "; ".join(parts)
 
 
 if __name__ == "__main__":

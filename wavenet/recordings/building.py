@@ -37,16 +37,15 @@ class Task:
     files: dict[str, os.stat_result]
     """Name below the folder -> its state."""
 
-    def current(self, place: Path) -> dict[str, Line]:
-        """Name -> line of each recording whose codes are in `place` and are those of the file as it is now.
+    def current(self, lines: dict[str, Line]) -> dict[str, Line]:
+        """Those of the lines of an index whose codes are those of the file as it is now, by name.
 
-        A file that only the system could not read earlier counts as changed once it can be read. Raises OSError if the
-        index cannot be read.
+        A file that only the system could not read earlier counts as changed once it can be read.
         """
         size = np.dtype(self.encoding.stored).itemsize
         return {
             name: line
-            for name, line in shards.read(place).items()
+            for name, line in lines.items()
             if self.fits(line) and line.length % size == 0 and (line.lasting or not _readable(self.folder / name))
         }
 
@@ -81,7 +80,7 @@ def build(
     """
     show = progress or (lambda done, count: None)
     with cache.alone(place, lambda: show(min(len(shards.read(place)), len(task.files)), len(task.files))) as locked:
-        good, found = task.current(place), Built()
+        good, found = task.current(shards.read(place)), Built()
         spoiled = [line for line in spoiled if good.get(line.name) == line]
         spoiled += [line for line in _newest(place, good.values()) if line not in spoiled]
         for line in spoiled:

@@ -138,7 +138,8 @@ def _up_to_date(
     remote = Remote(address, place.name) if address is not None and cache.is_address(address) else None
     notes: list[str] = []
     for last_try in (False, False, True):
-        there, lines = shards.read(place), task.current(place)
+        there = shards.read(place)
+        lines = task.current(there)
         spoiled = shards.glance(place, list(lines.values()))
         if spoiled or lines.keys() != task.files.keys():
             notes += _swept(task, place)
