@@ -17,7 +17,9 @@ def outcome(run: Path) -> dict[str, object]:
     found: dict[str, object] = {name: value for name, value in state.items() if name not in TIMES | {"config"}}
     found |= {name: (run / f"checkpoints/{name}.safetensors").read_bytes() for name in ("best", "last")}
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    found["curves"] = [{name: x for name, x in row.items() if "per_second" not in name} for row in rows]
+    found["curves"] = [
+        {name: x for name, x in row.items() if not name.endswith(("per_second", "minutes"))} for row in rows
+    ]
     found["sounds"] = {path.name: path.read_bytes() for path in sorted(run.glob("samples/*.wav"))}
     return found
 

@@ -13,6 +13,7 @@ import worker
 from test_full_disk import _no_pictures, folder
 from test_mutated_files import rewritten
 
+from wavenet.config import RecognitionConfig
 from wavenet.errors import WaveNetError
 from wavenet.model import checkpoint
 from wavenet.recordings import metadata
@@ -71,13 +72,14 @@ def test_tables_name_only_what_is_in_the_folder(own, outside):
     ]
     rows = "".join(f"{way},0\n" for way in ways)
     (own / "recordings/metadata.csv").write_text("file_name,speaker\n" + rows + "0.wav,0\n1.wav,1\n")
-    phones = "".join(f"{way},0,0.1,a\n" for way in [*ways, "0.wav", "1.wav"])
-    (own / "recordings/phones.csv").write_text("file_name,start,end,phone\n" + phones)
+    phones = "".join(f"{way},0,900,a\n" for way in [*ways, "0.wav", "1.wav"])
+    (own / "recordings/phones.csv").write_text("file_name,start_sample,end_sample,phone\n" + phones)
     config = victim.settings(own, own / "run")
     told = metadata.read(prepare(config.data), ["speaker"])
     assert sorted(told.unknown) == sorted(ways)
     assert told.recordings == {"0.wav", "1.wav"}
     config.data.frames, config.steps = "phones.csv", 1
+    config.model.recognition = RecognitionConfig(hop=40, layers=1, channels=4, kernel_size=3)
     try:
         train(config, own / "run")
     except WaveNetError as error:
