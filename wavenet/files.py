@@ -7,6 +7,7 @@ bytes are written to it. Links are followed.
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -30,6 +31,9 @@ NOT_FULL = (
     *(errno.EPIPE, errno.ENXIO, errno.ELOOP),
 )
 """Errors of a place that cannot be written to although the disk is not full."""
+
+LEFT_OVER = re.compile(r"\..{1,32}\.[0-9a-f]{12}(\.[^.]{1,15})?")
+"""Names that `temporary_name` gives; such a file is left where its process was killed."""
 
 MOST_LINKS = 40
 """How many links in a row are followed, as on Linux."""
@@ -103,6 +107,14 @@ def temporary_name(path: Path) -> Path:
     """
     suffix = path.suffix if len(path.suffix) <= 16 else ""
     return path.with_name(f".{path.stem[:32]}.{secrets.token_hex(6)}{suffix}")
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove the unfinished files below a folder that no other process writes to, as far as that is possible."""
+    for path in folder.rglob(".*"):
+        if LEFT_OVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @contextlib.contextmanager

@@ -208,7 +208,7 @@ def _strange(value: Any, chance: Random) -> Any:
         return type(value)([*value[:at], _strange(value[at], chance), *value[at + 1 :]])
     if isinstance(value, torch.Tensor):
         return chance.choice(
-            [value * float("nan"), value[:0], value.flatten(), value.long(), value.double(), value[None], 3]
+            [value * float("nan"), value.flatten()[:0], value.flatten(), value.long(), value.double(), value[None], 3]
         )
     if isinstance(value, int | float) and chance.random() < 0.5:
         return chance.choice([value + 1, -value, value * 2, float(value), value * 10**6, str(value)])

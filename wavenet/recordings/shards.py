@@ -17,11 +17,13 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from wavenet.audio.levels import Signal
 from wavenet.files import atomic
 
 INDEX = "index"
@@ -65,8 +67,20 @@ class Line:
         if not self.shard:
             return bool(self.reason)
         numbers = (self.start, self.length, *self.checksums)
-        whole = all(type(number) is int and number >= 0 for number in numbers)
+        whole = all(type(number) is int and number >= 0 for number in numbers) and _is_signal(self.signal)
         return bool(NAME.fullmatch(self.shard)) and whole and len(self.checksums) == -(-self.length // PIECE) > 0
+
+
+def _is_signal(told: Any) -> bool:
+    """Whether these are fields of a `levels.Signal`, of their types."""
+    usual = vars(Signal())
+    return (
+        isinstance(told, dict)
+        and told.keys() <= usual.keys()
+        and all(isinstance(flaw, str) for flaw in told.get("flaws", []))
+        and all(type(value) in (int, float) and isfinite(value) for name, value in told.items() if name != "flaws")
+        and (not told.get("offset") or told.get("peak", 0) > 0)
+    )
 
 
 USUAL = {name: value for name, value in vars(Line("", -1, -1)).items() if name not in ("name", "size", "changed")}

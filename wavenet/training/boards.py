@@ -1,6 +1,7 @@
 """Dashboards that show a run while it trains: TensorBoard and, if asked for, Weights & Biases."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,6 +63,8 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder), purge_step=from_step + 1 if from_step else None)
         charts = {"bits per sample": {"bits per sample": ["Multiline", ["train/bits", "valid/bits", "baseline/.*"]]}}
         self._writer.add_custom_scalars(charts)
+        self._hook = threading.excepthook
+        threading.excepthook = self._heard
 
     def settings(self, values: dict[str, Any]) -> None:
         """Show the settings twice: as text, and in the table that compares runs."""
@@ -84,8 +87,16 @@ class TensorBoard:
     def picture(self, step: int, name: str, figure: Figure) -> None:
         self._writer.add_figure(name, figure, step)
 
+    def _heard(self, failure: threading.ExceptHookArgs) -> None:
+        """A full disk ends the writer's thread, which raises that here, too; its traceback need not be printed."""
+        if not isinstance(failure.exc_value, OSError) or "tensorboard" not in type(failure.thread).__module__:
+            self._hook(failure)
+
     def close(self) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            threading.excepthook = self._hook
 
 
 class WeightsAndBiases:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wavenet import audio
 from wavenet.audio import plots
+from wavenet.files import atomic
 from wavenet.training.boards import Board
 from wavenet.training.runs import read_metrics
 
@@ -24,7 +25,8 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_metrics(folder) if row["step"] <= from_step]
         # a resumed run writes the steps after its checkpoint again
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        with atomic(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
     def settings(self, values: dict[str, Any]) -> None:
         """Show the settings, {"optim": {"lr": 0.02}, ...}, on every board."""

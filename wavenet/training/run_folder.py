@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from wavenet.errors import ConfigError, TrainingError
-from wavenet.files import atomic, expanded, lock_holder, locked, remedy
+from wavenet.files import atomic, expanded, lock_holder, locked, remedy, remove_left_over
 from wavenet.model import checkpoint
 
 LOCK = ".lock"
@@ -30,6 +30,8 @@ def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator
                     raise ConfigError(_already(run_dir))
                 checkpoints.mkdir(parents=True, exist_ok=True)
             held.enter_context(_locked(run_dir))
+            remove_left_over(checkpoints)
+            remove_left_over(run_dir / "samples")
         try:
             yield
         finally:
