@@ -96,20 +96,21 @@ def test_a_missing_extra_is_told(monkeypatch, call):
 @pytest.mark.slow
 def test_jobs_of_a_cluster_are_saved_requeued_and_finished(cluster, tones, tmp_path):
     """A single run, by scripts/slurm.sh and SIGUSR1, and a run of a sweep, by submitit and SIGUSR2."""
-    long = [f"data.dir={tones}", *QUICK, "steps=400", "log_every=1", "validate_every=1000"]
+    small = ["crop=256", "model.layers_per_stack=3", "model.residual_channels=8", "model.gate_channels=8"]
+    long = [f"data.dir={tones}", *QUICK, *small, "steps=120", "log_every=1", "validate_every=1000"]
     job = cluster("sbatch", "--parsable", "--time=60", ROOT / "scripts" / "slurm.sh", *long).strip()
     run = tmp_path / "runs" / f"slurm_{job}"
     until(lambda: steps(run) >= 3)
     cluster("scancel", "--signal=USR1", job)
     until(lambda: "JobState=PENDING" in cluster("scontrol", "show", "job", job))
     saved = checkpoint.load_state(run)["step"]
-    assert 3 <= saved < 400
+    assert 3 <= saved < 120
     cluster("scontrol", "update", f"job={job}", "StartTime=now")  # SLURM itself waits two minutes
     until(lambda: "JobState=COMPLETED" in cluster("scontrol", "show", "job", job))
     assert "Restarts=1" in cluster("scontrol", "show", "job", job)
     said = (tmp_path / f"slurm-{job}.out").read_text()
-    assert f"resuming at step {saved} of 400" in said
-    assert checkpoint.load_state(run)["step"] == 400
+    assert f"resuming at step {saved} of 120" in said
+    assert checkpoint.load_state(run)["step"] == 120
 
     job = cluster("sbatch", "--parsable", "--time=60", ROOT / "scripts" / "slurm.sh", *long).strip()
     until(lambda: steps(tmp_path / "runs" / f"slurm_{job}") >= 3)
@@ -128,8 +129,8 @@ def test_jobs_of_a_cluster_are_saved_requeued_and_finished(cluster, tones, tmp_p
     with open(tmp_path / "sweep" / "sweep.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["run"], row["steps"], row["standing"]) for row in rows} == {
-        ("0_seed=1", "400", "done"),
-        ("1_seed=2", "400", "done"),
+        ("0_seed=1", "120", "done"),
+        ("1_seed=2", "120", "done"),
     }
 
 
