@@ -26,7 +26,8 @@ trap : TERM USR1 # training gets these signals too; this script lives on, to req
 srun wavenet-train "$@"
 status=$?
 state=$(scontrol show job "$SLURM_JOB_ID" | grep -o 'JobState=[A-Z]*')
-if { [ $status -eq 138 ] || [ $status -eq 143 ]; } && [ "$state" != JobState=CANCELLED ]; then
+# a cancelled or preempted job is no longer running: the first is over, the second is requeued by SLURM itself
+if { [ $status -eq 138 ] || [ $status -eq 143 ]; } && [ "$state" = JobState=RUNNING ]; then
     echo "ended by a signal ($status): job $SLURM_JOB_ID is requeued and goes on in $run"
     exec scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -112,10 +112,14 @@ def test_jobs_of_a_cluster_are_saved_requeued_and_finished(cluster, tones, tmp_p
     assert f"resuming at step {saved} of 120" in said
     assert checkpoint.load_state(run)["step"] == 120
 
-    job = cluster("sbatch", "--parsable", "--time=60", ROOT / "scripts" / "slurm.sh", *long).strip()
+    endless = [*long, "steps=100000"]
+    job = cluster("sbatch", "--parsable", "--time=60", ROOT / "scripts" / "slurm.sh", *endless).strip()
     until(lambda: steps(tmp_path / "runs" / f"slurm_{job}") >= 3)
     cluster("scancel", job)
     until(lambda: "JobState=CANCELLED" in cluster("scontrol", "show", "job", job))
+    said = (tmp_path / f"slurm-{job}.out").read_text()
+    assert "stopped at step" in said, "it is saved"
+    assert "requeued" not in said
 
     asked = ["--multirun", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "seed=1,2", "run.dir=sweep", *long]
     sweep = subprocess.Popen([sys.executable, "-m", "wavenet.cli.train", *asked], cwd=tmp_path, env=cluster.environment)
