@@ -16,7 +16,6 @@ shown. Close other programs first.
 
 import importlib
 import json
-import platform
 import resource
 import statistics
 import sys
@@ -30,6 +29,7 @@ import forecasts
 import torch
 import yaml
 from commands import commands
+from hardware import machine
 from rich.console import Console
 from rich.table import Table
 
@@ -78,12 +78,13 @@ def main() -> None:
     rounds, threads = int(options["rounds"]), int(options.get("threads", 1))
     torch.set_num_threads(threads if what == "training" else 1)
     torch.manual_seed(0)
-    if what == "commands":
-        figures: dict[str, Any] = {"machine": machine(), "commands": commands(rounds, machine())}
-    elif what == "forecast":
-        figures = {"machine": machine(), "forecast": forecasts.measure(rounds, machine(), options["steps"])}
-    elif what == "busy":
-        figures = {"machine": machine(), "busy": busy.measure(rounds, machine(), options["spins"])}
+    apart: dict[str, Callable[[], Any]] = {
+        "commands": lambda: commands(rounds, machine()),
+        "forecast": lambda: forecasts.measure(rounds, machine(), options["steps"]),
+        "busy": lambda: busy.measure(rounds, machine(), options["spins"]),
+    }
+    if what in apart:
+        figures: dict[str, Any] = {"machine": machine(), what: apart[what]()}
     else:
         contests = {"training": training, "generation": generation, "conditioning": conditioning}
         rows, more = contests[what](threads, rounds)
@@ -321,20 +322,6 @@ def row(
         "ratio_to_peer": speed / peer if peer else None,
         "ratio_to_limit": speed / limit if limit else None,
     }
-
-
-def machine() -> str:
-    """The processor, the number of cores and the version of torch, in words."""
-    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    cores = len(names) or 1
-    return (
-        f"{names[0] if names else platform.processor()}, {cores} cores, {platform.system()}, torch {torch.__version__}"
-    )
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.is_file() else []
 
 
 def show(what: str, rows: list[dict[str, Any]]) -> None:

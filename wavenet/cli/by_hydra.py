@@ -5,9 +5,10 @@ single run needs none of this.
 """
 
 import contextlib
-import functools
+import importlib.util
 import os
 import re
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from omegaconf import OmegaConf
 from wavenet.cli.composing import config_folder, in_words
 from wavenet.cli.overrides import names
 from wavenet.config import TrainConfig
-from wavenet.errors import WaveNetError
+from wavenet.errors import ConfigError, WaveNetError
 from wavenet.files import expanded, streamed
 
 
@@ -37,7 +38,10 @@ def run(command: str, schema: type, job: Any, flags: Namespace, overrides: list[
     ConfigStore.instance().store(name=f"{command}_schema", node=schema)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder(flags, overrides), replace=True)
+    if any("launcher=slurm" in override for override in overrides) and importlib.util.find_spec("submitit") is None:
+        raise ConfigError("hydra/launcher=slurm needs a package more: pip install 'wavenet[slurm]'")
     errors: list[WaveNetError] = []  # hidden from Hydra, which would add its own text and end a sweep
+    here = os.getpid()
 
     def work(settings: Any) -> Any:
         mode, given = HydraConfig.get().mode, names(list(HydraConfig.get().overrides.task))
@@ -45,10 +49,14 @@ def run(command: str, schema: type, job: Any, flags: Namespace, overrides: list[
             with in_words():
                 config = OmegaConf.to_object(settings)
             if mode == RunMode.MULTIRUN and isinstance(config, TrainConfig):
-                _use_folder(config, Path(HydraConfig.get().runtime.output_dir))
-                given |= {"run.dir"}
+                given = _use_folder(config, Path(HydraConfig.get().runtime.output_dir), given)
             return job(config, given)
+        except SystemExit as ended:
+            _requeue(ended)
+            raise
         except WaveNetError as error:
+            if os.getpid() != here:  # a launcher's own process, which reports it
+                raise
             errors.append(error)
             if mode == RunMode.MULTIRUN:
                 print(f"error in job {HydraConfig.get().job.num}: {error}", file=sys.stderr)
@@ -72,25 +80,39 @@ def sweep_folder(flags: Namespace, overrides: list[str]) -> Callable[[str], str]
     """Returns the function by which configs/train.yaml turns run.dir into the sweep's folder. Its first call makes the
     folder; unless the user named it, it gets a number if another has taken its name in the same second."""
 
-    @functools.cache
-    def folder(run_dir: str) -> str:
-        if not flags.multirun:
-            return run_dir
-        from wavenet.cli.jobs.train import make_folder  # imported late, because it imports torch
+    made: dict[str, str] = {}  # a plain dict goes along to jobs that run elsewhere
 
-        return str(make_folder(expanded(run_dir), new="run.dir" not in names(overrides)))
+    def folder(run_dir: str) -> str:
+        if flags.multirun and run_dir not in made:
+            from wavenet.cli.jobs.train import make_folder  # imported late, because it imports torch
+
+            made[run_dir] = str(make_folder(expanded(run_dir), new="run.dir" not in names(overrides)))
+        return made.get(run_dir, run_dir)
 
     return folder
 
 
-def _use_folder(config: TrainConfig, folder: Path) -> None:
-    """Let a job of a sweep write its run and its report to its own folder, which Hydra has made."""
+def _use_folder(config: TrainConfig, folder: Path, given: frozenset[str]) -> frozenset[str]:
+    """Let a job of a sweep write its run and its report to its own folder, which Hydra has made; return the names of
+    the settings that count as given. A job that SLURM has started again continues its run."""
     from wavenet.cli.display import destination
     from wavenet.cli.jobs.train import make_folder
+    from wavenet.training.run_folder import has_state
 
+    if int(os.environ.get("SLURM_RESTART_COUNT", 0)) and has_state(folder):
+        config.resume = config.run.dir = str(folder)
+        return frozenset({"resume", "run.dir"})
     config.run.dir = str(make_folder(folder, new=True, by_hydra=True))
     if config.report and not streamed(destination(config.report)):
         config.report = str(Path(config.run.dir) / Path(config.report).name)
+    return given | {"run.dir"}
+
+
+def _requeue(ended: SystemExit) -> None:
+    """Pass on the signal that ended a saved run to submitit, which lets SLURM start the job again."""
+    number = getattr(signal, "SIGUSR2", None)
+    if number is not None and ended.code == 128 + number and callable(signal.getsignal(number)):
+        signal.raise_signal(number)
 
 
 def _for_sweep(overrides: list[str]) -> list[str]:

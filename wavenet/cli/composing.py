@@ -86,6 +86,9 @@ def _in_words(error: BaseException) -> str:
         return line
     if wrong := re.match(r"Value '(.*?)'.* (?:converted to|is not a valid) (\w+)", line):
         return f"{key} is {wrong[1]!r}, but it must be {KINDS.get(wrong[2], wrong[2])}"
+    if wrong := re.match(r"Value '(.*?)'.* type hint 'Union\[(.*)\]'", line):
+        kinds = " or ".join(KINDS.get(kind, kind) for kind in wrong[2].split(", "))
+        return f"{key} is {wrong[1]!r}, but it must be {kinds}"
     if wrong := re.match(r"Invalid type assigned: NoneType is not a subclass of (\w+)", line):
         return f"{key} is null, but it must be {KINDS.get(wrong[1], wrong[1])}"
     if line.endswith("is not Optional"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,10 @@ from wavenet.training.processes import in_all
 
 HANG_UP = getattr(signal, "SIGHUP", None)
 """Sent by a terminal that is closed. Windows has none."""
+QUEUED = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+"""Sent by SLURM before a time limit, and to submitit's jobs; what had no handler has none again afterwards."""
+REPEAT_SECONDS = 5.0
+"""A SIGTERM that is repeated within this time counts as one: SLURM sends it to the program and to what started it."""
 
 
 class Stopper:
@@ -20,15 +25,16 @@ class Stopper:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.received: int | None = None
-        self._say = say
+        self._say, self._when = say, 0.0
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside the block, the first Ctrl-C, SIGTERM or SIGHUP is only noted; a second raises KeyboardInterrupt.
+        """Inside the block, the first Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2 or SIGHUP is only noted; a second raises
+        KeyboardInterrupt.
 
         A closing terminal sends several SIGHUPs, which count as one; under `nohup` they are ignored.
         """
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        numbers = [signal.SIGINT, signal.SIGTERM, *QUEUED]
         if HANG_UP is not None and signal.getsignal(HANG_UP) != signal.SIG_IGN:
             numbers.append(HANG_UP)
         before = {}
@@ -51,7 +57,9 @@ class Stopper:
 
     def _receive(self, number: int, _: Any) -> None:
         if self.received is None:
-            self.received = number
+            self.received, self._when = number, time.monotonic()
             self._say("stopping after this step; interrupt again to stop at once, without saving")
-        elif number != HANG_UP:
+        elif number not in (HANG_UP, *QUEUED) and not (
+            number == signal.SIGTERM and time.monotonic() - self._when < REPEAT_SECONDS
+        ):
             raise KeyboardInterrupt
