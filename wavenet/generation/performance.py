@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from wavenet.generation.conditions import Conditions
-from wavenet.generation.engine import Engine
+from wavenet.generation.engine import Engine, torch_threads
 from wavenet.generation.engine_choice import make_engine
 from wavenet.generation.export import Scale
 from wavenet.generation.player import CHUNK
@@ -52,25 +51,13 @@ class Performance:
     def pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Codes (streams, n), n at most CHUNK, and their bits, as they are made."""
         made = stream(self.engine, self.samples, self.seeds, self.sampling, self.prime, CHUNK, self.conditions)
+        compiled = self.engine.name == "compiled"  # it has its own threads
         while True:
-            with self._set_threads():
+            with contextlib.nullcontext() if compiled else torch_threads(self.threads or 1):
                 found = next(made, None)
             if found is None:
                 return
             yield found[0].numpy(), found[1].numpy()
-
-    @contextlib.contextmanager
-    def _set_threads(self) -> Iterator[None]:
-        """Run torch with `threads` threads inside the block."""
-        if self.engine.name == "compiled":  # it has its own threads
-            yield
-            return
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or 1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 @dataclass
