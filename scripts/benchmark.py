@@ -91,9 +91,10 @@ def main() -> None:
         figures = {"machine": machine(), "peer": PEER, "rows": rows, **more}
         show(what, rows)
         for name, seconds in more.get("seconds", {}).items():
-            print(f"{name:20} {seconds * 1e3:10.2f} ms")
+            print(f"{name:30} {seconds * 1e3:10.2f} ms")
         if "process_peak_mib" in more:
-            print(f"peak memory          {more['process_peak_mib']:10.0f} MiB, {more['state_bytes']:,} bytes a stream")
+            memory, state = more["process_peak_mib"], more["state_bytes"]
+            print(f"peak memory                    {memory:10.0f} MiB, {state:,} bytes a stream")
         if options.get("chart"):
             plots.save(plots.speeds(rows, f"{what}: {machine()}"), Path(options["chart"]))
     if options["report"]:
@@ -211,7 +212,7 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
         "context stack": ModelConfig(context=ContextConfig(pools=[256])),
     }
     plain = make_engine("compiled", WaveNet(ModelConfig()).eval(), "int8", threads=1)
-    rows, speeds = [], []
+    rows, speeds, starts = [], [], {}
     for name, config in models.items():
         model, guided = WaveNet(config).eval(), name == "labels, guided"
         assert model.conditioning is not None
@@ -219,7 +220,9 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
         known = count * config.features.hop if config.features.kinds else 0
         told = annotations.clamped(torch.randn(count, config.features.channels).numpy())
         examples = [Companion(torch.ones(len(model.conditioning.names)), told, samples=known)]
+        began = time.perf_counter()
         engine = make_engine("compiled", model, "int8", threads=1, examples=examples)
+        starts[f"start, {name}"] = time.perf_counter() - began
         conditions = Conditions(model.conditioning, examples, guided)
         how: dict[str, Any] = {"sampling": Sampling(guidance=2.0 if guided else 1.0), "conditions": conditions}
         found = []
@@ -231,7 +234,7 @@ def conditioning(threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[
         speeds += [beside for _, beside in found[1:]]
         rows.append(row(name, "base", "compiled", "int8", 1, 1, speed, speed / ratio, None))
     usual = statistics.median(speeds)
-    return [row("nothing told", "base", "compiled", "int8", 1, 1, usual, usual, None), *rows], {}
+    return [row("nothing told", "base", "compiled", "int8", 1, 1, usual, usual, None), *rows], {"seconds": starts}
 
 
 def processor_time(engine: Engine, how: dict[str, Any]) -> float:

@@ -22,12 +22,16 @@ def commands(rounds: int, machine: str) -> list[dict[str, Any]]:
         train = "-m wavenet.cli.train data.dir=bundled steps=3 sample_every=0 device=cpu "
         train += f"data.cache_dir={folder}/cache run.dir={folder}/run"
         generate = f"-m wavenet.cli.generate checkpoint={folder}/run device=cpu output={folder}/made seconds="
+        exported = f"-m wavenet.cli.generate checkpoint={folder}/made.wavenet output={folder}/made"
         for name, arguments in {
             "from wavenet import load": ["-c", "from wavenet import load"],
             "wavenet-train --help": ["-m", "wavenet.cli.train", "--help"],
             "wavenet-train steps=3": train.split(),
             "wavenet-generate seconds=0.01": (generate + "0.01").split(),
             "wavenet-generate seconds=2": (generate + "2").split(),
+            "wavenet-export": f"-m wavenet.cli.export checkpoint={folder}/run output={folder}/made.wavenet".split(),
+            "of the exported file": f"{exported} seconds=0.01".split(),
+            "of it, read by Hydra": f"{exported} seconds=1e-2".split(),
         }.items():
             runs = []
             for _ in range(rounds):

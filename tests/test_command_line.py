@@ -133,7 +133,7 @@ def test_help_and_version_do_without_torch():
 @pytest.mark.parametrize("command", ["train", "generate"])
 def test_ctrl_c_while_torch_is_imported_is_one_word(command, tmp_path):
     (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
-    given = ["data.dir=x"] if command == "train" else ["checkpoint=x"]
+    given = ["data.dir=x"] if command == "train" else ["checkpoint=kathleen"]
     done = subprocess.run(
         [sys.executable, "-c", f"from wavenet.cli.{command} import main; main()", *given],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},

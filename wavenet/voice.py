@@ -23,10 +23,13 @@ from wavenet import evaluation
 from wavenet.config import DataConfig, GenerateConfig, SpeakConfig
 from wavenet.errors import AudioError, CheckpointError, ConfigError, WaveNetError
 from wavenet.files import atomic, expanded
-from wavenet.generation import CompiledEngine, exported, performance
+from wavenet.generation import CompiledEngine, exported, performance, playing
 from wavenet.generation.calibration import scales_to_keep
-from wavenet.generation.export import check_place, fixed, is_exported
-from wavenet.generation.performance import Kept, Performance, Request
+from wavenet.generation.export import check_place, fixed
+from wavenet.generation.format import is_exported
+from wavenet.generation.performance import Kept
+from wavenet.generation.rendering import Prepared, sound
+from wavenet.generation.request import Request
 from wavenet.generation.steering import choose_labels
 from wavenet.model import checkpoint, hub, shipped
 from wavenet.model.checkpoint import Checkpoint
@@ -61,11 +64,11 @@ def opened(path: Path) -> "Voice":
     """What `load` returns, from a path alone. Raises as `load` does."""
     if not is_exported(path):
         return Voice(checkpoint.load(path))
-    packed = path.read_bytes()
-    try:
-        return Voice(CompiledEngine(packed), path)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    return Voice(playing.read(path, CompiledEngine), path)
+
+
+def _tensors(made: Prepared) -> Iterator[Tensor]:
+    return map(torch.from_numpy, sound(made))
 
 
 class Voice:
@@ -142,28 +145,28 @@ class Voice:
         settings = {"seed": seed, "count": count, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         settings |= {"prime": prime, "labels": labels, "guidance": guidance, "features": features, "engine": engine}
         settings |= {"precision": precision, "instruction_set": instruction_set, "device": device, "threads": threads}
-        return torch.cat(list(self._perform(seconds, settings).chunks()), dim=1)
+        return torch.cat(list(_tensors(self._perform(seconds, settings))), dim=1)
 
     def stream(self, seconds: float | None = None, **settings: Any) -> Iterator[Tensor]:
         """The sound of `generate`, with the same settings, in pieces (count, n) as they are made.
 
         seconds: by default the length of the features, or endless. Raises as `generate` does, before the first piece.
         """
-        return self._perform(seconds, settings, endless=True).chunks()
+        return _tensors(self._perform(seconds, settings, endless=True))
 
-    def _perform(self, seconds: float | None, settings: dict[str, Any], endless: bool = False) -> Performance:
+    def _perform(self, seconds: float | None, settings: dict[str, Any], endless: bool = False) -> Prepared:
         prime, features, labels = (settings.pop(name, None) for name in ("prime", "features", "labels"))
         for name in settings:
             if name not in SETTINGS:
                 raise TypeError(f"unknown setting {name!r}; the settings are {', '.join(SETTINGS)}")
         config = GenerateConfig(seconds=seconds, label=dict(labels or {}), **settings)
-        request = Request(config, Reader(self.sample_rate, self.data), prime, features, endless)
+        request = Request(config, self.sample_rate, self.data, prime, features, endless)
         made = self.perform(request)
-        for line in request.reader.said:
+        for line in request.said:
             warnings.warn(line, stacklevel=3)
         return made
 
-    def perform(self, request: Request) -> Performance:
+    def perform(self, request: Request) -> Prepared:
         """Prepare to make what `request` asks for, with the command's settings. Raises as `generate` does."""
         if request.features is None and self._loaded is not None and self._loaded.attached is not None:
             name = shipped.shown(self.path)
@@ -172,7 +175,7 @@ class Voice:
                 "imitate"
             )
         if self.exported is not None:
-            return performance.of_file(self.exported, str(self.path), request)
+            return playing.of_file(self.exported, str(self.path), request)
         return performance.of_model(self._on(request.config.device), shipped.shown(self.path), request, self._kept)
 
     def _on(self, device: str) -> WaveNet:

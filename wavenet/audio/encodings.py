@@ -98,6 +98,11 @@ class Codes(Protocol):
     def __getitem__(self, place: slice, /) -> np.ndarray: ...
 
 
+def encoding_with(levels: int) -> Encoding:
+    """The encoding that has this many codes."""
+    return {encoding.levels: encoding for encoding in (MULAW, SIXTEEN_BIT)}[levels]
+
+
 def encoding_of(codes: Codes) -> Encoding:
     """The encoding of stored codes, by their type. Raises ValueError for any other type."""
     for encoding in (MULAW, SIXTEEN_BIT):

@@ -1,24 +1,29 @@
-"""Audio files: probe, read (mono, at the requested rate, block by block), and write as the sound is made."""
+"""Audio files: probe, read (mono, at the requested rate, block by block), and write as the sound is made.
+
+Reading gives tensors. Writing needs no torch, which is therefore imported by the functions that read.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
-import soxr
-import torch
-from torch import Tensor
 
-from wavenet.audio.channels import one_channel
 from wavenet.audio.decoding import Account, Recording, UnusableAudioError
-from wavenet.audio.levels import Meter, Signal
 from wavenet.audio.pcm import RAW, PcmStream, title
 from wavenet.errors import AudioError
 from wavenet.files import followed, remedy, streamed, temporary_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wavenet.audio.levels import Signal
 
 OPUS = (".opus",) if "OPUS" in soundfile.available_subtypes("OGG") else ()
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", *OPUS, ".mp3", ".aiff", ".aif")
@@ -67,6 +72,9 @@ def blocks(
     one file follow one another. `signal`, if given, is filled in at the end, with any damage. Raises AudioError if
     nothing can be read, or samples are NaN, infinite, or in an unknown range.
     """
+    from wavenet.audio.channels import one_channel
+    from wavenet.audio.levels import Meter
+
     with Recording(path) as file:
         gain = 1.0
         if normalise != "off" or not file.exact:
@@ -97,11 +105,15 @@ def blocks(
 
 def read(path: str | Path, sample_rate: int, channel: str = "mix", normalise: str = "off") -> Tensor:
     """Decode a whole file: float32 mono (samples,) at `sample_rate` Hz. Raises AudioError as `blocks` does."""
+    import torch
+
     return torch.cat([torch.empty(0), *blocks(path, sample_rate, channel, normalise)])
 
 
 def resample(sound: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """(samples,) at one rate -> (samples,) at another, in Hz; see `resample_blocks`."""
+    import torch
+
     return torch.cat([torch.empty(0), *resample_blocks([sound], from_rate, to_rate)])
 
 
@@ -115,6 +127,9 @@ def resample_blocks(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> I
     if from_rate == to_rate:
         yield from pieces
         return
+    import soxr
+    import torch
+
     stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
     heard = made = 0
     for piece in pieces:
@@ -170,7 +185,7 @@ class Writer:
         except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
             self._fail(error)
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torchaudio.functional import mu_law_decoding, mu_law_encoding
 
-LEVELS = 256
-ZERO = LEVELS // 2
-"""Code of zero amplitude."""
+from wavenet.audio.tables import LEVELS, ZERO
+
+__all__ = ["AMPLITUDES", "LEVELS", "ZERO", "encode"]
 
 AMPLITUDES = mu_law_decoding(torch.arange(LEVELS, dtype=torch.float64), LEVELS)
 """Amplitude of every code in float64, rising from exactly -1 to exactly 1."""

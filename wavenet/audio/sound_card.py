@@ -3,9 +3,8 @@
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import soxr
-import torch
-from torch import Tensor
 
 from wavenet.errors import AudioError, ConfigError
 
@@ -38,9 +37,9 @@ class SoundCard:
                 f"on, as in wavenet-generate output=- | aplay -f S16_LE -r {sample_rate}"
             ) from error
 
-    def write(self, sound: Tensor, last: bool = False) -> None:
+    def write(self, sound: np.ndarray, last: bool = False) -> None:
         """Play samples (n,) in [-1, 1]; waits until there is room for them. Raises AudioError if the card is gone."""
-        samples = sound.numpy()
+        samples = np.asarray(sound)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples, last=last)
         try:
@@ -53,7 +52,7 @@ class SoundCard:
         if self._stream.closed:
             return
         if wait:
-            self.write(torch.empty(0), last=True)
+            self.write(np.empty(0, np.float32), last=True)
             self._stream.stop()
         else:
             self._stream.abort()

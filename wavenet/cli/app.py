@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from wavenet.cli import composing
+from wavenet.cli import composing, plain
 from wavenet.cli.flags import UsageError, asks_hydra, parse_flags
 from wavenet.cli.help import describe
 from wavenet.cli.overrides import for_hydra, names
@@ -73,6 +73,9 @@ def _run(
         os.getcwd()
     except OSError as error:
         raise ConfigError(f"the current folder cannot be used ({error.strerror}): change to another one") from error
+    if words is None and (settled := plain.read(command, schema, arguments, composing.config_folder())):
+        job(*settled)
+        return
     flags = parse_flags(arguments, [setting.name for setting in settings(schema)])
     if words is not None:
         flags.overrides = gathered(flags.overrides, words)

@@ -1,7 +1,8 @@
-"""Converts paths, as people and shells write them, to Hydra's grammar."""
+"""Paths as people and shells write them: in Hydra's grammar, and checked before the work."""
 
 import os
 import re
+from pathlib import Path
 
 from wavenet.errors import ConfigError
 from wavenet.files import expanded
@@ -104,3 +105,12 @@ def quote_sweep(argument: str) -> str:
         paths.append(quote_path(expand_home(f"{name}={path}")).partition("=")[2])
         del pieces[: path.count(",") + 1]
     return name + equals + ",".join(paths)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError if this folder cannot be made or written to."""
+    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    if not there.is_dir():
+        raise ConfigError(f"output: {there} is a file, not a folder; choose another output")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"output: the folder {there} cannot be written to; choose another output")

@@ -3,14 +3,12 @@
 import torch
 from torch import Tensor
 
-from wavenet.errors import CheckpointError
-from wavenet.generation import export
 from wavenet.generation.engine import Engine, State
-from wavenet.model import native
+from wavenet.generation.player import Player
 from wavenet.model.distributions import Sampling, make_distribution
 
 
-class CompiledEngine(Engine):
+class CompiledEngine(Player, Engine):
     """Runs an exported network on the CPU. A state's memory is one row of bytes per stream.
 
     condition: every layer's projection of a row, (layers * 2 gate, C), for a conditioned network. An exported file with
@@ -22,28 +20,13 @@ class CompiledEngine(Engine):
     does not run the instruction set, and CheckpointError if the bytes are damaged.
     """
 
-    name = "compiled"
-
     def __init__(
         self, exported: bytes, instruction_set: str = "auto", threads: int = 0, condition: Tensor | None = None
     ) -> None:
-        native.check()
-        kernels = native.code(instruction_set)
         given = None if condition is None else condition.detach().float().cpu().contiguous()
-        told = (0, 0, 0) if given is None else (given.data_ptr(), *given.shape)
-        try:
-            self.kernel = kernels.make_engine(exported, *told)
-        except ValueError as error:
-            raise CheckpointError(str(error)) from error
-        self.exported, self.instruction_set = exported, kernels.name
-        self.precision = export.PRECISIONS[self.kernel.precision]
-        self.receptive_field, self.sample_rate = self.kernel.receptive_field, self.kernel.sample_rate
+        told = (0, 0, 0) if given is None else (given.data_ptr(), len(given), given.shape[1])
+        super().__init__(exported, instruction_set, threads, told)
         self.device, self.distribution = torch.device("cpu"), make_distribution(self.kernel.mixtures)
-        self.labels: dict[str, list[str]] = {}
-        """The labels of an exported file, and the values of each; a row of conditioning is the values' weights."""
-        for label, value in self.kernel.labels:
-            self.labels.setdefault(label, []).append(value)
-        self.threads = threads
         self._silence = self._silent(None)
 
     def _silent(self, rows: Tensor | None) -> State:

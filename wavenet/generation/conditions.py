@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from wavenet.audio.encodings import Encoding
+from wavenet.generation.engine import torch_threads
 from wavenet.model.conditioning import Companion, Conditioning, Range
 
 AHEAD = 4096
@@ -33,7 +34,8 @@ class Conditions:
         self, conditioning: Conditioning | LabelWeights, companions: list[Companion], guided: bool = False
     ) -> None:
         self.conditioning = conditioning
-        self.companions = companions + [companion.without_labels() for companion in companions if guided]
+        less = {id(companion): companion.without_labels() for companion in companions if guided}
+        self.companions = companions + [less[id(companion)] for companion in companions if guided]
         self.guided = guided
         self._told = self.companions
         self._codes = torch.empty(len(self.companions), 0, dtype=torch.int64)
@@ -78,7 +80,17 @@ class Conditions:
             self._codes, self._dropped = self._codes[:, spare:], self._dropped + spare
 
     def _compute(self, start: int, stop: int) -> Tensor:
-        return torch.stack([self.conditioning(companion, start, stop) for companion in self._told])
+        """Rows of every stream. Those of streams that are told the same, and differ only in what they heard, are
+        computed once, unless a context stack hears it. A chunk is too small for several threads: on a busy machine each
+        of its many products would wait for a thread that has no core."""
+        alone = len(self.conditioning.context) > 0
+        keys = [s if alone else id(companion) for s, companion in enumerate(self.companions)]
+        made: dict[int, Tensor] = {}
+        with torch_threads(1):
+            for key, told in zip(keys, self._told, strict=True):
+                if key not in made:
+                    made[key] = self.conditioning(told, start, stop)
+        return torch.stack([made[key] for key in keys])
 
     def _heard(self, stream: int) -> Range:
         def read(start: int, stop: int) -> Tensor:

@@ -8,7 +8,9 @@ the same; None means no conditioning. With guidance the state holds 2 S streams:
 with rows of its own, which guidance moves the logits away from.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +105,17 @@ class Engine(ABC):
         """The last receptive field that each stream has heard, after silence: (S, n) -> (S, receptive field)."""
         silence = torch.full((len(context), self.receptive_field), self.distribution.encoding.zero, dtype=torch.int64)
         return torch.cat([silence, context.long().cpu()], dim=1)[:, -self.receptive_field :].to(self.device)
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Run torch with this many threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def row(rows: Tensor | None, t: int) -> Tensor | None:

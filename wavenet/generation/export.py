@@ -20,12 +20,9 @@ from wavenet.audio.encodings import MULAW
 from wavenet.errors import ConfigError
 from wavenet.files import streamed
 from wavenet.generation.engine import projection
+from wavenet.generation.format import MAGIC, PRECISIONS, VERSION, is_exported
 from wavenet.model.layers import CausalConv1d, CausalEmbedding
 from wavenet.model.wavenet import WaveNet
-
-MAGIC = b"WAVENET\n"
-VERSION = 3
-PRECISIONS = ("float32", "bfloat16", "int8")
 
 Scale = tuple[float, int]
 """The size of a byte's unit, and the byte of zero."""
@@ -181,15 +178,6 @@ def _plain(model: WaveNet) -> WaveNet:
 
 def _reach(values: Tensor) -> float:
     return max(float(values.abs().max()), 1e-30)
-
-
-def is_exported(path: Path) -> bool:
-    """Whether this file begins as an exported network does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError:
-        return False
 
 
 def check_place(output: Path) -> None:

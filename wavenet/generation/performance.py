@@ -2,62 +2,30 @@
 
 import contextlib
 import hashlib
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from wavenet.config import GenerateConfig
-from wavenet.errors import ConfigError
-from wavenet.generation.compiled import CompiledEngine
-from wavenet.generation.conditions import Conditions, LabelWeights
-from wavenet.generation.engine import Engine
+from wavenet.generation.conditions import Conditions
+from wavenet.generation.engine import Engine, torch_threads
 from wavenet.generation.engine_choice import make_engine
 from wavenet.generation.export import Scale
-from wavenet.generation.steering import steer, steer_by_labels
-from wavenet.generation.streams import CHUNK, stream
+from wavenet.generation.player import CHUNK
+from wavenet.generation.request import Request
+from wavenet.generation.steering import steer
+from wavenet.generation.streams import stream
 from wavenet.model import twins
 from wavenet.model.conditioning import Companion
 from wavenet.model.distributions import Sampling
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings import annotations
-from wavenet.recordings.reader import Reader, Recording, read_prime
+from wavenet.recordings.reader import read_prime
 
-DEFAULT_SECONDS = 5.0
-"""Length of a sound if neither a length nor features are given."""
-ENDLESS = sys.maxsize
-"""Samples of a stream that continues until its reader stops."""
 HEARD_SECONDS = 60
 """Length of the end of a prime that int8's scales are measured on."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for: settings, the sounds that two of them name, and the reader of these sounds."""
-
-    config: GenerateConfig
-    reader: Reader
-    """Reads at the model's sample rate, and collects remarks on the recordings."""
-    prime: Recording | None = None
-    features: Recording | None = None
-    endless: bool = False
-    """Whether the sound has no end if neither a length nor features are given."""
-
-    @property
-    def sampling(self) -> Sampling:
-        config = self.config
-        return Sampling(config.temperature, config.top_k, config.top_p, config.guidance)
-
-    def samples(self, followed: int = 0) -> int:
-        """Samples of each sound; `followed` is the length of the features, 0 without."""
-        rate = self.reader.sample_rate
-        if self.config.seconds is not None:
-            return max(round(self.config.seconds * rate), 1)
-        return followed or (ENDLESS if self.endless else round(DEFAULT_SECONDS * rate))
 
 
 @dataclass(frozen=True)
@@ -76,28 +44,20 @@ class Performance:
     """Threads of torch, for the engines that run in it; 0 means one, since a step is many small products, in which a
     second thread mostly waits."""
 
-    def chunks(self) -> Iterator[Tensor]:
-        """Sound (streams, n) in [-1, 1], n at most CHUNK, as it is made."""
+    @property
+    def levels(self) -> int:
+        return self.engine.distribution.encoding.levels
+
+    def pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Codes (streams, n), n at most CHUNK, and their bits, as they are made."""
         made = stream(self.engine, self.samples, self.seeds, self.sampling, self.prime, CHUNK, self.conditions)
+        compiled = self.engine.name == "compiled"  # it has its own threads
         while True:
-            with self.set_threads():
+            with contextlib.nullcontext() if compiled else torch_threads(self.threads or 1):
                 found = next(made, None)
             if found is None:
                 return
-            yield self.engine.distribution.encoding.decode(found[0])
-
-    @contextlib.contextmanager
-    def set_threads(self) -> Iterator[None]:
-        """Run torch with `threads` threads inside the block."""
-        if self.engine.name == "compiled":  # it has its own threads
-            yield
-            return
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or 1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+            yield found[0].numpy(), found[1].numpy()
 
 
 @dataclass
@@ -129,39 +89,9 @@ def of_model(model: WaveNet, name: str, request: Request, kept: Kept) -> Perform
     conditions = None
     if conditioning is not None:
         conditions = Conditions(conditioning, [told] * config.count, guided=config.guidance != 1)
-    return _performance(engine, request, None if heard is None else heard[-matters:], conditions, told.samples)
-
-
-def of_file(exported: CompiledEngine, name: str, request: Request) -> Performance:
-    """The same for an exported file, which takes no conditioning but the labels that it holds."""
-    config, prime, conditions = request.config, None, None
-    if request.features is not None:
-        raise ConfigError(f"features is given, but {name} is an exported network, which follows none: leave it out")
-    if config.label and not exported.labels:
-        raise ConfigError(
-            f"{name} holds no labels to choose: export the checkpoint again, without label.*, to keep them"
-        )
-    weights = steer_by_labels(config, exported.labels, name)
-    if config.engine not in ("auto", "compiled"):
-        raise ConfigError(f"engine is {config.engine!r}, but {name} is an exported network: only compiled runs it")
-    if config.precision not in ("auto", exported.precision):
-        raise ConfigError(f"precision is {config.precision!r}, but {name} was exported in {exported.precision}")
-    exported.distribution.check(request.sampling)
-    engine = CompiledEngine(exported.exported, config.instruction_set, config.threads)
-    if request.prime is not None:
-        prime = read_prime(request.prime, request.reader, engine.receptive_field, engine.distribution.encoding)
-    if config.label:
-        told = [Companion(weights)] * config.count
-        conditions = Conditions(LabelWeights(engine.distribution.encoding), told, guided=config.guidance != 1)
-    return _performance(engine, request, prime, conditions, 0)
-
-
-def _performance(
-    engine: Engine, request: Request, prime: Tensor | None, conditions: Conditions | None, followed: int
-) -> Performance:
-    config = request.config
-    seeds = [config.seed + i for i in range(config.count)]
-    return Performance(engine, request.samples(followed), seeds, request.sampling, prime, conditions, config.threads)
+    prime = None if heard is None else heard[-matters:]
+    how = (request.samples(told.samples), request.seeds, request.sampling, prime, conditions, config.threads)
+    return Performance(engine, *how)
 
 
 def _engine(model: WaveNet, request: Request, told: Companion, heard: Tensor | None, kept: Kept) -> Engine:

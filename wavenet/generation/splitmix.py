@@ -5,19 +5,31 @@
 No state is kept, so a stream can be continued from any sample, in chunks of any length, in any language.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def uniforms(seeds: list[int], start: int, count: int) -> Tensor:
+def numbers(seeds: list[int], start: int, count: int) -> np.ndarray:
     """Numbers start..start + count of each seed's stream: (streams, count) float64 in [0, 1)."""
     seed = _mix(np.array([seed % 2**64 for seed in seeds], dtype=np.uint64))
     position = np.arange(start + 1, start + count + 1, dtype=np.uint64)
     bits = _mix(seed[:, None] + position[None, :] * _GOLDEN)
-    return torch.from_numpy((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def uniforms(seeds: list[int], start: int, count: int) -> Tensor:
+    """`numbers` as a tensor."""
+    import torch  # imported late, because what plays an exported file does without
+
+    return torch.from_numpy(numbers(seeds, start, count))
 
 
 def _mix(z: np.ndarray) -> np.ndarray:

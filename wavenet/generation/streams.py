@@ -1,17 +1,17 @@
-"""Streams of samples from an engine, a chunk at a time, with the conditioning that is known by then."""
+"""Samples from an engine, a chunk at a time, with the conditioning that is known by then; and files of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine import Engine
+from wavenet.generation.player import CHUNK
+from wavenet.generation.rendering import Rendering, write
 from wavenet.generation.splitmix import uniforms
 from wavenet.model.distributions import Sampling
-
-CHUNK = 1024
-"""Samples handed on at a time: four blocks of a context stack that pools 256."""
 
 
 def stream(
@@ -38,3 +38,43 @@ def stream(
             conditions.hear(codes)
         yield codes, bits, rows
         start += count
+
+
+def generate(
+    engine: Engine,
+    samples: int,
+    seeds: list[int],
+    sampling: Sampling | None = None,
+    prime: Tensor | None = None,
+    chunk: int = CHUNK,
+    conditions: Conditions | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield codes (streams, n) and their bits (streams, n), n <= `chunk`, until each stream has `samples`.
+
+    One stream per seed; a stream depends only on its own seed, not on its neighbours or on `chunk`. `prime` is codes
+    (n,) that every stream continues from; left out, silence. `conditions`, one companion per seed, tell a model with
+    conditioning what to make. Memory does not grow with `samples`. Raises ConfigError for sampling that the model's
+    distribution does not have, ValueError if only one of guidance and guided conditions is given.
+    """
+    sampling = sampling or Sampling()
+    if (sampling.guidance != 1) != (conditions is not None and conditions.guided):
+        raise ValueError(f"guidance is {sampling.guidance}: conditions need guided=True unless it is 1, and only then")
+    for codes, bits, _ in stream(engine, samples, seeds, sampling, prime, chunk, conditions):
+        yield codes, bits
+
+
+def render(
+    engine: Engine,
+    sample_rate: int,
+    paths: list[Path],
+    samples: int,
+    seeds: list[int],
+    sampling: Sampling | None = None,
+    prime: Tensor | None = None,
+    progress: Callable[[int], None] | None = None,
+    conditions: Conditions | None = None,
+) -> Rendering:
+    """Write what `generate` makes to files, as `rendering.write` does. Raises as both do."""
+    made = generate(engine, samples, seeds, sampling, prime, conditions=conditions)
+    pieces = ((codes.numpy(), bits.numpy()) for codes, bits in made)
+    return write(pieces, engine.distribution.encoding.levels, sample_rate, paths, progress)

@@ -11,6 +11,7 @@ from wavenet.generation.conditions import Conditions
 from wavenet.generation.engine_choice import make_engine
 from wavenet.generation.export import Scale
 from wavenet.generation.performance import Performance
+from wavenet.generation.rendering import sound
 from wavenet.model.conditioning import Companion
 from wavenet.model.distributions import Sampling
 from wavenet.model.wavenet import WaveNet
@@ -62,4 +63,4 @@ class Vocoder:
         told = Companion(labels, annotations.clamped(rows), samples=len(rows) * features.hop)
         conditions = Conditions(conditioning, [told], guided=sampling.guidance != 1)
         made = Performance(self.engine, told.samples, [seed], sampling, None, conditions, self.threads)
-        return (piece[0] for piece in made.chunks())
+        return (torch.from_numpy(piece[0]) for piece in sound(made))

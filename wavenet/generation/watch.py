@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wavenet.audio.mulaw import ZERO
+from wavenet.audio.tables import ZERO
 
 BLOCK_SECONDS = 0.5
 """Length of the blocks that are judged."""

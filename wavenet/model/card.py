@@ -1,13 +1,17 @@
 """Model cards: what a checkpoint is, in Markdown, below a header in YAML that the hub reads."""
 
+from __future__ import annotations
+
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from wavenet.config import ModelConfig
 from wavenet.errors import ConfigError
-from wavenet.model.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from wavenet.model.checkpoint import Checkpoint
 
 TAGS = ["wavenet", "audio"]
 MARK = "---\n"

@@ -28,10 +28,10 @@ from wavenet.model import archive, outline
 from wavenet.model.compact import compact, expanded, stored
 from wavenet.model.conditioning import SOURCES, unregistered
 from wavenet.model.decoding import PhoneStatistics
+from wavenet.model.finding import GIVE, find
 from wavenet.model.wavenet import WaveNet
 
 FORMAT_VERSION = 1
-GIVE = "give a run folder or a .safetensors file (wavenet-generate also takes an exported one)"
 RESUME = "resume= takes a run folder or its last.state"
 KINDS = {
     b"WAVENET\n": "an exported network",
@@ -185,20 +185,6 @@ def load(path: str | Path) -> Checkpoint:
             f"{path} has a header that does not fit its weights ({reason}); it was altered"
         ) from error
     return checkpoint
-
-
-def find(path: str | Path) -> Path:
-    """The shared file that `path` means: itself, or the best (else the last) in a run folder or its checkpoints."""
-    path = Path(path)
-    if os.path.isdir(path):  # also False if its parent folder cannot be read
-        for folder in (path / "checkpoints", path):
-            for name in ("best", "last"):
-                if os.path.isfile(folder / f"{name}.safetensors"):
-                    return folder / f"{name}.safetensors"
-        raise CheckpointError(f"{path} holds no checkpoints/best.safetensors: {GIVE}")
-    if not os.path.isfile(path):
-        raise CheckpointError(f"checkpoint {path} does not exist: {GIVE}")
-    return path
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -21,28 +21,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from wavenet.audio.encodings import FULL_SCALE, MULAW, SIXTEEN_BIT, Encoding, compand, expand
-from wavenet.errors import ConfigError
 from wavenet.model import native
+from wavenet.model.sampling import Sampling
 
 FAR = 1e3
 """Stands for infinity on the companded axis."""
 IGNORED = -100
 """Marks a target that is not scored: context or padding."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a code is drawn. The default draws from the model's own distribution."""
-
-    temperature: float = 1.0
-    """Divides the logits and scales a mixture's logistics; 0 takes the likeliest code or component mean."""
-    top_k: int = 0
-    """Keeps the k likeliest codes, and the lower of two that tie; 0 keeps all."""
-    top_p: float = 1.0
-    """Keeps the smallest set of likeliest codes that holds this much probability; 1 keeps all."""
-    guidance: float = 1.0
-    """How far labels are exaggerated: logits become without + guidance (with - without). Unless it is 1, each stream
-    needs a second one without labels."""
 
 
 class Distribution(ABC):
@@ -200,12 +185,7 @@ class Mixture(Distribution):
         return self.encoding.encode(expand(point.clamp(-2, 2))).long()
 
     def check(self, sampling: Sampling) -> None:
-        for name, without in (("top_k", 0), ("top_p", 1), ("guidance", 1)):
-            value = getattr(sampling, name)
-            if value != without:
-                raise ConfigError(
-                    f"{name} is {value}, but this model ends in a mixture, which supports only temperature: omit it"
-                )
+        sampling.check_for_mixture()
 
 
 @cache

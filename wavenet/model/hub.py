@@ -4,15 +4,19 @@ huggingface_hub, the extra `wavenet[hub]`, downloads into its own cache, and tak
 network. A repository holds one checkpoint, model.safetensors, and its card, README.md (`wavenet.model.card`).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.model.card import card
-from wavenet.model.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from wavenet.model.checkpoint import Checkpoint
 
 FILE = "model.safetensors"
 ENDINGS = (".safetensors", ".wavenet")

@@ -1,13 +1,19 @@
-"""The compiled kernels, or the reason why there are none."""
+"""The compiled kernels, or the reason why there are none.
+
+The kernels run exported networks without torch. Where torch trains with them, it is imported first, so that both share
+one pool of threads.
+"""
+
+from __future__ import annotations
 
 import functools
 import os
-from typing import Any
-
-import torch  # before the kernels, so that both share one pool of threads
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from wavenet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ENVIRONMENT = "WAVENET_INSTRUCTION_SET"
 """Environment variable that selects one of `instruction_sets()` instead of the fastest."""
@@ -46,6 +52,8 @@ def code(name: str = "auto") -> Any:
 
 def passes(like: Tensor) -> Any:
     """The compiled passes of a training step for tensors like this one; None if there are none."""
+    import torch
+
     found = code() if like.device.type == "cpu" else None
     return None if found is None else {torch.float32: found.float32, torch.bfloat16: found.bfloat16}.get(like.dtype)
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from wavenet.errors import CheckpointError
 from wavenet.files import expanded
-from wavenet.model import checkpoint, hub
+from wavenet.model import finding, hub
 from wavenet.model.card import divided
 
 FOLDER = Path(__file__).parents[1] / "voices"
@@ -117,11 +117,11 @@ def find(source: str | Path) -> Found:
             names = ", ".join(one.name for one in voices())
             raise CheckpointError(
                 f"checkpoint {source} does not exist, and no voice of that name comes with wavenet ({names} do): "
-                f"{checkpoint.GIVE}"
+                f"{finding.GIVE}"
             )
         return Found(path)
     try:
-        own = checkpoint.find(path)
+        own = finding.find(path)
     except CheckpointError:
         return Found(there)
     return Found(path, (f"{source} means {own} here, not the voice of that name that comes with wavenet",))

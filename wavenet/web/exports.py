@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wavenet.errors import CheckpointError
-from wavenet.generation.export import is_exported
+from wavenet.generation.format import is_exported
 from wavenet.web.sources import Snapshot, Source, snapshot
 
 Export = Callable[[Path], Awaitable[bytes]]

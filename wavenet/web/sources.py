@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from wavenet.errors import CheckpointError, printable
 from wavenet.files import lock_holder
-from wavenet.generation.export import is_exported
+from wavenet.generation.format import is_exported
 from wavenet.training.run_folder import LOCK
 
 CHECKPOINTS = ("best", "last")

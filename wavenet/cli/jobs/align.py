@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wavenet.cli.display import Display, check_report, destination, takes_stdout, write_report
-from wavenet.cli.jobs.common import check_folder
+from wavenet.cli.paths import check_folder
 from wavenet.config import AlignConfig
 from wavenet.errors import AudioError, ConfigError, some
 from wavenet.files import streamed

@@ -1,8 +1,6 @@
 """What several commands do once a checkpoint is loaded: find recordings, parts of them, and their conditioning."""
 
-import os
 from collections.abc import Collection
-from pathlib import Path
 
 from wavenet.cli.display import Display
 from wavenet.config import DataConfig, ModelConfig
@@ -70,12 +68,3 @@ def divide(prepared: Prepared, data: DataConfig, part: str, display: Display) ->
             hint += " with data.split_by=auto, which the run's older version did not have"
         raise AudioError(f"split={part}: no recording of {prepared.folder} is in that part{hint * (part == 'test')}")
     return sides, spans
-
-
-def check_folder(folder: Path) -> None:
-    """Raise ConfigError if this folder cannot be made or written to."""
-    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
-    if not there.is_dir():
-        raise ConfigError(f"output: {there} is a file, not a folder; choose another output")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"output: the folder {there} cannot be written to; choose another output")

@@ -1,28 +1,29 @@
-"""wavenet-generate: makes WAV or FLAC files from a checkpoint."""
+"""wavenet-generate: makes WAV or FLAC files from a checkpoint, or from an exported file, which needs no torch."""
+
+from __future__ import annotations
 
 import contextlib
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from wavenet import audio
-from wavenet.audio.encodings import Encoding
 from wavenet.audio.pcm import RAW
-from wavenet.audio.sound_card import SoundCard
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
-from wavenet.cli.jobs.common import check_folder
+from wavenet.cli.paths import check_folder
 from wavenet.config import GenerateConfig
 from wavenet.errors import ConfigError, counted
-from wavenet.evaluation import fidelity
 from wavenet.files import expanded, is_stdout, streamed
-from wavenet.generation import render
-from wavenet.generation.performance import Request
+from wavenet.generation.format import is_exported
+from wavenet.generation.rendering import Prepared, write
+from wavenet.generation.request import Request
 from wavenet.model import native, shipped
-from wavenet.recordings.reader import Reader
-from wavenet.voice import Voice, opened
+
+if TYPE_CHECKING:
+    from wavenet.generation.playing import ExportedFile
+    from wavenet.voice import Voice
 
 SPARE_FILES = 64
 """Open files that a program needs besides the sounds that it writes."""
@@ -33,16 +34,17 @@ def job(config: GenerateConfig) -> None:
     single, to_stderr = check_output(output, config.count), takes_stdout(config.output, config.report)
     stream = output == RAW or streamed(output)
     found = shipped.first() if config.checkpoint is None else shipped.find(config.checkpoint)
-    voice = opened(found.path)
-    rate, reader = voice.sample_rate, Reader(voice.sample_rate, voice.data)
-    made = voice.perform(Request(config, reader, config.prime, config.features))
+    voice = _opened(found.path)
+    rate = voice.sample_rate
+    request = Request(config, rate, voice.data, config.prime, config.features)
+    made = voice.perform(request)
     engine = made.engine
     if config.keep_prime and config.prime is None:
         raise ConfigError("keep_prime is true, but there is no prime to keep: give prime=recording.wav")
     before, kept = (), 0
     if config.prime is not None and config.keep_prime:
         kept = round(audio.probe(expanded(config.prime)).seconds * rate)
-        before = Reader(rate, voice.data).blocks("prime", config.prime)
+        before = (block.numpy() for block in request.reader.blocks("prime", config.prime))
     check_report(config.report)
     whole = made.samples + kept
     if whole > audio.WAV_SAMPLES and not stream and (not single or output.suffix.lower() == ".wav"):
@@ -56,24 +58,26 @@ def job(config: GenerateConfig) -> None:
         contextlib.nullcontext([output]) if single else new_files(output, made.seeds) as paths,
     ):
         display.say(f"{_source(voice)}; {rate} Hz; engine {engine.name}, {engine.precision}")
-        for line in [*found.said, *reader.said]:
+        for line in [*found.said, *request.said]:
             display.say(line)
-        if config.engine == "auto" and engine.name != "compiled" and engine.device.type == "cpu":
+        if config.engine == "auto" and engine.name != "compiled" and str(engine.device) == "cpu":
             reason = native.missing or "this model's code computes something else (was a layer edited?)"
             display.say(f"engine=compiled, which is many times faster, cannot be used: {reason}")
         if output == RAW:
             display.say(f"bare samples, 16 bits, little-endian, one channel: aplay -f S16_LE -r {rate} plays them")
-        card = SoundCard(rate) if config.play else None
-        if card is not None:
+        card = None
+        if config.play:
+            from wavenet.audio.sound_card import SoundCard
+
+            card = SoundCard(rate)
             afterwards.callback(card.close, wait=False)
         began = time.perf_counter()
 
         def progress(done: int) -> None:
             display.generating(done, made.samples, time.perf_counter() - began, rate)
 
-        with made.set_threads():
-            how = (made.samples, made.seeds, made.sampling, made.prime, progress, made.conditions, before)
-            rendered = render(engine, rate, paths, *how, heard=None if card is None else card.write)
+        heard = None if card is None else card.write
+        rendered = write(made.pieces(), made.levels, rate, paths, progress, before, heard)
         speed = rendered.samples / rendered.seconds_taken
         for path in rendered.files:
             display.say("wrote to the standard output" if path == RAW else f"wrote {path}")
@@ -95,8 +99,7 @@ def job(config: GenerateConfig) -> None:
         )
         nearness = {}
         if config.features is not None and not config.features.endswith(".npy") and rendered.finished and not stream:
-            encoding = engine.distribution.encoding
-            nearness = _compare(config.features, rendered.files[0], Reader(rate, voice.data), encoding, display)
+            nearness = _compare(request, made, rendered.files[0], display)
         write_report(
             config.report,
             {
@@ -115,19 +118,35 @@ def job(config: GenerateConfig) -> None:
         raise KeyboardInterrupt
 
 
-def _source(voice: Voice) -> str:
+def _opened(path: Path) -> Voice | ExportedFile:
+    """What plays; torch, which takes seconds to import, is imported only for a checkpoint."""
+    if is_exported(path):
+        from wavenet.generation.playing import ExportedFile
+
+        return ExportedFile(path)
+    from wavenet.voice import opened
+
+    return opened(path)
+
+
+def _source(voice: Voice | ExportedFile) -> str:
     """The model that makes a sound, in words."""
     bits = "" if voice.valid_bits is None else f", {voice.valid_bits:.3f} bits per sample held out"
     name = shipped.shown(voice.path)
     return name if voice.step is None else f"{name}: step {voice.step}{bits}"
 
 
-def _compare(
-    features: str, made: Path, reader: Reader, encoding: Encoding, display: Display
-) -> dict[str, float | None]:
+def _compare(request: Request, made: Prepared, first: Path, display: Display) -> dict[str, float | None]:
     """Measure how close the first generated sound is to the recording that it follows."""
-    recording = encoding.decode(torch.from_numpy(reader.codes("features", features, encoding).astype("int64")))
-    found = fidelity.compare(recording, audio.read(made, reader.sample_rate), reader.sample_rate)
+    import torch
+
+    from wavenet.audio.encodings import encoding_with
+    from wavenet.evaluation import fidelity
+
+    features, encoding = str(request.features), encoding_with(made.levels)
+    codes = request.reader.codes("features", features, encoding)
+    recording = encoding.decode(torch.from_numpy(codes.astype("int64")))
+    found = fidelity.compare(recording, audio.read(first, request.sample_rate), request.sample_rate)
     words = [f"{fidelity.words(name)}: {value:.3g}" for name, value in found.items() if value is not None]
     display.say(f"compared with {features}: {'; '.join(words)}")
     return found

@@ -8,7 +8,8 @@ from rich.table import Table
 
 from wavenet import audio, evaluation
 from wavenet.cli.display import Display, check_report, destination, takes_stdout, write_report
-from wavenet.cli.jobs.common import annotate, as_trained, check_folder, divide
+from wavenet.cli.jobs.common import annotate, as_trained, divide
+from wavenet.cli.paths import check_folder
 from wavenet.config import RecogniseConfig, RecognitionConfig
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import atomic, streamed
