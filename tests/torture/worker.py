@@ -15,11 +15,10 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import mutations
 import numpy as np
 import soundfile
 import torch
-
-import mutations
 
 from wavenet.audio.encodings import MULAW
 from wavenet.config import AcousticConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
