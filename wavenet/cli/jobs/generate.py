@@ -13,6 +13,7 @@ from wavenet.audio.encodings import Encoding
 from wavenet.audio.pcm import RAW
 from wavenet.audio.sound_card import SoundCard
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
+from wavenet.cli.jobs import bulk
 from wavenet.cli.jobs.common import check_folder
 from wavenet.config import GenerateConfig
 from wavenet.errors import ConfigError, counted
@@ -21,6 +22,7 @@ from wavenet.files import expanded, is_stdout, streamed
 from wavenet.generation import render
 from wavenet.generation.performance import Request
 from wavenet.model import native, shipped
+from wavenet.model.launcher import launched
 from wavenet.recordings.reader import Reader
 from wavenet.voice import Voice, opened
 
@@ -29,6 +31,13 @@ SPARE_FILES = 64
 
 
 def job(config: GenerateConfig) -> None:
+    if config.missing:
+        bulk.job(config)
+        return
+    if (told := launched()) is not None and told.size > 1:
+        raise ConfigError(
+            f"{told.launcher} started {told.size} processes: give missing=true, so that they share the work"
+        )
     output = expanded(config.output)
     single, to_stderr = check_output(output, config.count), takes_stdout(config.output, config.report)
     stream = output == RAW or streamed(output)
