@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.model.conditioning import Piece
+from wavenet.model.device import moved
 from wavenet.model.distributions import IGNORED
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.windows import Batch, FrameClasses
@@ -38,7 +39,7 @@ class Objective(nn.Module):
             for heard, windows in zip(activations, frame_classes, strict=True):
                 for start, stop, classes in windows:
                     frame_logits = self.model.recognition(heard[start:stop]).float()
-                    classes = classes.to(codes.device)
+                    classes = moved(classes, codes.device)
                     summed = F.cross_entropy(frame_logits, classes, ignore_index=IGNORED, reduction="sum")
                     losses[1] = losses[1] + summed
         shown = losses[0].detach()
@@ -76,7 +77,7 @@ def backward(
     for i, batch in enumerate(batches):
         last = i == len(batches) - 1
         with contextlib.nullcontext() if last else processes.apart(objective):
-            codes, targets = batch.codes.to(processes.device), batch.targets.to(processes.device)
+            codes, targets = (moved(each, processes.device) for each in (batch.codes, batch.targets))
             with autocast(processes.device, precision):
                 losses = objective(codes, targets, batch.pieces, batch.frame_classes)
             (losses @ shares).backward()

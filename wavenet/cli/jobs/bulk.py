@@ -111,7 +111,7 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
         unknown = not kept.exists() and any(folder.glob("seed_*"))
         if unknown and not kept.exists():  # another process may have begun in between
             raise ConfigError(
-                f"output: {folder} holds sounds but no {SETTINGS}, so nothing tells what made them: choose another output"
+                f"output: {folder} holds sounds but no {SETTINGS}, so what made them is unknown: choose another output"
             )
         if not kept.exists():
             with atomic(kept) as path:
