@@ -81,7 +81,7 @@ class Processes:
         if self.size == 1:
             return module
         devices = None if self.device.type == "cpu" else [self.device]
-        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+        return DistributedDataParallel(module, device_ids=devices)
 
     def apart(self, module: nn.Module) -> AbstractContextManager:
         """Inside the block, gradients of a `wrapped` module stay in this process, and add up."""
