@@ -1,15 +1,13 @@
 """Which engine engine=auto takes, on a CPU and beside another device."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from test_twins import built, make
 
-from wavenet.config import TrainConfig
 from wavenet.generation import CachedEngine, calibration, engine_choice, make_engine
 from wavenet.model.wavenet import WaveNet
 from wavenet.training import machine
+from wavenet.training.processes import Processes
 
 
 class Fake(CachedEngine):
@@ -59,8 +57,5 @@ def test_on_a_cpu_nothing_is_timed(monkeypatch):
 
 
 def test_precisions_that_a_device_emulates_are_not_taken(monkeypatch):
-    fabric = SimpleNamespace(launch=lambda: None, is_global_zero=True, broadcast=lambda what: what)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-    monkeypatch.setattr(machine, "Fabric", lambda **_: fabric)
-    assert machine.make_fabric(TrainConfig(device="cuda")) == (fabric, "float32")
+    assert machine.choose_precision("auto", Processes(device=torch.device("cuda"))) == "float32"

@@ -74,7 +74,7 @@ def test_what_is_said_before_the_first_step(config, tmp_path):
 
 def test_too_little_memory_and_disk_are_told(monkeypatch, tmp_path):
     class Run:
-        fabric, run_dir, clock = type("F", (), {"device": torch.device("cpu")}), tmp_path, Clock(TrainConfig())
+        processes, run_dir, clock = type("P", (), {"device": torch.device("cpu")}), tmp_path, Clock(TrainConfig())
 
     monkeypatch.setattr(memory, "free", lambda _: 1000)
     told = forecast.Forecast(20000, 7800.0, 0.39, 1e13, 1e18)

@@ -3,12 +3,12 @@
 import dataclasses
 
 import pytest
-from lightning_fabric import Fabric
 from test_processes import RATE, folder
 from test_training_data import data
 
 from wavenet.model.wavenet import WaveNet
 from wavenet.training.held_out import HeldOut
+from wavenet.training.processes import Processes
 
 __all__ = ["data", "folder"]  # fixtures
 
@@ -16,7 +16,7 @@ __all__ = ["data", "folder"]  # fixtures
 def test_seconds_of_the_validation_part_come_from_everywhere(data):
     spans = data.sides.train  # more of them
     many = dataclasses.replace(data, sides=dataclasses.replace(data.sides, valid=spans))
-    part = HeldOut(Fabric(accelerator="cpu", devices=1), many, crop=400, receptive_field=16, precision="float32")
+    part = HeldOut(Processes(), many, crop=400, receptive_field=16, precision="float32")
     total = sum(span.samples for span in spans) / RATE
     assert part.is_whole(total)
     assert not part.is_whole(total - 1 / RATE)

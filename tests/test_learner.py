@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 from test_dataset import prepared
 
 from wavenet.config import DataConfig, OptimConfig, RecognitionConfig, TrainConfig
@@ -13,15 +12,16 @@ from wavenet.recordings.split import whole
 from wavenet.recordings.windows import Batch, FrameClasses, Windows
 from wavenet.training import state
 from wavenet.training.learner import Learner
+from wavenet.training.processes import Processes
 
-FABRIC = Fabric(accelerator="cpu", devices=1)
+ALONE = Processes()
 
 
 @pytest.fixture
 def learner(small):
     def make(**changes) -> Learner:
         data = DataConfig(sample_rate=4000)
-        return Learner(FABRIC, TrainConfig(data=data, model=small, precision="float32", **changes), None)
+        return Learner(ALONE, TrainConfig(data=data, model=small, precision="float32", **changes), None)
 
     return make
 

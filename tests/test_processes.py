@@ -1,7 +1,9 @@
 """Several processes: they learn what one learns, decide together, and fail together."""
 
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,8 +16,8 @@ import torch
 
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, RecognitionConfig, TrainConfig
 from wavenet.errors import ConfigError, WaveNetError
-from wavenet.model import checkpoint
-from wavenet.training import machine, processes, train, trainer
+from wavenet.model import checkpoint, launcher
+from wavenet.training import machine, starting, train, trainer
 
 RATE, HOP = 4000, 40
 
@@ -52,15 +54,16 @@ def folder(tmp_path_factory):
 
 
 def spawn(folder: Path, work: Path) -> list[str]:
-    """Two processes as srun or torchrun start them, each running `work_through`; what they said on standard error."""
+    """Two processes as torchrun starts them, each running `work_through`; what they said on standard error."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     running = []
     for rank in range(2):
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         command = [sys.executable, __file__, str(folder), str(work)]
-        environment |= place | {"LOCAL_RANK": str(rank), "OMP_WAIT_POLICY": "PASSIVE"}
+        environment |= place | {"TORCHELASTIC_RUN_ID": "here", "WORLD_SIZE": "2", "RANK": str(rank)}
+        environment |= {"LOCAL_RANK": str(rank), "OMP_WAIT_POLICY": "PASSIVE"}
         running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     try:
         said = [process.communicate(timeout=300)[1] for process in running]
@@ -69,6 +72,20 @@ def spawn(folder: Path, work: Path) -> list[str]:
             process.kill()
     assert [process.returncode for process in running] == [0, 0], "\n".join(said)
     return said
+
+
+def stopped_once(config: TrainConfig, run_dir: Path, after: int = 7) -> None:
+    """Train for some steps, as if a signal came then."""
+    goes_on = trainer.Trainer._stopped
+
+    def stop(self):
+        if self.step == after:
+            self.stopped_by = signal.SIGTERM
+        return self.step == after or goes_on(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_stopped", stop)
+        assert train(config, run_dir).steps == after
 
 
 def work_through(folder: Path, work: Path) -> None:
@@ -89,6 +106,10 @@ def work_through(folder: Path, work: Path) -> None:
     trainer.Trainer.close = keep
     for optim in ("muon", "adamw"):
         train(settings(folder, devices=2, optim=OptimConfig(optim, lr=0.01, warmup_steps=5)), work / optim)
+    stopped_once(settings(folder, accumulate=2), work / "accumulated")
+    shutil.copytree(work / "accumulated", work / f"half.{rank}")
+    train(settings(folder, accumulate=2, resume=str(work / "accumulated")), work / "accumulated")
+    train(settings(folder, accumulate=2), work / "at once")
     machine.bfloat16_is_faster = lambda: rank == 1
     train(settings(folder, devices=2, steps=2, precision="auto", accumulate=2, threads=3), work / "auto")
     elsewhere = folder if rank == 0 else folder.with_name("other")
@@ -119,8 +140,36 @@ def test_two_processes_learn_what_one_learns(folder, two, tmp_path, optim):
     for key in ("model", "averaged"):
         for name, tensor in one[key].items():
             torch.testing.assert_close(shared[key][name], tensor, rtol=1e-3, atol=1e-4, msg=f"{key} {name}")
-    logs = [(path / "metrics.jsonl").read_text().splitlines() for path in (tmp_path / "one", two[0] / optim)]
-    assert len(logs[0]) == len(logs[1])
+    curves = [curve(path) for path in (tmp_path / "one", two[0] / optim)]
+    assert len(curves[0]) == 20
+    assert curves[1] == pytest.approx(curves[0], abs=1e-4)
+
+
+def curve(run: Path) -> list[float]:
+    """Bits per sample of each step."""
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [record["train/bits"] for record in records if "train/bits" in record]
+
+
+def test_as_many_processes_go_on_bit_for_bit(two):
+    """From step 7 of 20, with two forward passes a step."""
+    resumed, whole = (checkpoint.load_state(two[0] / run) for run in ("accumulated", "at once"))
+    assert resumed["step"] == whole["step"] == 20
+    for key in ("model", "averaged"):
+        for name, tensor in whole[key].items():
+            assert torch.equal(resumed[key][name], tensor), (key, name)
+    assert curve(two[0] / "accumulated") == curve(two[0] / "at once")
+
+
+def test_another_number_of_processes_goes_on_with_the_same_order(folder, two, tmp_path):
+    """One process goes on with what two have begun, and learns what the two would have learned."""
+    shutil.copytree(two[0] / "half.0", tmp_path / "run")
+    config = settings(folder, accumulate=2, batch_size=2, resume=str(tmp_path / "run"))
+    train(config, tmp_path / "run")
+    assert curve(tmp_path / "run") == pytest.approx(curve(two[0] / "at once"), abs=1e-4)
+    alone, both = checkpoint.load_state(tmp_path / "run"), checkpoint.load_state(two[0] / "at once")
+    for name, tensor in both["averaged"].items():
+        torch.testing.assert_close(alone["averaged"][name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_processes_hold_the_same_weights_and_precision(two):
@@ -149,31 +198,63 @@ def test_what_one_process_cannot_do_ends_all_in_the_same_words(two):
     for name, expected in words.items():
         assert expected in (work / f"{name}.0").read_text()
         assert (work / f"{name}.1").read_text() == (work / f"{name}.0").read_text()
-    assert not any("Traceback" in lines for lines in said)
+    assert not any("Traceback" in lines or "Warning" in lines for lines in said)
+
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "RANK": "2", "WORLD_SIZE": "3", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+SRUN = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
 
 
 @pytest.mark.parametrize(
-    ("environment", "devices", "said"),
+    ("environment", "config", "said"),
     [
-        ({"SLURM_NTASKS": "2"}, 1, r"devices=1 times num_nodes=1 is 1, but SLURM started 2 \(SLURM_NTASKS\)"),
-        ({"SLURM_NTASKS": "2"}, 2, "devices=2: start SLURM with --ntasks-per-node=2 as well"),
-        ({"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4"}, 2, "is 2, but SLURM started 4"),
-        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "3"}, 2, r"but torchrun started 3 \(WORLD_SIZE\): give devices"),
-        ({"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}, 2, None),
-        ({"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "bash"}, 1, None),  # interactive: each command is one process
-        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, 2, None),
-        ({}, 2, None),
+        (TORCHRUN, TrainConfig(devices=2), "devices=2 times num_nodes=1 is 2, but torchrun started 3: leave both out"),
+        (SRUN, TrainConfig(devices=2, num_nodes=2), "is 4, but SLURM started 2"),
+        (SRUN, TrainConfig(num_nodes=2), None),
+        (TORCHRUN, TrainConfig(), None),  # the launcher's number counts
+        ({}, TrainConfig(devices=2), None),
+        ({}, TrainConfig(num_nodes=2), "num_nodes=2: several machines need torchrun or srun"),
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, TrainConfig(), None),  # a batch script is one process
     ],
 )
-def test_a_launcher_that_starts_another_number_is_one_line(monkeypatch, environment, devices, said):
+def test_a_launcher_that_starts_another_number_is_one_line(monkeypatch, environment, config, said):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     if said is None:
-        processes.check_launcher(TrainConfig(devices=devices))
+        starting.check_number(config, launcher.launched())
         return
     with pytest.raises(ConfigError, match=said) as caught:
-        machine.make_fabric(TrainConfig(devices=devices, device="cpu"))
+        train(config, Path("nowhere"))
     assert "\n" not in str(caught.value)
+
+
+def test_what_launchers_say(monkeypatch):
+    assert launcher.launched() is None
+    assert launcher.is_first_process()
+    for name, value in SRUN.items():
+        monkeypatch.setenv(name, value)
+    assert launcher.launched() == ("SLURM", 1, 2, 0, 1)
+    assert not launcher.is_first_process()
+    for name, value in {"SLURM_STEP_NODELIST": "gpu[07-09,12],cpu1", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert launcher.meeting_point() == ("gpu07", 15219)
+    for name, value in TORCHRUN.items():  # inside an allocation of SLURM, torchrun decides
+        monkeypatch.setenv(name, value)
+    assert launcher.launched() == ("torchrun", 2, 3, 1, 2)
+    monkeypatch.setenv("MASTER_ADDR", "elsewhere")
+    assert launcher.meeting_point() == ("elsewhere", 15219)
+    for machines, first in {"one": "one", "a[3,5-7]b,c": "a3b", "n[1-4]": "n1", "x,y": "x"}.items():
+        assert launcher.first_machine(machines) == first
+
+
+def test_a_process_without_a_device_of_its_own_is_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert starting.device_of("cpu", 3) == torch.device("cpu")
+    assert starting.device_of("auto", 0) == torch.device("cuda", 0)
+    assert starting.device_of("cuda", 1, "SLURM") == torch.device("cuda", 0), "each process is shown its own"
+    with pytest.raises(ConfigError, match="process 2 of this machine has no CUDA device, of which there are 1"):
+        starting.device_of("cuda", 1, "torchrun")
 
 
 if __name__ == "__main__":

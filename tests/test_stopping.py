@@ -5,12 +5,12 @@ import signal
 import threading
 
 import pytest
-from lightning_fabric import Fabric
 
+from wavenet.training.processes import Processes
 from wavenet.training.stopping import Stopper
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="these signals are POSIX")
-FABRIC = Fabric(accelerator="cpu", devices=1)
+ALONE = Processes()
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +26,10 @@ def test_the_first_is_noted_and_the_second_ends_at_once(number):
     before, lines = signal.getsignal(number), []
     stopper = Stopper(lines.append)
     with stopper.listening():
-        assert stopper.in_any(FABRIC) is None
+        assert stopper.in_any(ALONE) is None
         stopper.interrupt()
         signal.raise_signal(number)
-        assert stopper.in_any(FABRIC) == stopper.received == number
+        assert stopper.in_any(ALONE) == stopper.received == number
         with pytest.raises(KeyboardInterrupt):
             stopper.interrupt()
         with pytest.raises(KeyboardInterrupt):

@@ -21,6 +21,7 @@ from wavenet.model import checkpoint
 from wavenet.training import Reporter, machine, objective, run_folder, train, trainer
 from wavenet.training.clock import WARM_STEPS
 from wavenet.training.metrics import RunLog
+from wavenet.training.processes import Processes
 
 RATE = 4000
 
@@ -94,7 +95,7 @@ def test_a_run_keeps_the_precision_that_it_began_in(settings, tmp_path, monkeypa
     """`auto` asks the machine once; what it chose is stored, and what is stored is what resuming takes."""
     for faster, precision in ((False, "float32"), (True, "bfloat16")):
         monkeypatch.setattr(machine, "bfloat16_is_faster", lambda faster=faster: faster)
-        assert machine.make_fabric(settings(precision="auto"))[1] == precision
+        assert machine.choose_precision("auto", Processes()) == precision
     train(settings(steps=2, precision="auto"), tmp_path / "run")
     assert checkpoint.load_state(tmp_path / "run")["config"]["precision"] == "bfloat16"
 

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import soundfile
-import torch
 from test_processes import RATE, folder, settings
 
 from wavenet.config import FeatureConfig
@@ -13,6 +12,7 @@ from wavenet.errors import AudioError
 from wavenet.model.wavenet import WaveNet
 from wavenet.training import announcements
 from wavenet.training.data import TrainingData, read
+from wavenet.training.processes import Processes
 
 __all__ = ["folder"]  # a fixture
 
@@ -45,7 +45,7 @@ def test_a_run_is_announced(data, tmp_path):
     lines = announcements.recordings(tmp_path, data, "auto")
     assert lines[0] == f"run folder: {tmp_path}"
     assert lines[-1] == "training on 3 seconds, validating on 1 second"
-    (line,) = announcements.network(WaveNet(data.model), RATE, torch.device("cpu"), "float32")
+    (line,) = announcements.network(WaveNet(data.model), RATE, Processes(), "float32")
     assert line.endswith("parameters, receptive field 16 samples = 4 ms; cpu, float32")
 
 

@@ -6,15 +6,15 @@ import types
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 
 from wavenet.config import DataConfig
 from wavenet.model import checkpoint
 from wavenet.model.wavenet import WaveNet
+from wavenet.training.processes import Processes
 from wavenet.training.saving import Checkpoints
 from wavenet.training.validation import Validation
 
-FABRIC = Fabric(accelerator="cpu", devices=1)
+ALONE = Processes()
 WHOLE = 60.0
 """Seconds of this validation part."""
 
@@ -42,7 +42,7 @@ class Part:
 def validation(small, tmp_path):
     def make(seconds: float = 10.0, run: str = "run", part: Part | None = None) -> Validation:
         torch.manual_seed(0)
-        checkpoints = Checkpoints(FABRIC, tmp_path / run, DataConfig(sample_rate=4000))
+        checkpoints = Checkpoints(ALONE, tmp_path / run, DataConfig(sample_rate=4000))
         made = Validation(
             Part() if part is None else part,
             WaveNet(small),
@@ -174,7 +174,7 @@ def test_a_state_of_an_older_version_has_its_best_measured(validation, begun):
 
 
 def test_only_the_first_process_writes(small, tmp_path):
-    other = types.SimpleNamespace(is_global_zero=False)
+    other = types.SimpleNamespace(is_first=False)
     checkpoints = Checkpoints(other, tmp_path, DataConfig(sample_rate=4000))
     checkpoints.share("best", WaveNet(small), 1, None)
     checkpoints.save_state({})

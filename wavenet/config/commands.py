@@ -61,6 +61,10 @@ class GenerateConfig:
     output: str = "generated"
     """Folder, or one .wav or .flac file, to write. `-` writes bare samples to the standard output: 16 bits,
     little-endian, one channel. A pipe gets WAV."""
+    missing: bool = False
+    """Whether only the sounds are made that the folder `output` lacks, as after a run that was stopped; it must have
+    been begun with the same settings. Files appear once they are complete. Under torchrun or srun, the processes share
+    the sounds."""
     play: bool = False
     """Whether the sound is also played while it is made, through the sound card. Needs the extra `wavenet[play]`."""
     report: str | None = None
@@ -68,6 +72,8 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         check(self, "", "count", self.count == 1 or not self.play, "1 if play is true")
+        for name in ("play", "keep_prime", "report"):
+            check(self, "", name, not (self.missing and getattr(self, name)), "left out when missing is true")
         allowed = "greater than 0 and at most 3600000 (1,000 hours)"
         check(self, "", "seconds", 0 < (self.seconds or 0) <= 3.6e6, allowed)
         at_least(self, "", count=1, temperature=0, threads=0, guidance=0)

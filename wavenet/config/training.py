@@ -91,11 +91,12 @@ class TrainConfig:
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     devices: int = 1
-    """Devices per machine. Each has its own process."""
+    """Processes on this machine, each with a CPU's cores or a GPU of its own. Under torchrun or srun, which start the
+    processes themselves, it may be left out."""
     num_nodes: int = 1
-    """Number of machines."""
+    """Number of machines. More than one need torchrun or srun, under which it may be left out."""
     threads: int = 0
-    """CPU threads of each process. 0: torch's choice."""
+    """CPU threads of each process. 0: torch's choice, which `devices=` divides by the number of processes."""
     log_every: int = 10
     """Steps between two lines of metrics.jsonl, and between two points in TensorBoard."""
     wandb: bool = False

@@ -11,6 +11,7 @@ from torch import Tensor
 from wavenet.audio.encodings import Codes, encoding_of
 from wavenet.generation import Conditions, Engine, generate
 from wavenet.model.conditioning import Companion, Conditioning
+from wavenet.model.device import moved
 from wavenet.model.distributions import IGNORED
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.annotations import Annotations
@@ -42,16 +43,16 @@ def score(
     items: range | None = None,
 ) -> Score:
     """Score the windows (or those in `items`), in parallel over time."""
-    scored = torch.zeros(3, dtype=torch.float64)
+    scored = torch.zeros(3, dtype=torch.float64, device=device)
     for index in range(len(windows)) if items is None else items:
         batch = windows.batch([index])
-        codes, targets = batch.codes.to(device), batch.targets.to(device)
+        codes, targets = moved(batch.codes, device), moved(batch.targets, device)
         with autocast or nullcontext():
             logits = model(codes[:, :-1], model.rows(batch.pieces, codes.shape[1] - 1))
         own = model.distribution.loss(logits, targets)
         mulaw = model.distribution.mulaw_loss(logits, targets) if model.config.mixtures else own
-        nats = torch.stack([mulaw, own]).double().cpu()
-        scored += torch.cat([nats / math.log(2), (targets != IGNORED).sum().cpu()[None]])
+        nats = torch.stack([mulaw, own]).double()
+        scored += torch.cat([nats / math.log(2), (targets != IGNORED).sum()[None]])  # nothing waits for a GPU here
     bits, own_bits, samples = scored.tolist()
     return Score(bits, int(samples), own_bits)
 

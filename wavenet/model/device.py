@@ -12,3 +12,10 @@ def find_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but no CUDA device was found; use device=cpu or auto")
     return torch.device(name)
+
+
+def moved(values: torch.Tensor, device: torch.device | None) -> torch.Tensor:
+    """Values of the CPU on a device; a copy to a GPU goes on while the program does."""
+    if device is None or device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from wavenet.config import TrainConfig
 from wavenet.evaluation import verdict
 from wavenet.evaluation.baselines import Baselines
@@ -12,6 +10,7 @@ from wavenet.recordings import annotations
 from wavenet.recordings.split import Span
 from wavenet.training.clock import Clock, in_words
 from wavenet.training.data import TrainingData
+from wavenet.training.processes import Processes
 from wavenet.training.validation import Measured
 
 
@@ -32,12 +31,13 @@ def recordings(run_dir: Path, data: TrainingData, split_by: str) -> list[str]:
     ]
 
 
-def network(model: WaveNet, sample_rate: int, device: torch.device, precision: str) -> list[str]:
+def network(model: WaveNet, sample_rate: int, processes: Processes, precision: str) -> list[str]:
     """How large the network is, and what it runs on."""
+    on = processes.device if processes.size == 1 else f"{processes.size} processes, {processes.device.type}"
     parameters, field = sum(parameter.numel() for parameter in model.parameters()), model.receptive_field
     lines = [
         f"{parameters:,} parameters, receptive field {field} samples = {1000 * field / sample_rate:.0f} ms; "
-        f"{device}, {precision}"
+        f"{on}, {precision}"
     ]
     if model.edited:
         lines.append(

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from wavenet.config import ModelConfig, TrainConfig
@@ -24,7 +23,7 @@ from wavenet.recordings.made_frames import Twice
 from wavenet.recordings.preparation import Prepared, Progress, prepare
 from wavenet.recordings.split import Span, Split, split
 from wavenet.recordings.windows import Windows
-from wavenet.training.processes import together
+from wavenet.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -102,23 +101,23 @@ def read(config: TrainConfig, progress: Progress) -> TrainingData:
     return TrainingData(prepared, sides, known, told, model, weights, twice)
 
 
-def read_in_all(fabric: Fabric, config: TrainConfig, progress: Progress) -> TrainingData:
+def read_in_all(processes: Processes, config: TrainConfig, progress: Progress) -> TrainingData:
     """Call `read` in the first process and then in the others, which reuse what the first has prepared.
 
     Raises what `read` does, and AudioError if a process finds other recordings than the first.
     """
     found = None
     for first in (True, False):
-        with together(fabric):
-            if fabric.is_global_zero == first:
+        with processes.together():
+            if processes.is_first == first:
                 found = read(config, progress)
     assert found is not None
-    with together(fabric):
+    with processes.together():
         ours = found.fingerprint
-        theirs = fabric.broadcast(ours)
+        theirs = processes.broadcast(ours)
         if theirs != ours:
             raise AudioError(
-                f"data.dir: {found.prepared.folder} holds other recordings for process {fabric.global_rank} "
+                f"data.dir: {found.prepared.folder} holds other recordings for process {processes.rank} "
                 f"({ours['count']}) than for the first ({theirs['count']}); give all processes the same folder"
             )
     return found

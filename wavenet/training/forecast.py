@@ -61,7 +61,7 @@ def measure(trainer: "Trainer") -> Forecast | None:
     left = 60 * config.minutes - clock.read() if config.minutes is not None else math.inf
     if left < SHORTEST_SECONDS or (clock.fixed and clock.steps - trainer.step < SHORTEST_STEPS):
         return None
-    device = trainer.fabric.device
+    device = trainer.processes.device
     with _put_back(trainer):
         per_step = _step_seconds(trainer)
         state_bytes = _bytes(state.capture(config, trainer.learner))
@@ -90,7 +90,7 @@ def measure(trainer: "Trainer") -> Forecast | None:
 
 def lines(told: Forecast, trainer: "Trainer") -> list[str]:
     """The forecast in words, with a warning for each thing that there is too little of."""
-    device = trainer.fabric.device
+    device = trainer.processes.device
     kind, room = "memory" if device.type == "cpu" else "GPU memory", memory.free(device)
     room = None if room is None else room + memory.used(device)
     disk = shutil.disk_usage(trainer.run_dir).free
@@ -131,7 +131,7 @@ def _step_seconds(trainer: "Trainer") -> float:
         return (time.perf_counter() - began) / count
 
     first = seconds(1)
-    count = trainer.fabric.broadcast(min(max(round(TRIAL_SECONDS / first), 2), MOST_STEPS))
+    count = trainer.processes.broadcast(min(max(round(TRIAL_SECONDS / first), 2), MOST_STEPS))
     return seconds(count)
 
 
@@ -141,7 +141,7 @@ def _validation_seconds(trainer: "Trainer", length: float) -> float:
     if not held_out:
         return 0.0
     whole = held_out.windows.samples / held_out.rate
-    tried = min(2 * trainer.fabric.world_size * whole / len(held_out.windows), whole)
+    tried = min(2 * trainer.processes.size * whole / len(held_out.windows), whole)
     began = time.perf_counter()
     held_out.bits(model, tried)
     held_out.frame_accuracy(model, tried)

@@ -3,7 +3,6 @@
 import hashlib
 
 import torch
-from lightning_fabric import Fabric
 
 from wavenet import evaluation
 from wavenet.evaluation.baselines import Baselines, measure_baselines
@@ -12,14 +11,16 @@ from wavenet.model.distributions import IGNORED
 from wavenet.model.wavenet import WaveNet
 from wavenet.training.data import TrainingData
 from wavenet.training.machine import autocast
-from wavenet.training.processes import in_all
+from wavenet.training.processes import Processes
 
 
 class HeldOut:
     """The validation part. Methods that take `seconds` use windows or recordings spread over all of it."""
 
-    def __init__(self, fabric: Fabric, data: TrainingData, crop: int, receptive_field: int, precision: str) -> None:
-        self.fabric, self.data, self.precision = fabric, data, precision
+    def __init__(
+        self, processes: Processes, data: TrainingData, crop: int, receptive_field: int, precision: str
+    ) -> None:
+        self.processes, self.data, self.precision = processes, data, precision
         self.spans, self.rate = data.sides.valid, data.prepared.sample_rate
         self.windows = data.windows(self.spans, crop, receptive_field)
 
@@ -35,16 +36,16 @@ class HeldOut:
         if not self.spans:
             return None
         measured = None
-        if self.fabric.is_global_zero:
+        if self.processes.is_first:
             measured = measure_baselines(self.data.prepared.codes, self.data.sides.train, self.spans)
-        return self.fabric.broadcast(measured)
+        return self.processes.broadcast(measured)
 
     def bits(self, model: WaveNet, seconds: float) -> float:
         """Bits per sample."""
-        chosen = self._chosen(seconds)[self.fabric.global_rank :: self.fabric.world_size]
-        computed = autocast(self.fabric.device, self.precision)
-        scored = evaluation.score(model, self.windows, self.fabric.device, computed, chosen)
-        bits, samples, _ = in_all(self.fabric, torch.tensor(scored, dtype=torch.float64))
+        chosen = self._chosen(seconds)[self.processes.rank :: self.processes.size]
+        computed = autocast(self.processes.device, self.precision)
+        scored = evaluation.score(model, self.windows, self.processes.device, computed, chosen)
+        bits, samples, _ = self.processes.in_all(torch.tensor(scored, dtype=torch.float64))
         return float(bits / samples)
 
     def frame_accuracy(self, model: WaveNet, seconds: float) -> float | None:
@@ -54,12 +55,12 @@ class HeldOut:
             return None
         counts, known = [(0, 0)], self.data.annotations if self.data.model.conditioned else None
         spans = self.spans[:: self._every(seconds)]
-        for span in spans[self.fabric.global_rank :: self.fabric.world_size]:
-            how = (known, self.fabric.device, autocast(self.fabric.device, self.precision))
+        for span in spans[self.processes.rank :: self.processes.size]:
+            how = (known, self.processes.device, autocast(self.processes.device, self.precision))
             made = evaluation.frame_classes(model, self.data.prepared.codes, span, *how)
             told = alignments.frame_classes(span.recording, span.start - span.origin, span.stop - span.origin)
             counts.append(recognition.count_right(made, told))
-        right, frames = in_all(self.fabric, torch.tensor(counts).sum(dim=0))
+        right, frames = self.processes.in_all(torch.tensor(counts).sum(dim=0))
         return float(right / frames) if frames else None
 
     def fingerprint(self, seconds: float) -> str:

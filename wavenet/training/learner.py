@@ -4,7 +4,6 @@ import copy
 import math
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from wavenet.config import TrainConfig
@@ -15,15 +14,16 @@ from wavenet.recordings.windows import Batch
 from wavenet.training import initial
 from wavenet.training.objective import Loss, Objective, backward
 from wavenet.training.optimizers import make_optimizers
+from wavenet.training.processes import Processes
 from wavenet.training.schedule import learning_rate_factor
 
 
 class Learner:
-    """A network of `config.model`, in each process of `fabric`; the seed decides its first weights."""
+    """A network of `config.model`, in each of the processes; the seed decides its first weights."""
 
     def __init__(
         self,
-        fabric: Fabric,
+        processes: Processes,
         config: TrainConfig,
         frames: Tensor | None,
         phones: PhoneStatistics | None = None,
@@ -34,7 +34,7 @@ class Learner:
         phones: of the training part, for a model that recognises them. start: the network whose weights are taken over,
         with the mean and scale of its features.
         """
-        self.fabric, self.config = fabric, config
+        self.processes, self.config = processes, config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = WaveNet(config.model)
@@ -45,8 +45,9 @@ class Learner:
         self.taken_over = initial.take_over(self.model, start, config.data.sample_rate) if start is not None else []
         """What was taken over, in lines."""
         products = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
-        optimizers = make_optimizers(self.model, config.optim, products)
-        self.objective, *self.optimizers = fabric.setup(Objective(self.model), *optimizers)
+        self.model.to(processes.device)
+        self.optimizers = make_optimizers(self.model, config.optim, products)
+        self.objective = processes.wrapped(Objective(self.model))
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
         """The weights that are validated, used for sounds, and shared."""
 
@@ -60,7 +61,7 @@ class Learner:
         Returns the loss, and the norm of the gradients before clipping.
         """
         weight = self.config.model.recognition.weight
-        loss = backward(self.fabric, self.objective, batches, weight, self.config.precision)
+        loss = backward(self.processes, self.objective, batches, weight, self.config.precision)
         limit = self.config.optim.clip_norm or math.inf
         return loss, float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
 

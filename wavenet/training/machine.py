@@ -1,42 +1,28 @@
-"""What training needs from the machine: processes, precision and memory."""
+"""What training needs from the machine: precision and memory."""
 
 import contextlib
 import ctypes
-import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from wavenet.config import TrainConfig
 from wavenet.errors import TrainingError
-from wavenet.model.device import find_device
-from wavenet.training.processes import check_launcher
-
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the trainer itself says what it runs on
+from wavenet.training.processes import Processes
 
 
-def make_fabric(config: TrainConfig) -> tuple[Fabric, str]:
-    """Start the processes, and choose their precision, `float32` or `bfloat16`, which `autocast` takes.
+def choose_precision(precision: str, processes: Processes) -> str:
+    """`float32` or `bfloat16`, which `autocast` takes, for a setting that may be `auto`.
 
-    Raises ConfigError for a missing device, or if another number of processes was started than the settings say.
+    The first process measures it for all: copies that differ in precision would drift apart.
     """
-    accelerator = find_device(config.device).type
-    check_launcher(config)
-    fabric = Fabric(accelerator=accelerator, devices=config.devices, num_nodes=config.num_nodes)
-    fabric.launch()
-    if config.threads:  # after the launch, which divides the cores among several processes
-        torch.set_num_threads(config.threads)
-    precision = config.precision
-    if precision == "auto" and fabric.is_global_zero:
-        on_cuda = accelerator == "cuda"
+    if precision == "auto" and processes.is_first:
+        on_cuda = processes.device.type == "cuda"
         low = torch.cuda.is_bf16_supported(including_emulation=False) if on_cuda else bfloat16_is_faster()
         precision = "bfloat16" if low else "float32"
-    return fabric, fabric.broadcast(precision)  # measured once: copies that differ in precision would drift apart
+    return processes.broadcast(precision)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -53,11 +39,6 @@ def memory_errors(advice: str) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise TrainingError(f"out of memory with {advice}") from error
-
-
-def is_first_process() -> bool:
-    """Whether this process is the first of all, on one machine or many: only it prints and writes."""
-    return rank_zero_only.rank == 0
 
 
 def bfloat16_is_faster() -> bool:

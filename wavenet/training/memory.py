@@ -79,7 +79,7 @@ def fitted(
     """
     if config.batch_size != "auto":
         return config
-    device, field = learner.fabric.device, learner.model.receptive_field
+    device, field = learner.processes.device, learner.model.receptive_field
     room, least = free(device), _least_crop(config)
     first = max(least, min(config.crop // 4, PROBED) // least * least)
     before, crops, found = used(device), (first, 2 * first), []

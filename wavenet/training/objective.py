@@ -1,19 +1,20 @@
 """The loss that is minimised, and its mean over everything that a step learns from, in all processes."""
 
+import contextlib
 import math
 from typing import NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.model.conditioning import Piece
+from wavenet.model.device import moved
 from wavenet.model.distributions import IGNORED
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings.windows import Batch, FrameClasses
 from wavenet.training.machine import autocast
-from wavenet.training.processes import in_all
+from wavenet.training.processes import Processes
 
 
 class Objective(nn.Module):
@@ -38,7 +39,7 @@ class Objective(nn.Module):
             for heard, windows in zip(activations, frame_classes, strict=True):
                 for start, stop, classes in windows:
                     frame_logits = self.model.recognition(heard[start:stop]).float()
-                    classes = classes.to(codes.device)
+                    classes = moved(classes, codes.device)
                     summed = F.cross_entropy(frame_logits, classes, ignore_index=IGNORED, reduction="sum")
                     losses[1] = losses[1] + summed
         shown = losses[0].detach()
@@ -59,24 +60,27 @@ class Loss(NamedTuple):
     """Number of scored samples."""
 
 
-def backward(fabric: Fabric, objective: nn.Module, batches: list[Batch], frame_weight: float, precision: str) -> Loss:
+def backward(
+    processes: Processes, objective: nn.Module, batches: list[Batch], frame_weight: float, precision: str
+) -> Loss:
     """Add the gradients of the mean loss per sample plus `frame_weight` times the mean loss per frame, over `batches`.
 
-    `objective` is an `Objective` that `fabric` has set up. The means are over all processes: two processes with
+    `objective` is an `Objective` that `processes` have wrapped. The means are over all processes: two processes with
     different batches learn what one process with both batches would.
     """
     samples = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
     frames = sum(int((w.classes != IGNORED).sum()) for batch in batches for item in batch.frame_classes for w in item)
-    samples, frames = map(int, in_all(fabric, torch.tensor([samples, frames])))
-    shares = torch.tensor([1 / samples, frame_weight / max(frames, 1), 0], device=fabric.device)
-    shares *= fabric.world_size  # gradients are averaged over the processes
-    totals = torch.zeros(3, device=fabric.device)
+    samples, frames = map(int, processes.in_all(torch.tensor([samples, frames])))
+    shares = torch.tensor([1 / samples, frame_weight / max(frames, 1), 0], device=processes.device)
+    shares *= processes.size  # gradients are averaged over the processes
+    totals = torch.zeros(3, device=processes.device)
     for i, batch in enumerate(batches):
-        with fabric.no_backward_sync(objective, enabled=i < len(batches) - 1):  # type: ignore[arg-type] (set up)
-            codes, targets = batch.codes.to(fabric.device), batch.targets.to(fabric.device)
-            with autocast(fabric.device, precision):
+        last = i == len(batches) - 1
+        with contextlib.nullcontext() if last else processes.apart(objective):
+            codes, targets = (moved(each, processes.device) for each in (batch.codes, batch.targets))
+            with autocast(processes.device, precision):
                 losses = objective(codes, targets, batch.pieces, batch.frame_classes)
-            fabric.backward(losses @ shares)
+            (losses @ shares).backward()
         totals += losses.detach()
-    totals = in_all(fabric, totals)
+    totals = processes.in_all(totals)
     return Loss(float(totals.sum()), float(totals[2]) / samples / math.log(2), samples)

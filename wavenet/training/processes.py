@@ -1,79 +1,134 @@
-"""Makes several processes act as one: shared decisions and errors, and sums over all processes."""
+"""Makes several processes act as one: shared decisions and errors, sums, and averaged gradients."""
 
 import contextlib
-import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
-from wavenet.config import TrainConfig
-from wavenet.errors import ConfigError, TrainingError, WaveNetError
+from wavenet.errors import TrainingError, WaveNetError
+from wavenet.training.run_folder import kept
+
+T = TypeVar("T")
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
+"""What connects the processes, by the kind of their devices."""
+NO_LIMIT = timedelta(days=10000)
+FAILED = "failed"
+"""Key in the store for what has ended a process."""
 
 
-def check_launcher(config: TrainConfig) -> None:
-    """Raise ConfigError if srun or torchrun started another number of processes than the settings say.
+class Processes:
+    """The processes that train a network together, seen from one of them. Each holds the whole network.
 
-    Otherwise each process would train alone, into the same folder, or wait for others that never come.
+    A process on its own is the first of one, for which everything here costs nothing. Methods that speak of all
+    processes are called by all of them, in the same order.
     """
-    if TorchElasticEnvironment.detect():
-        launcher, started, option = "torchrun", "WORLD_SIZE", "--nproc-per-node"
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
-    elif SLURMEnvironment.detect():
-        launcher, started, option = "SLURM", "SLURM_NTASKS", "--ntasks-per-node"
-        here = int(os.environ.get("SLURM_NTASKS_PER_NODE", 0))  # set only if --ntasks-per-node was given
-    else:
-        return
-    count, asked = int(os.environ[started]), config.devices * config.num_nodes
-    if count != asked:
-        raise ConfigError(
-            f"devices={config.devices} times num_nodes={config.num_nodes} is {asked}, but {launcher} started {count} "
-            f"({started}): give devices, the processes on each machine, and num_nodes so that they agree"
-        )
-    if count > 1 and here != config.devices:
-        raise ConfigError(f"devices={config.devices}: start {launcher} with {option}={config.devices} as well")
 
+    def __init__(
+        self,
+        rank: int = 0,
+        size: int = 1,
+        device: torch.device | None = None,
+        store: dist.Store | None = None,
+        here: int = 1,
+    ) -> None:
+        """`rank`: which of the `size` processes this is, from 0; `device`: this one's, by default the CPU; `store`:
+        where they meet; `here`: how many of them are on this machine. Returns once all have met."""
+        self.rank, self.size, self.device = rank, size, device or torch.device("cpu")
+        self._store, self.here = store, here
+        if size > 1:
+            options: dict[str, Any] = {}
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)
+                options["device_id"] = self.device
+            dist.init_process_group(BACKENDS[self.device.type], store=store, rank=rank, world_size=size, **options)
+            self._patient: Any = dist.new_group(backend="gloo", timeout=NO_LIMIT)
 
-@contextlib.contextmanager
-def together(fabric: Fabric) -> Iterator[None]:
-    """Raise a WaveNetError of one process in all of them, so that none waits for one that has ended.
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that prints and writes."""
+        return self.rank == 0
 
-    At the end of the block each process waits for the slowest, however long that takes.
-    """
-    error = None
-    try:
-        yield
-    except WaveNetError as caught:
-        error = caught
-    if fabric.world_size > 1:
-        errors: list[WaveNetError | None] = [None] * fabric.world_size
-        group = dist.new_group(backend="gloo", timeout=timedelta(days=10000))
-        dist.all_gather_object(errors, error, group=group)  # type: ignore[arg-type] (every process is of the group)
-        dist.destroy_process_group(group)  # type: ignore[arg-type]
-        error = error or next(filter(None, errors), None)
-    if error is not None:
-        raise error
+    def broadcast(self, value: T) -> T:
+        """The first process's `value`, in all of them, however long the first takes."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, group=self._patient)
+        return values[0]
 
+    def barrier(self) -> None:
+        """Wait until all processes have come here, however long that takes."""
+        if self.size > 1:
+            dist.barrier(group=self._patient)
 
-@contextlib.contextmanager
-def none_lost() -> Iterator[None]:
-    """Raise TrainingError if the connection to another process is lost; that process reports the cause."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise TrainingError("another process of this run has ended; see its output") from error
-        raise
-
-
-def in_all(fabric: Fabric, values: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
-    """Reduce `values` over all processes, entry by entry, by `operation`, a sum by default."""
-    if fabric.world_size == 1:
+    def in_all(self, values: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
+        """Reduce `values` over all processes, entry by entry, by `operation`, a sum by default."""
+        if self.size == 1:
+            return values
+        values = values.clone()
+        dist.all_reduce(values, operation)
         return values
-    values = values.to(fabric.device, copy=True)
-    dist.all_reduce(values, operation)
-    return values
+
+    def wrapped(self, module: nn.Module) -> nn.Module:
+        """The module, whose gradients are averaged over all processes by every backward pass outside `apart`."""
+        if self.size == 1:
+            return module
+        devices = None if self.device.type == "cpu" else [self.device]
+        return DistributedDataParallel(module, device_ids=devices)
+
+    def apart(self, module: nn.Module) -> AbstractContextManager:
+        """Inside the block, gradients of a `wrapped` module stay in this process, and add up."""
+        return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Raise a WaveNetError of one process in all of them, so that none waits for one that has ended.
+
+        At the end of the block each process waits for the slowest, however long that takes.
+        """
+        error = None
+        try:
+            yield
+        except WaveNetError as caught:
+            error = caught
+        if self.size > 1:
+            errors: list[WaveNetError | None] = [None] * self.size
+            dist.all_gather_object(errors, error, group=self._patient)
+            error = error or next(filter(None, errors), None)
+        if error is not None:
+            raise error
+
+    @contextlib.contextmanager
+    def none_lost(self, run_dir: Path) -> Iterator[None]:
+        """Raise TrainingError if the connection to another process is lost: with what that one has failed of, or else
+        with what is kept in the run folder."""
+        try:
+            yield
+        except WaveNetError as error:
+            if self._store is not None:
+                with contextlib.suppress(RuntimeError):  # the first process, which may hold the store, has ended
+                    self._store.set(FAILED, str(error))
+            raise
+        except RuntimeError as error:
+            if self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error)):
+                ended = f"another process of this run has ended; {kept(run_dir)}"
+                raise TrainingError(self._failure() or ended) from error
+            raise
+
+    def _failure(self) -> str | None:
+        with contextlib.suppress(RuntimeError):
+            if self._store is not None and self._store.check([FAILED]):
+                return self._store.get(FAILED).decode()
+        return None
+
+    def leave(self) -> None:
+        """End the connection to the others."""
+        if self.size > 1:
+            dist.destroy_process_group()

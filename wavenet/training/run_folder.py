@@ -11,9 +11,12 @@ import yaml
 from wavenet.errors import ConfigError, TrainingError
 from wavenet.files import atomic, expanded, lock_holder, locked, remedy, remove_left_over
 from wavenet.model import checkpoint
+from wavenet.model.launcher import restarts, torchrun
 
 LOCK = ".lock"
 """Lock file of a run folder, held by the process that trains there."""
+BEGUN_BY = ".torchrun"
+"""File in a run folder that names the torchrun that has begun the run."""
 
 
 @contextlib.contextmanager
@@ -26,9 +29,14 @@ def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator
     with contextlib.ExitStack() as held:
         with writing(run_dir):
             if state is None or state.parent.resolve() != checkpoints.resolve():
-                if _taken(run_dir):
+                again = begun_before(run_dir)
+                if not again:  # whatever torchrun starts after this has not begun what is there now
+                    (run_dir / BEGUN_BY).unlink(missing_ok=True)
+                if _taken(run_dir) and (has_state(run_dir) or not again):
                     raise ConfigError(_already(run_dir))
                 checkpoints.mkdir(parents=True, exist_ok=True)
+                if (name := torchrun()) is not None:
+                    (run_dir / BEGUN_BY).write_text(name)
             held.enter_context(_locked(run_dir))
             remove_left_over(checkpoints)
             remove_left_over(run_dir / "samples")
@@ -37,6 +45,12 @@ def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator
         finally:
             with contextlib.suppress(OSError):
                 checkpoints.rmdir()  # only if it is still empty
+
+
+def begun_before(run_dir: Path) -> bool:
+    """Whether torchrun, which starts processes again after one has died, has begun the run in this folder."""
+    found = run_dir / BEGUN_BY
+    return restarts() > 0 and found.is_file() and found.read_text() == torchrun()
 
 
 def _taken(run_dir: Path) -> bool:

@@ -5,51 +5,49 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
-
 from wavenet.config import DataConfig
 from wavenet.files import atomic, expanded
 from wavenet.model import checkpoint
 from wavenet.model.wavenet import WaveNet
-from wavenet.training.processes import together
+from wavenet.training.processes import Processes
 from wavenet.training.run_folder import writing
 
 
 class Checkpoints:
     """The folder `checkpoints` of a run folder. All processes call each method; the first one reads and writes."""
 
-    def __init__(self, fabric: Fabric, run_dir: Path, data: DataConfig) -> None:
-        self.fabric, self.run_dir, self.data = fabric, run_dir, data
+    def __init__(self, processes: Processes, run_dir: Path, data: DataConfig) -> None:
+        self.processes, self.run_dir, self.data = processes, run_dir, data
 
     def share(self, name: str, model: WaveNet, step: int, bits: float | None) -> None:
         """Write <name>.safetensors; `bits`: per sample on the validation part, if measured.
 
         Raises CheckpointError if it cannot be written.
         """
-        if self.fabric.is_global_zero:
+        if self.processes.is_first:
             checkpoint.save(self._path(name), model, self.data.sample_rate, step, bits, self.data)
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write last.state. Raises CheckpointError if it cannot be written."""
-        if self.fabric.is_global_zero:
+        if self.processes.is_first:
             checkpoint.save_state(self.run_dir / "checkpoints" / "last.state", state)
 
     def best(self, like: WaveNet) -> WaveNet:
         """The network of best.safetensors, in all processes; `like` is a network with the same settings."""
         weights = None
-        with together(self.fabric):
-            if self.fabric.is_global_zero:
+        with self.processes.together():
+            if self.processes.is_first:
                 weights = checkpoint.load(self._path("best")).model.state_dict()
         best = copy.deepcopy(like)
-        best.load_state_dict(self.fabric.broadcast(weights))  # type: ignore[arg-type] (the first has them)
+        best.load_state_dict(self.processes.broadcast(weights))  # type: ignore[arg-type] (the first has them)
         return best
 
     def take_best(self, resumed: str) -> bool:
         """Copy the resumed run's best checkpoint if it is in another folder; return whether it exists."""
         found, best = checkpoint.find_state(expanded(resumed)).with_name("best.safetensors"), self._path("best")
-        if not self.fabric.broadcast(found.is_file()):
+        if not self.processes.broadcast(found.is_file()):
             return False
-        if self.fabric.is_global_zero and found.resolve() != best.resolve():
+        if self.processes.is_first and found.resolve() != best.resolve():
             with writing(self.run_dir), atomic(best) as temporary:
                 shutil.copyfile(found, temporary)
         return True

@@ -30,10 +30,11 @@ from wavenet.speech.corpus import Corpus
 from wavenet.speech.front_ends import FrontEnd, make_front_end, restore
 from wavenet.speech.sentences import GAPS
 from wavenet.speech.speaker import example
-from wavenet.training import initial, resuming, trainer
+from wavenet.training import initial, resuming, starting, trainer
 from wavenet.training.acoustic import AcousticTrainer
 from wavenet.training.data import TrainingData, read
-from wavenet.training.machine import keep_memory, make_fabric, memory_errors
+from wavenet.training.machine import choose_precision, keep_memory, memory_errors
+from wavenet.training.processes import Processes
 from wavenet.training.reporter import Dispensable, Reporter
 from wavenet.training.result import Result
 from wavenet.training.run_folder import claimed, has_state, write_settings, writing
@@ -54,10 +55,15 @@ def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = 
     Raises as `trainer.train` does, and AudioError for a folder whose recordings have no texts. A finished run is left
     as it is, unless `config` asks for more steps or minutes: then the vocoder learns on.
     """
+    return starting.run(_train_voice, config, run_dir, reporter)
+
+
+def _train_voice(process: Processes, config: TrainConfig, run_dir: Path, reporter: Reporter | None) -> Result:
+    """`train_voice`, in its only process."""
     told = Dispensable(reporter) if reporter else Reporter()
     _check_resumed(config, run_dir)
     keep_memory()
-    fabric, precision = make_fabric(config)
+    precision = choose_precision(config.precision, process)
     config = dataclasses.replace(config, precision=precision)  # saved, so that a resumed run keeps it
     with claimed(run_dir, config.resume, config.data.dir):
         front_end = _front_end(config)
@@ -72,7 +78,7 @@ def train_voice(config: TrainConfig, run_dir: Path, reporter: Reporter | None = 
         _save_settings(config, front_end, run_dir)  # from here on the folder holds a run
         described = dataclasses.replace(config, model=data.model)
         stage = _acoustic_stage(described, run_dir)
-        stopped = _train_acoustic(stage, data, spoken, run_dir / ACOUSTIC, told, fabric.device)
+        stopped = _train_acoustic(stage, data, spoken, run_dir / ACOUSTIC, told, process.device)
         trained = checkpoint.load_state(run_dir / ACOUSTIC)
         if stopped is not None:
             return Result(run_dir, None, trained["step"], 0.0, None, None, None, stopped, 0)

@@ -88,7 +88,7 @@ def restore_optimizers(stored: dict[str, Any], optimizers: list[torch.optim.Opti
 
 def _check_kept(optimizer: torch.optim.Optimizer, run: str) -> None:
     """Raise CheckpointError unless what is kept of each parameter has its shape."""
-    names = KEPT[not isinstance(getattr(optimizer, "optimizer", optimizer), Muon)]  # fabric wraps optimizers
+    names = KEPT[not isinstance(optimizer, Muon)]
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             kept = optimizer.state.get(parameter, {})

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch.distributed import ReduceOp
 
-from wavenet.training.processes import in_all
+from wavenet.training.processes import Processes
 
 HANG_UP = getattr(signal, "SIGHUP", None)
 """Sent by a terminal that is closed. Windows has none."""
@@ -46,9 +45,9 @@ class Stopper:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def in_any(self, fabric: Fabric) -> int | None:
+    def in_any(self, processes: Processes) -> int | None:
         """The signal that any process received, None if none did; all processes call this together."""
-        return int(in_all(fabric, torch.tensor(self.received or 0), ReduceOp.MAX)) or None
+        return int(processes.in_all(torch.tensor(self.received or 0), ReduceOp.MAX)) or None
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt if a signal has come; long work between two steps calls this now and then."""

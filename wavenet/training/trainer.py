@@ -9,21 +9,19 @@ import dataclasses
 import math
 from pathlib import Path
 
-from lightning_fabric import Fabric
-
 from wavenet.config import TrainConfig
 from wavenet.errors import CheckpointError, TrainingError
 from wavenet.evaluation.baselines import Baselines
 from wavenet.model import checkpoint
-from wavenet.training import announcements, boards, forecast, initial, memory, resuming, state
+from wavenet.training import announcements, boards, forecast, initial, memory, resuming, starting, state
 from wavenet.training.batches import Batches
 from wavenet.training.clock import Clock
 from wavenet.training.data import read_in_all
 from wavenet.training.held_out import HeldOut
 from wavenet.training.learner import Learner
-from wavenet.training.machine import keep_memory, make_fabric, memory_errors
+from wavenet.training.machine import choose_precision, keep_memory, memory_errors
 from wavenet.training.metrics import RunLog
-from wavenet.training.processes import none_lost, together
+from wavenet.training.processes import Processes
 from wavenet.training.reporter import Dispensable, Reporter
 from wavenet.training.result import Result
 from wavenet.training.run_folder import claimed, kept, write_settings, writing
@@ -41,19 +39,24 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
     for a state that cannot be resumed or written; and TrainingError if the loss is not finite, memory runs out, or the
     run folder cannot be written.
     """
+    return starting.run(_train, config, run_dir, reporter)
+
+
+def _train(processes: Processes, config: TrainConfig, run_dir: Path, reporter: Reporter | None) -> Result:
+    """`train`, in one of the processes."""
     keep_memory()
-    fabric, precision = make_fabric(config)
-    config = dataclasses.replace(config, precision=precision)  # saved, so that a resumed run keeps it
-    run_dir = fabric.broadcast(run_dir)
-    reporter = Dispensable(reporter) if fabric.is_global_zero and reporter else Reporter()
-    with contextlib.ExitStack() as held, none_lost():
-        with together(fabric):
-            if fabric.is_global_zero:
+    with contextlib.ExitStack() as held, processes.none_lost(run_dir):
+        precision = choose_precision(config.precision, processes)
+        config = dataclasses.replace(config, precision=precision)  # saved, so that a resumed run keeps it
+        run_dir = processes.broadcast(run_dir)
+        reporter = Dispensable(reporter) if processes.is_first and reporter else Reporter()
+        with processes.together():
+            if processes.is_first:
                 held.enter_context(claimed(run_dir, config.resume, config.data.dir))
         size = f"crop={config.crop} and batch_size={config.batch_size}"
         with memory_errors(f"{size}: halve one of them and double accumulate (now {config.accumulate})"):
-            with together(fabric):
-                trainer = Trainer(config, fabric, run_dir, reporter)
+            with processes.together():
+                trainer = Trainer(config, processes, run_dir, reporter)
             with trainer.stopper.listening(), contextlib.closing(trainer):
                 return trainer.run()
 
@@ -61,30 +64,31 @@ def train(config: TrainConfig, run_dir: Path, reporter: Reporter | None = None) 
 class Trainer:
     """One run: its data, its learner and its progress."""
 
-    def __init__(self, config: TrainConfig, fabric: Fabric, run_dir: Path, reporter: Reporter) -> None:
-        self.fabric, self.run_dir, self.reporter = fabric, run_dir, reporter
-        with together(fabric):
+    def __init__(self, config: TrainConfig, processes: Processes, run_dir: Path, reporter: Reporter) -> None:
+        self.processes, self.run_dir, self.reporter = processes, run_dir, reporter
+        with processes.together():
             boards.check(config.wandb)
             stored = resuming.load(config)
             start = initial.load(config)
-        self.data = read_in_all(fabric, config, reporter.preparing)
+        self.data = read_in_all(processes, config, reporter.preparing)
         self.config = config = dataclasses.replace(config, model=self.data.model)
         if stored is not None:
-            with together(fabric):
+            with processes.together():
                 resuming.check_recordings(stored, config, self.data.fingerprint, reporter.say)
-        self.learner = Learner(fabric, config, self.data.some_frames(), self.data.phone_statistics(), start)
-        sharing = fabric.world_size // config.num_nodes
-        self.config = config = memory.fitted(config, self.learner, self.data, reporter.say, fabric.broadcast, sharing)
+        self.learner = Learner(processes, config, self.data.some_frames(), self.data.phone_statistics(), start)
+        self.config = config = memory.fitted(
+            config, self.learner, self.data, reporter.say, processes.broadcast, processes.here
+        )
         field, dropout = self.learner.model.receptive_field, config.label_dropout if config.model.labels else 0.0
         windows = self.data.training_windows(config.crop, field)
-        place = fabric.global_rank, fabric.world_size
+        place = processes.rank, processes.size
         self.batches = Batches(windows, int(config.batch_size), config.seed, dropout, *place, config.augment)
-        self.checkpoints = Checkpoints(fabric, run_dir, config.data)
-        held_out = HeldOut(fabric, self.data, config.crop, field, config.precision)
+        self.checkpoints = Checkpoints(processes, run_dir, config.data)
+        held_out = HeldOut(processes, self.data, config.crop, field, config.precision)
         self.validation = Validation(
             held_out, self.learner.averaged, self.checkpoints, config.validate_seconds, self._tell
         )
-        self.clock, self.stopper = Clock(config, fabric.broadcast), Stopper(reporter.say)
+        self.clock, self.stopper = Clock(config, processes.broadcast), Stopper(reporter.say)
         self.step, self.samples_scored = 0, 0  # samples of all processes since this one began
         self.recent_bits = 0.0
         self.forecast: forecast.Forecast | None = None
@@ -135,14 +139,14 @@ class Trainer:
         for line in [
             *announcements.recordings(self.run_dir, data, config.data.split_by),
             *self.learner.taken_over,
-            *announcements.network(self.learner.model, config.data.sample_rate, self.fabric.device, config.precision),
+            *announcements.network(self.learner.model, config.data.sample_rate, self.processes, config.precision),
             *announcements.length(config, self.clock, self.step),
         ]:
             say(line)
         self.validation.measure_best_anew(say)
         self.baselines = self.validation.held_out.baselines()
         say(announcements.baselines(self.baselines, config.data.valid_fraction))
-        if self.fabric.is_global_zero:
+        if self.processes.is_first:
             with writing(self.run_dir):
                 shown = boards.open_boards(self.run_dir, self.step, config.wandb, say)
                 self.log = RunLog(self.run_dir, config.data.sample_rate, self.step, shown)
@@ -202,7 +206,7 @@ class Trainer:
         captured = state.capture(self.config, self.learner)
         self.checkpoints.save_state(captured | where | self.clock.state() | self.validation.state())
         self.checkpoints.share("last", self.learner.averaged, self.step, self.validation.bits_at(self.step))
-        self.fabric.barrier()
+        self.processes.barrier()
 
     def sample(self) -> None:
         """Write and judge a sound, and draw the curves."""
@@ -219,7 +223,7 @@ class Trainer:
 
     def _stopped(self) -> bool:
         """Whether any process has received a signal."""
-        self.stopped_by = self.stopper.in_any(self.fabric)
+        self.stopped_by = self.stopper.in_any(self.processes)
         return self.stopped_by is not None
 
     def _samples_per_second(self) -> float:

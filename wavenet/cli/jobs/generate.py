@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from wavenet import audio
 from wavenet.audio.pcm import RAW
 from wavenet.cli.display import Display, check_report, takes_stdout, write_report
+from wavenet.cli.jobs import bulk
+from wavenet.cli.jobs.opening import opened
 from wavenet.cli.paths import check_folder
 from wavenet.config import GenerateConfig
 from wavenet.errors import ConfigError, counted
 from wavenet.files import expanded, is_stdout, streamed
-from wavenet.generation.format import is_exported
 from wavenet.generation.rendering import Prepared, write
 from wavenet.generation.request import Request
 from wavenet.model import native, shipped
+from wavenet.model.launcher import launched
 
 if TYPE_CHECKING:
     from wavenet.generation.playing import ExportedFile
@@ -30,11 +32,18 @@ SPARE_FILES = 64
 
 
 def job(config: GenerateConfig) -> None:
+    if config.missing:
+        bulk.job(config)
+        return
+    if (told := launched()) is not None and told.size > 1:
+        raise ConfigError(
+            f"{told.launcher} started {told.size} processes: give missing=true, so that they share the work"
+        )
     output = expanded(config.output)
     single, to_stderr = check_output(output, config.count), takes_stdout(config.output, config.report)
     stream = output == RAW or streamed(output)
     found = shipped.first() if config.checkpoint is None else shipped.find(config.checkpoint)
-    voice = _opened(found.path)
+    voice = opened(found.path)
     rate = voice.sample_rate
     request = Request(config, rate, voice.data, config.prime, config.features)
     made = voice.perform(request)
@@ -116,17 +125,6 @@ def job(config: GenerateConfig) -> None:
         )
     if not rendered.finished:
         raise KeyboardInterrupt
-
-
-def _opened(path: Path) -> Voice | ExportedFile:
-    """What plays; torch, which takes seconds to import, is imported only for a checkpoint."""
-    if is_exported(path):
-        from wavenet.generation.playing import ExportedFile
-
-        return ExportedFile(path)
-    from wavenet.voice import opened
-
-    return opened(path)
 
 
 def _source(voice: Voice | ExportedFile) -> str:

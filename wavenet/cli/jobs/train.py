@@ -13,9 +13,10 @@ from wavenet.config import BUNDLED, TrainConfig, build
 from wavenet.errors import ConfigError, TrainingError, WaveNetError, counted, printable
 from wavenet.files import expanded
 from wavenet.model import checkpoint, shipped
+from wavenet.model.launcher import allowed_restarts, is_first_process
 from wavenet.training import Reporter, Result, initial, speech, train
 from wavenet.training.clock import FEW_STEPS, few_steps
-from wavenet.training.machine import is_first_process
+from wavenet.training.run_folder import begun_before, has_state
 from wavenet.training.state import check
 
 
@@ -63,21 +64,26 @@ def settled(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, P
     config.resume names provides the rest. Raises WaveNetError for settings that are contradictory or impossible.
     """
     config, named = copy.deepcopy(config), "run.dir" in given
+    _check_restarts(config, given)
+    folder = expanded(config.run.dir) if named and config.run.dir else None
+    again = folder is not None and begun_before(folder)
+    if folder is not None and again and has_state(folder):  # torchrun has started it again: it goes on by itself
+        config.resume, config.init, given = str(folder), None, set(given) - {"init"}
     if config.resume is not None:
         if "init" in given and config.init is not None:
             raise ConfigError(
                 "init and resume are both given: a resumed run goes on with its own weights, so leave init= out, or "
                 "start a new run without resume="
             )
-        config, folder = _resumed(config, given)
-        run_dir = expanded(config.run.dir) if named and config.run.dir else folder
+        config, resumed = _resumed(config, given, more=not again)
+        run_dir = folder or resumed
     else:
         _decide_length(config, given)
         _check_data(config, given)
         if config.init is not None:
             config.init = str(shipped.find(config.init).path.absolute())
             config = initial.settled(config, given)
-        run_dir = expanded(config.run.dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+        run_dir = folder or expanded(config.run.dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     if config.data.dir not in (None, BUNDLED):  # so that the run can be resumed from any folder
         config.data.dir = str(expanded(config.data.dir).absolute())
     if config.data.lexicon is not None:
@@ -162,8 +168,20 @@ def _check_data(config: TrainConfig, given: Collection[str]) -> None:
         )
 
 
-def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, Path]:
-    """The settings of the run that config.resume names, overridden by the given ones, and its folder."""
+def _check_restarts(config: TrainConfig, given: Collection[str]) -> None:
+    """Raise ConfigError for settings with which a run that torchrun starts again would not find or do what is left."""
+    how = f"torchrun may start this run again (--max-restarts={allowed_restarts()})"
+    if allowed_restarts() and config.resume is None and "run.dir" not in given:
+        raise ConfigError(f"run.dir is not given, but {how}, and it goes on in its folder: give run.dir=runs/mine")
+    if allowed_restarts() and config.resume is not None and "minutes" in given:
+        raise ConfigError(f"minutes is given with resume, but {how}, which would add them again: give steps instead")
+
+
+def _resumed(config: TrainConfig, given: Collection[str], more: bool) -> tuple[TrainConfig, Path]:
+    """The settings of the run that config.resume names, overridden by the given ones, and its folder.
+
+    more: whether given minutes come on top of those that the run has had.
+    """
     state_path = checkpoint.find_state(expanded(config.resume or ""))
     folder = state_path.parent if state_path.parent.name else state_path.parent.absolute()
     state = checkpoint.load_state(state_path)
@@ -179,7 +197,7 @@ def _resumed(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, 
         chosen = {name for name in asked if name in given or name.startswith(tuple(f"{group}." for group in given))}
         chosen |= {name for name in asked if any(entry.startswith(f"{name}.") for entry in given)}
     merged = stored | {name: asked[name] for name in chosen} | {"resume": config.resume}
-    if config.minutes is not None and {"minutes", "experiment"} & set(given):  # in addition
+    if more and config.minutes is not None and {"minutes", "experiment"} & set(given):
         seconds = speech.spent(folder.parent) if stored["task"] == "speech" else state.get("seconds", 0.0)
         merged["minutes"] = seconds / 60 + config.minutes
     elif "steps" in given:
