@@ -20,8 +20,10 @@ def test_the_main_job(call, tones, tmp_path):
     assert (status, err) == (0, "")
     assert "broken.wav: it is damaged or not audio" in out
     trained = json.loads(Path("train.json").read_text())
-    keys = {"run_dir", "checkpoint", "steps", "samples_per_second", "bits_per_sample", "unigram_bits", "linear_bits"}
-    assert set(trained) == keys
+    assert set(trained) == {
+        *("run_dir", "checkpoint", "steps", "samples_per_second", "bits_per_sample", "unigram_bits", "linear_bits"),
+        "forecast",
+    }
     assert trained["steps"] == 3
 
     status, out, _ = call(
@@ -50,6 +52,7 @@ def test_the_main_job(call, tones, tmp_path):
         assert call("evaluate", *arguments)[0] == 0
         results[engine] = json.loads(Path("e.json").read_text())
         assert set(results[engine]) == {"files", "samples", "bits_per_sample", "unigram_bits", "linear_bits"}
+    keys |= {"forecast"}
     assert results["auto"]["samples"] == results["cached"]["samples"] == RATE
     assert abs(results["auto"]["bits_per_sample"] - results["cached"]["bits_per_sample"]) < 1e-4
     assert (
