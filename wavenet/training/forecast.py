@@ -37,7 +37,7 @@ PICTURE_BYTES, CURVES_BYTES = 1_250_000, 60_000
 """Of a sound's spectrograms, once as a file and once for TensorBoard, which also keeps the sound; and of the curves."""
 LINE_BYTES = 620
 """Of a logged step: a line of metrics.jsonl, and five points in TensorBoard."""
-LATER_BYTES = 40e6
+LATER_BYTES = 120e6
 """Of memory, for pictures and for what is imported only when it is needed."""
 
 
