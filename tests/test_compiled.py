@@ -1,9 +1,14 @@
 """The compiled engine against the oracle, on every instruction set that runs here, in every precision."""
 
 import os
+import platform
+import re
 import signal
+import struct
 import threading
 import time
+import zlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -256,6 +261,28 @@ def test_exported_file_says_what_it_is():
 def test_damaged_files_are_refused(change, words):
     with pytest.raises(CheckpointError, match=words):
         CompiledEngine(change(exported(make(), 16000, "float32")))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or not SETS, reason="reads what Linux tells of x86 processors")
+def test_the_processor_decides_on_the_instruction_sets():
+    told = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    assert told is not None
+    wide = {"avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}  # without BF16 too: Cascade Lake, Ice Lake
+    needed = {"avx512bf16": wide | {"avx512_bf16"}, "avx512": wide, "avxvnni": {"avx_vnni", "avx2", "fma"}}
+    needed |= {"avx2": {"avx2", "fma"}, "portable": set()}
+    has = set(told[1].split())
+    assert [name for name, flags in needed.items() if flags <= has] == SETS
+    for precision in export.PRECISIONS:
+        assert engine_for(make(), precision).instruction_set == SETS[0]
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+def test_a_weight_that_products_in_16_bits_cannot_hold_is_refused(instruction_set):
+    packed = bytearray(exported(make(), 16000, "int8"))
+    packed[-12] = 0x80  # in the output matrix, before the number of labels and the checksum
+    packed[-4:] = struct.pack("<I", zlib.crc32(packed[:-4]))
+    with pytest.raises(CheckpointError, match=r"not in -127\.\.127"):
+        CompiledEngine(bytes(packed), instruction_set)
 
 
 def test_settings_that_there_are_not():

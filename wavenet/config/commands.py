@@ -53,7 +53,8 @@ class GenerateConfig:
     """`float32`, `bfloat16`, `int8` (only `compiled`), or `auto`: int8 for `compiled`, or bfloat16 with mixtures; else
     float32."""
     instruction_set: str = "auto"
-    """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
+    """Of the compiled engine: `avx512bf16`, `avx512`, `avxvnni` or `avx2` on x86; `i8mm`, `dotprod` or `neon` on ARM;
+    `portable`; or `auto`: the fastest here."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0
@@ -112,7 +113,8 @@ class SpeakConfig:
     """`float32`, `bfloat16`, `int8` (only `compiled`), or `auto`: int8 for `compiled`, or bfloat16 with mixtures; else
     float32."""
     instruction_set: str = "auto"
-    """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
+    """Of the compiled engine: `avx512bf16`, `avx512`, `avxvnni` or `avx2` on x86; `i8mm`, `dotprod` or `neon` on ARM;
+    `portable`; or `auto`: the fastest here."""
     threads: int = 0
     """CPU threads. 0: automatic."""
     output: str = "speech.wav"
@@ -150,7 +152,8 @@ class EvaluateConfig:
     """`float32`, `bfloat16`, `int8` (only `compiled`), or `auto`: int8 for `compiled`, or bfloat16 with mixtures; else
     float32."""
     instruction_set: str = "auto"
-    """Of the compiled engine: `avx512`, `avx2`, `neon`, `portable`, or `auto`: the fastest here."""
+    """Of the compiled engine: `avx512bf16`, `avx512`, `avxvnni` or `avx2` on x86; `i8mm`, `dotprod` or `neon` on ARM;
+    `portable`; or `auto`: the fastest here."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`."""
     threads: int = 0

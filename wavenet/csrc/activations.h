@@ -22,13 +22,18 @@ inline void quantise(float* to, F32 v, const Scale&) { store(to, v); }
 inline void quantise(bf16* to, F32 v, const Scale&) { store(to, v); }
 inline void quantise(uint8_t* to, F32 v, const Scale& scale) {
     F32 q = v * scale.inverse + scale.zero;
-#if defined(__AVX512F__)
+#if VECTOR_BITS == 512
     __m512i whole = _mm512_max_epi32(_mm512_cvtps_epi32((__m512)q), _mm512_setzero_si512());
     __m128i bytes = _mm512_cvtusepi32_epi8(whole);
+#elif VECTOR_BITS == 256
+    __m256i whole = _mm256_cvtps_epi32((__m256)min(splat(255.0f), q));
+    __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    __m128i bytes = _mm_packus_epi16(halves, halves);
 #else
     typedef uint8_t U8 __attribute__((vector_size(W)));
     q = min(splat(255.0f), max(splat(0.0f), q));
-    U8 bytes = __builtin_convertvector((U32)(q + 8388608.0f) & 255, U8);  // adding 2**23 rounds to a whole number
+    U32 whole = (U32)(q + 8388608.0f) & 255;  // adding 2**23 rounds to a whole number
+    U8 bytes = __builtin_convertvector(whole ^ INPUT_OFFSET, U8);
 #endif
     std::memcpy(to, &bytes, W);
 }

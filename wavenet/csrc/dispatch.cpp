@@ -1,8 +1,11 @@
 #include "dispatch.h"
 
-#if defined(__linux__) && defined(__aarch64__)
-#include <asm/hwcap.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__linux__) && defined(__aarch64__)
 #include <sys/auxv.h>
+#elif defined(__APPLE__) && defined(__aarch64__)
+#include <sys/sysctl.h>
 #endif
 
 namespace wavenet {
@@ -21,12 +24,46 @@ namespace wavenet {
 
 #if defined(ONLY_PORTABLE)
 #elif defined(__x86_64__)
+DECLARE(avx512bf16)
 DECLARE(avx512)
+DECLARE(avxvnni)
 DECLARE(avx2)
 #elif defined(__aarch64__)
+DECLARE(i8mm)
+DECLARE(dotprod)
 DECLARE(neon)
 #endif
 DECLARE(portable)
+
+namespace {
+
+#if defined(__x86_64__)
+/// Whether there are products of bytes in vectors of 256 bits, in the encoding that avxvnni was compiled for.
+[[maybe_unused]] bool has_avxvnni() {
+#if defined(AVXVNNI_AS_AVX512VL)
+    return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+#else
+    unsigned a = 0, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
+#endif
+}
+#elif defined(__linux__) && defined(__aarch64__)
+[[maybe_unused]] bool has_dotprod() { return getauxval(AT_HWCAP) & 1 << 20; }  // HWCAP_ASIMDDP
+[[maybe_unused]] bool has_i8mm() { return getauxval(AT_HWCAP2) & 1 << 13; }    // HWCAP2_I8MM
+#elif defined(__APPLE__) && defined(__aarch64__)
+bool has(const char* feature) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value;
+}
+[[maybe_unused]] bool has_dotprod() { return has("hw.optional.arm.FEAT_DotProd"); }
+[[maybe_unused]] bool has_i8mm() { return has("hw.optional.arm.FEAT_I8MM"); }
+#elif defined(__aarch64__)
+[[maybe_unused]] bool has_dotprod() { return false; }
+[[maybe_unused]] bool has_i8mm() { return false; }
+#endif
+
+}  // namespace
 
 std::vector<Code> available() {
     std::vector<Code> found;
@@ -34,14 +71,22 @@ std::vector<Code> available() {
 #elif defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") &&
-        __builtin_cpu_supports("avx512bf16"))
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")) {
+        if (__builtin_cpu_supports("avx512bf16")) found.push_back(CODE(avx512bf16));
         found.push_back(CODE(avx512));
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(CODE(avx2));
-#elif defined(__linux__) && defined(__aarch64__)
-    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) found.push_back(CODE(neon));
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+#if defined(HAS_AVXVNNI)
+        if (has_avxvnni()) found.push_back(CODE(avxvnni));
+#endif
+        found.push_back(CODE(avx2));
+    }
 #elif defined(__aarch64__)
-    found.push_back(CODE(neon));  // all of Apple's processors have dot products
+#if defined(HAS_I8MM)
+    if (has_i8mm()) found.push_back(CODE(i8mm));
+#endif
+    if (has_dotprod()) found.push_back(CODE(dotprod));
+    found.push_back(CODE(neon));
 #endif
     found.push_back(CODE(portable));
     return found;

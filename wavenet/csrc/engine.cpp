@@ -81,12 +81,27 @@ class Kernel final : public Engine {
     const StateLayout<Weight> layout;
 };
 
+}  // namespace wavenet::ISA
+
+#if defined(__AVX512BF16__)  // which only bfloat16 uses; the other precisions run the code of avx512
+namespace wavenet::avx512 {
+std::unique_ptr<Engine> make_engine(const Network&);
+}
+#endif
+
+namespace wavenet::ISA {
+
 std::unique_ptr<Engine> make_engine(const Network& net) {
+#if defined(__AVX512BF16__)
+    if (net.precision != Precision::bfloat16) return avx512::make_engine(net);
+    return std::make_unique<Kernel<bf16>>(net);
+#else
     switch (net.precision) {
         case Precision::float32: return std::make_unique<Kernel<float>>(net);
         case Precision::bfloat16: return std::make_unique<Kernel<bf16>>(net);
         default: return std::make_unique<Kernel<int8_t>>(net);
     }
+#endif
 }
 
 }  // namespace wavenet::ISA

@@ -118,6 +118,8 @@ struct Reader {
         m.bias = floats(rows);
         uint64_t count = uint64_t(rows) * uint64_t(columns), size = count * bytes_of(precision);
         m.weights = take(size);
+        if (precision == Precision::int8 && size && std::memchr(m.weights, 0x80, size))
+            throw FormatError("a weight in the file is not in -127..127: it was altered");
         if (precision == Precision::float32) check_finite<uint32_t>(m.weights, count, 0x7F800000u);
         if (precision == Precision::bfloat16) check_finite<uint16_t>(m.weights, count, 0x7F80u);
         take(-size & 3);  // padding, so that floats stay aligned

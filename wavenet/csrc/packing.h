@@ -110,6 +110,7 @@ struct PackedNetwork {
     const Scale z_scale, skip_scale, hidden_scale;  // z lies in [-1, 1], so one scale serves all layers
     Buffer<uint32_t> arena;                         // every weight
     Buffer<float> constants, initial;
+    Buffer<int32_t> missing;  // from the sums of int8 products, beside each bias; empty if there is no INPUT_OFFSET
 
     /// Zero of the bytes that a row of conditioning is rounded to.
     static constexpr int CONDITION_ZERO = 128;
@@ -146,6 +147,7 @@ struct PackedNetwork {
         constants = Buffer<float>(
             2 * (int64_t(layers.size()) * (h_length + x_length) + skip_length + head_length + round_up(outputs, W) +
                  (condition_channels ? added_length : 0)));
+        if (sizeof(Weight) == 1 && INPUT_OFFSET > 0) missing = Buffer<int32_t>(constants.size);
         int64_t used = 0;
         const Order conv = filter_beside_gate(net.gate), x = in_order(net.residual);
         for (size_t l = 0; l < layers.size(); l++) {
@@ -223,6 +225,7 @@ struct PackedNetwork {
                 for (int64_t c = 0; c < m.columns; c++) total += row[c];
                 scale = m.scales[order[i]] * m.input_scale;
                 bias = float(double(bias) - double(scale) * m.input_zero * double(total));
+                if (INPUT_OFFSET > 0) missing.data[at.bias + i] = int32_t(INPUT_OFFSET * total);
             }
             constants.data[at.bias + i] = bias;
             constants.data[at.scale + i] = scale;

@@ -40,7 +40,8 @@ constexpr const char* USAGE =
     "  osc=9000              take settings as OSC messages while the sound is made, in real time, from this port of this\n"
     "                        computer; 0.0.0.0:9000 listens to the network too: /temperature x, /top_k n, /top_p x, /seed n,\n"
     "                        /label june 0.7, /label speaker june 0.7, /restart\n"
-    "  instruction_set=auto  avx512, avx2, neon or portable; auto is the fastest on this machine\n";
+    "  instruction_set=auto  avx512bf16, avx512, avxvnni or avx2 on x86; i8mm, dotprod or neon on ARM; portable; auto is the\n"
+    "                        fastest on this machine\n";
 
 using Settings = std::map<std::string, std::string>;
 

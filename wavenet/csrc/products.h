@@ -12,7 +12,7 @@ namespace wavenet::ISA {
 
 /// The most output vectors, and the most streams, in one block of a product.
 constexpr int VECTORS = 8;
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if VECTOR_BITS == 512 || defined(__aarch64__)
 constexpr int STREAMS = 3;
 #else
 constexpr int STREAMS = 1;
@@ -52,28 +52,37 @@ template <class Weight, int V, int N>
                                             const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {
     Sum<Weight> odd[N][V];
     if constexpr (V <= 4) clear(odd);
-    auto add = [&](int64_t g, Sum<Weight> (&to)[N][V]) __attribute__((always_inline)) {
-        U32 in[N];
+    auto add = [&](int64_t g, auto count, Sum<Weight> (&to)[N][V]) __attribute__((always_inline)) {
+        constexpr int G = decltype(count)::value;
+        U32 in[N][G];
 #pragma GCC unroll 3
-        for (int n = 0; n < N; n++) in[n] = U32{} + inputs[n][g];
+        for (int n = 0; n < N; n++)
+#pragma GCC unroll 4
+            for (int i = 0; i < G; i++) in[n][i] = U32{} + inputs[n][g + i];
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) {
-            U32 w;
-            std::memcpy(&w, weights + (g * V + v) * W, sizeof w);
+            U32 w[G];
+#pragma GCC unroll 4
+            for (int i = 0; i < G; i++) std::memcpy(&w[i], weights + ((g + i) * V + v) * W, sizeof w[i]);
 #pragma GCC unroll 3
             for (int n = 0; n < N; n++) to[n][v] = dot<Weight>(to[n][v], in[n], w);
         }
     };
+    constexpr int G = AT_ONCE<Weight>;
+    constexpr std::integral_constant<int, G> several;
+    constexpr std::integral_constant<int, 1> one;
     int64_t g = 0;
     if constexpr (V <= 4) {
-        for (; g + 2 <= groups; g += 2) add(g, sums), add(g + 1, odd);
-        if (g < groups) add(g, sums);
+        for (; g + 2 * G <= groups; g += 2 * G) add(g, several, sums), add(g + G, several, odd);
+        for (; g < groups; g++) add(g, one, sums);
 #pragma GCC unroll 3
         for (int n = 0; n < N; n++)
 #pragma GCC unroll 4
             for (int v = 0; v < V; v++) sums[n][v] += odd[n][v];
     } else {
-        for (; g < groups; g++) add(g, sums);
+        for (; g + G <= groups; g += G) add(g, several, sums);
+        if constexpr (G > 1)
+            for (; g < groups; g++) add(g, one, sums);
     }
 }
 

@@ -18,15 +18,18 @@
 
 #include "types.h"
 
+#if defined(VECTOR_BITS)  // CMakeLists.txt asks for narrower vectors than the processor has
+#elif defined(__AVX512F__)
+#define VECTOR_BITS 512
+#elif defined(__AVX2__)
+#define VECTOR_BITS 256
+#else
+#define VECTOR_BITS 128
+#endif
+
 namespace wavenet::ISA {
 
-#if defined(__AVX512F__)
-constexpr int W = 16;
-#elif defined(__AVX2__)
-constexpr int W = 8;
-#else
-constexpr int W = 4;
-#endif
+constexpr int W = VECTOR_BITS / 32;
 
 typedef float F32 __attribute__((vector_size(W * 4), may_alias));
 typedef int32_t I32 __attribute__((vector_size(W * 4), may_alias));
@@ -38,9 +41,9 @@ inline F32 choose(I32 condition, F32 a, F32 b) { return condition ? a : b; }
 
 /// The larger and the smaller of two; b if either is NaN.
 inline F32 max(F32 a, F32 b) {
-#if defined(__AVX512F__)
+#if VECTOR_BITS == 512
     return (F32)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__)
+#elif VECTOR_BITS == 256
     return (F32)_mm256_max_ps((__m256)a, (__m256)b);
 #else
     return choose(a > b, a, b);
@@ -48,9 +51,9 @@ inline F32 max(F32 a, F32 b) {
 }
 
 inline F32 min(F32 a, F32 b) {
-#if defined(__AVX512F__)
+#if VECTOR_BITS == 512
     return (F32)_mm512_min_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__)
+#elif VECTOR_BITS == 256
     return (F32)_mm256_min_ps((__m256)a, (__m256)b);
 #else
     return choose(a < b, a, b);
@@ -70,7 +73,7 @@ inline float fold(F32 v, Combine combine) {
 }
 
 inline float sum(F32 v) {
-#if defined(__AVX512F__)
+#if VECTOR_BITS == 512
     return _mm512_reduce_add_ps((__m512)v);
 #else
     return fold(v, [](float a, float b) { return a + b; });
@@ -143,7 +146,7 @@ inline F32 exp(F32 x) {
 /// 1 / x; to bfloat16 precision if T is bf16 and the processor has a faster instruction.
 template <class T>
 inline F32 reciprocal(F32 x) {
-#if defined(__AVX512F__)
+#if VECTOR_BITS == 512
     if (sizeof(T) == 2) return (F32)_mm512_rcp14_ps((__m512)x);
 #endif
     return 1.0f / x;

@@ -43,8 +43,9 @@ WAVENET_API wavenet_model *wavenet_load(const void *bytes, size_t size, char *er
 /* The network in this file. */
 WAVENET_API wavenet_model *wavenet_load_file(const char *path, char *error, size_t error_size);
 
-/* As wavenet_load, on one instruction set: "avx512", "avx2", "neon", "portable" or "auto". Networks whose numbers are
- * rounded differently sound alike, but make other samples. Refuses a set that this processor does not run. */
+/* As wavenet_load, on one instruction set: "avx512bf16", "avx512", "avxvnni" or "avx2" on x86; "i8mm", "dotprod" or "neon" on
+ * ARM; "portable"; or "auto". Networks whose numbers are rounded differently sound alike, but make other samples. Refuses a
+ * set that this processor does not run. */
 WAVENET_API wavenet_model *wavenet_load_for(const char *instruction_set, const void *bytes, size_t size, char *error,
                                             size_t error_size);
 
