@@ -28,7 +28,8 @@ inline void quantise(uint8_t* to, F32 v, const Scale& scale) {
 #else
     typedef uint8_t U8 __attribute__((vector_size(W)));
     q = min(splat(255.0f), max(splat(0.0f), q));
-    U8 bytes = __builtin_convertvector((U32)(q + 8388608.0f) & 255, U8);  // adding 2**23 rounds to a whole number
+    U32 whole = (U32)(q + 8388608.0f) & 255;  // adding 2**23 rounds to a whole number
+    U8 bytes = __builtin_convertvector(whole ^ INPUT_OFFSET, U8);
 #endif
     std::memcpy(to, &bytes, W);
 }

@@ -11,16 +11,23 @@ namespace wavenet::ISA {
 /// Bias and scale of a block's lanes.
 struct Lanes {
     const float *bias, *scale;
+    const int32_t* missing;  // from the sums; see INPUT_OFFSET
 };
 
 template <class Weight>
 inline Lanes lanes_of(const PackedNetwork<Weight>& net, const Affine& outputs, int64_t block) {
-    return {net.constants.data + outputs.bias + block * W, net.constants.data + outputs.scale + block * W};
+    return {net.constants.data + outputs.bias + block * W, net.constants.data + outputs.scale + block * W,
+            INPUT_OFFSET > 0 ? net.missing.data + outputs.bias + block * W : nullptr};
 }
 
 template <class Weight>
 inline F32 value(Sum<Weight> sum, const Lanes& lanes, int vector) {
     F32 bias = load(lanes.bias + vector * W);
+    if (sizeof(Weight) == 1 && INPUT_OFFSET > 0) {
+        Sum<Weight> missing;
+        std::memcpy(&missing, lanes.missing + vector * W, sizeof missing);
+        sum += missing;
+    }
     if constexpr (sizeof(Weight) == 1)
         return __builtin_convertvector(sum, F32) * load(lanes.scale + vector * W) + bias;
     else

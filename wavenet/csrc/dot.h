@@ -4,7 +4,7 @@
 
 #include <type_traits>
 
-#include "simd.h"
+#include "pairs.h"
 
 namespace wavenet::ISA {
 
@@ -17,6 +17,18 @@ using Sum = std::conditional_t<sizeof(Weight) == 1, I32, F32>;
 /// How many weights, or inputs, 32 bits hold.
 template <class Weight>
 constexpr int GROUP = 4 / sizeof(Weight);
+
+#if defined(__wasm_relaxed_simd__)
+inline I32 relaxed_dot(I32 sum, U32 inputs, U32 weights) {
+    return (I32)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)weights, (v128_t)inputs, (v128_t)sum);
+}
+/// WebAssembly leaves open whether these inputs are signed, but it is always the same on one machine, so this asks it. If
+/// they are, int8 products read inputs that are lower by this. What their sums lack, this times the sum of a row's
+/// weights, is one constant per row, which `value` in dense.h adds. The page loads this code only where sums are exact.
+const uint32_t INPUT_OFFSET = relaxed_dot(I32{}, U32{} + 0xFFFFFFFF, U32{} + 0x01010101)[0] < 0 ? 128 : 0;
+#else
+constexpr uint32_t INPUT_OFFSET = 0;
+#endif
 
 template <class Weight>
 inline Sum<Weight> dot(Sum<Weight> sum, U32 inputs, U32 weights) {
@@ -39,12 +51,10 @@ inline Sum<Weight> dot(Sum<Weight> sum, U32 inputs, U32 weights) {
                                          _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
         __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(w, 8));
         return sum + (I32)even + (I32)odd;
-#elif defined(__wasm_simd128__)
-        v128_t a = (v128_t)inputs, w = (v128_t)weights;  // as above
-        v128_t even = wasm_i32x4_dot_i16x8(wasm_v128_and(a, wasm_i16x8_splat(255)),
-                                           wasm_i16x8_shr(wasm_i16x8_shl(w, 8), 8));
-        v128_t odd = wasm_i32x4_dot_i16x8(wasm_u16x8_shr(a, 8), wasm_i16x8_shr(w, 8));
-        return sum + (I32)even + (I32)odd;
+#elif defined(__wasm_relaxed_simd__)
+        return relaxed_dot(sum, inputs, weights);
+#elif defined(ADDS_PAIRS)
+        return dot_alone(sum, inputs, weights);
 #elif defined(__ARM_FEATURE_DOTPROD)
         // the instruction needs signed inputs: each is reduced by 128, and 64 times its weight is added twice instead
         int8x16_t w = (int8x16_t)weights, a = (int8x16_t)(inputs ^ 0x80808080), half = vdupq_n_s8(64);

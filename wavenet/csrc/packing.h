@@ -53,12 +53,15 @@ struct Packed {
         for (int64_t block = 0; block < vectors;) {
             int64_t n = VECTORS;
             while (n > vectors - block) n /= 2;
-            for (int64_t input = 0; input < count / run * per_run; input += GROUP<Weight>)
-                for (int64_t lane = block * W; lane < (block + n) * W; lane++)
-                    for (int64_t i = input; i < input + GROUP<Weight>; i++, to++) {
-                        bool there = order[lane] >= 0 && i % per_run < run;
-                        int64_t column = first + i / per_run * run + i % per_run;
-                        if (there) std::memcpy(to, from + order[lane] * m.columns + column, sizeof *to);
+            for (int64_t input = 0; input < count / run * per_run; input += GROUP<Weight>, to += n * W * GROUP<Weight>)
+                for (int64_t lane = 0; lane < n * W; lane++)
+                    for (int64_t i = 0; i < GROUP<Weight>; i++) {
+                        const int64_t row = order[block * W + lane], within = (input + i) % per_run;
+                        const int64_t column = first + (input + i) / per_run * run + within;
+                        Weight weight{};
+                        if (row >= 0 && within < run)
+                            std::memcpy(&weight, from + row * m.columns + column, sizeof weight);
+                        to[place<Weight>(n, lane, i)] = stored(weight, n, lane);
                     }
             block += n;
         }
@@ -110,6 +113,7 @@ struct PackedNetwork {
     const Scale z_scale, skip_scale, hidden_scale;  // z lies in [-1, 1], so one scale serves all layers
     Buffer<uint32_t> arena;                         // every weight
     Buffer<float> constants, initial;
+    Buffer<int32_t> missing;  // from the sums of int8 products, beside each bias; empty if there is no INPUT_OFFSET
 
     /// Zero of the bytes that a row of conditioning is rounded to.
     static constexpr int CONDITION_ZERO = 128;
@@ -146,6 +150,7 @@ struct PackedNetwork {
         constants = Buffer<float>(
             2 * (int64_t(layers.size()) * (h_length + x_length) + skip_length + head_length + round_up(outputs, W) +
                  (condition_channels ? added_length : 0)));
+        if (sizeof(Weight) == 1 && INPUT_OFFSET > 0) missing = Buffer<int32_t>(constants.size);
         int64_t used = 0;
         const Order conv = filter_beside_gate(net.gate), x = in_order(net.residual);
         for (size_t l = 0; l < layers.size(); l++) {
@@ -223,6 +228,7 @@ struct PackedNetwork {
                 for (int64_t c = 0; c < m.columns; c++) total += row[c];
                 scale = m.scales[order[i]] * m.input_scale;
                 bias = float(double(bias) - double(scale) * m.input_zero * double(total));
+                if (INPUT_OFFSET > 0) missing.data[at.bias + i] = int32_t(INPUT_OFFSET * total);
             }
             constants.data[at.bias + i] = bias;
             constants.data[at.scale + i] = scale;
