@@ -3,7 +3,7 @@
 # make torture: kill, fill and damage everything, thousands of times; see docs/survives.md.
 # make measures: install the packages that measure speech, for scripts/speech.py.
 # make docs: build the documentation as build/docs/index.html.
-# make wasm: compile the kernel of the page for browsers.
+# make wasm: compile the kernels of the page for browsers.
 # All but `wasm` create the environment first if it is missing.
 
 PYTHON ?= python3
@@ -52,17 +52,23 @@ measures: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e '.[dev,benchmark,fidelity]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r scripts/measures.txt
 
-# by emscripten 3.1.6 (Debian: apt-get install emscripten). The result is committed, with a digest of what it was made from
-WASM_SOURCES := engine.cpp engine_threads.cpp dispatch.cpp network.cpp player.cpp interface.cpp
+# by the clang of PyPI's ziglang, once with and once without relaxed SIMD. Both results are committed, with a digest of what
+# they were made from
+ZIG := ziglang==0.17.1
+WASM_SOURCES := engine.cpp engine_threads.cpp dispatch.cpp network.cpp player.cpp interface.cpp exceptions_wasm.cpp
 WASM_EXPORTS := load model_free sample_rate receptive_field instruction_set label_count label_name label_value player_new \
 	player_free set_temperature set_top_k set_top_p set_label set_seed prime restart generate state_size save restore
+WASM_FLAGS = -target wasm32-wasi -mexec-model=reactor -std=gnu++17 -O3 -ffp-contract=off -fwasm-exceptions -s \
+	-DISA=portable -DONLY_PORTABLE -DWITHOUT_THREADS -fdeclspec -fvisibility=hidden \
+	$(addprefix -I$(LIB)/,libcxxabi/include libcxxabi/src . libcxx/src libunwind/include) \
+	$(addprefix -Wl$(comma)--export=,$(addprefix wavenet_,$(WASM_EXPORTS)) malloc free)
 comma := ,
-empty :=
+wasm: LIB = $(shell $(PYTHON) -c "import ziglang; print(ziglang.__path__[0])")/lib
 wasm:
-	cd wavenet/csrc && em++ -std=gnu++17 -O3 -msimd128 -DONLY_PORTABLE -DWITHOUT_THREADS -DISA=portable -fwasm-exceptions \
-	  -Wno-deprecated $(WASM_SOURCES) --no-entry -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH -sFILESYSTEM=0 \
-	  -sEXPORTED_FUNCTIONS=$(subst $(empty) $(empty),$(comma),$(addprefix _wavenet_,$(WASM_EXPORTS)) _malloc _free) \
-	  -o ../web/wavenet.wasm
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check $(ZIG)
+	for relaxed in "" relaxed; do \
+	  $(PYTHON) -m ziglang c++ $(WASM_FLAGS) -mcpu=generic+simd128+exception_handling$${relaxed:+"+relaxed_simd"} \
+	    $(addprefix wavenet/csrc/,$(WASM_SOURCES)) -o wavenet/web/wavenet$${relaxed:+"-relaxed"}.wasm || exit 1; done
 	cd wavenet/csrc && cat $(sort $(WASM_SOURCES) $(notdir $(wildcard wavenet/csrc/*.h))) | sha256sum | cut -d ' ' -f 1 > ../web/wavenet.wasm.sources
 
 clean:

@@ -81,6 +81,20 @@ def test_is_built_and_is_the_default():
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
+def test_auto_is_the_fastest_precision(instruction_set):
+    model = make(layers_per_stack=8)
+    engines = {precision: engine_for(model, precision, instruction_set) for precision in ("auto", *PRECISIONS)}
+    seconds = dict.fromkeys(engines, float("inf"))
+    for _ in range(20):  # in turn, since other programs may run beside
+        for precision, engine in engines.items():
+            state = engine.start(torch.zeros(1, 0, dtype=torch.long))
+            started = time.perf_counter()
+            engine.generate(state, uniform(1, 50), Sampling())
+            seconds[precision] = min(seconds[precision], time.perf_counter() - started)
+    assert 0.9 * seconds["auto"] <= min(seconds.values())
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
 @given(config=configs, sampling=samplings, streams=st.integers(1, 5), heard=st.integers(0, 40))
 def test_float32_makes_the_oracles_samples(instruction_set, config, sampling, streams, heard):
     model = make(config)

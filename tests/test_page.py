@@ -32,6 +32,8 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
 WEB = Path(__file__).parents[1] / "wavenet" / "web"
+KERNELS = [WEB / "wavenet.wasm", WEB / "wavenet-relaxed.wasm"]
+"""Of which the page loads one."""
 BLOCK = 320
 """Samples that the Worker makes at once, at 16 kHz."""
 
@@ -103,7 +105,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
     """A folder that any static web server could serve, and its address."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(WEB / "page", folder, dirs_exist_ok=True)
-    shutil.copy(WEB / "wavenet.wasm", folder)
+    for kernel in KERNELS:
+        shutil.copy(kernel, folder)
     (folder / "worklet.js").write_text(WORKLET + (folder / "worklet.js").read_text())
     voices = {
         "one": voice(),
@@ -195,7 +198,7 @@ class Player:
 def open_page(site, browser) -> Iterator[Callable[..., Player]]:
     contexts = []
 
-    def open_page(query: str = "?voice=one", slow: bool = False, **settings) -> Player:
+    def open_page(query: str = "?voice=one", slow: bool = False, kernel: str | None = None, **settings) -> Player:
         folder, address = site
         context = browser.new_context(**settings)
         contexts.append(context)
@@ -204,6 +207,9 @@ def open_page(site, browser) -> Iterator[Callable[..., Player]]:
         if slow:
             body = (folder / "wasm.js").read_text() + SLOW
             context.route("**/wasm.js", lambda route: route.fulfill(body=body, content_type="text/javascript"))
+        if kernel is not None:
+            chosen = f"export const fittingKernel = () => {kernel!r};"
+            context.route("**/kernel.js", lambda route: route.fulfill(body=chosen, content_type="text/javascript"))
         page = context.new_page()
         name = query.partition("voice=")[2] or "one"
         player = Player(page, (folder / f"{name}.wavenet").read_bytes())
@@ -219,7 +225,8 @@ PLAIN = Sampling()
 
 
 def test_the_page_is_small_and_asks_only_for_its_own_files(site, open_page):
-    files = [path for path in (WEB / "page").rglob("*") if path.is_file()] + [WEB / "wavenet.wasm"]
+    files = [path for path in (WEB / "page").rglob("*") if path.is_file()]
+    files.append(max(KERNELS, key=lambda path: path.stat().st_size))
     assert sum(path.stat().st_size for path in files) < 400_000
     player, asked = open_page(), []
     player.page.on("request", lambda request: asked.append(request.url))
@@ -243,8 +250,9 @@ def test_a_page_opened_from_a_disk_says_what_it_needs(site, browser):
     page.close()
 
 
-def test_what_is_played_is_what_the_portable_kernel_makes_without_a_gap(open_page):
-    player = open_page().play()
+@pytest.mark.parametrize("kernel", ["fitting", "wavenet.wasm"])
+def test_what_is_played_is_what_the_portable_kernel_makes_without_a_gap(open_page, kernel):
+    player = open_page(kernel=None if kernel == "fitting" else kernel).play()
     count = 3 * 16000
     np.testing.assert_array_equal(player.taken(count), reference(player.packed, (count, PLAIN)))
     assert player.gaps == 0

@@ -17,14 +17,14 @@ struct Lanes {
 template <class Weight>
 inline Lanes lanes_of(const PackedNetwork<Weight>& net, const Affine& outputs, int64_t block) {
     return {net.constants.data + outputs.bias + block * W, net.constants.data + outputs.scale + block * W,
-            net.missing.data + outputs.bias + block * W};
+            INPUT_OFFSET > 0 ? net.missing.data + outputs.bias + block * W : nullptr};
 }
 
 template <class Weight>
 inline F32 value(Sum<Weight> sum, const Lanes& lanes, int vector) {
     F32 bias = load(lanes.bias + vector * W);
-    if constexpr (sizeof(Weight) == 1 && INPUT_OFFSET > 0) {
-        I32 missing;
+    if (sizeof(Weight) == 1 && INPUT_OFFSET > 0) {
+        Sum<Weight> missing;
         std::memcpy(&missing, lanes.missing + vector * W, sizeof missing);
         sum += missing;
     }

@@ -4,7 +4,7 @@
 
 #include <type_traits>
 
-#include "simd.h"
+#include "pairs.h"
 
 namespace wavenet::ISA {
 
@@ -18,10 +18,17 @@ using Sum = std::conditional_t<sizeof(Weight) == 1, I32, F32>;
 template <class Weight>
 constexpr int GROUP = 4 / sizeof(Weight);
 
-/// ARM's older instructions multiply signed bytes, so there int8 products read inputs that are lower by this. What their
-/// sums lack, this times the sum of a row's weights, is one constant per row, which `value` in dense.h adds.
+/// Where an instruction multiplies signed bytes, int8 products read inputs that are lower by INPUT_OFFSET. What their sums
+/// lack, this times the sum of a row's weights, is one constant per row, which `value` in dense.h adds.
 #if (defined(__ARM_FEATURE_DOTPROD) || defined(NEON)) && !defined(__ARM_FEATURE_MATMUL_INT8)
 constexpr uint32_t INPUT_OFFSET = 128;
+#elif defined(__wasm_relaxed_simd__)
+inline I32 relaxed_dot(I32 sum, U32 inputs, U32 weights) {
+    return (I32)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)weights, (v128_t)inputs, (v128_t)sum);
+}
+/// WebAssembly leaves open whether these inputs are signed, but it is always the same on one machine, so this asks it. The
+/// page loads this code only where sums are exact.
+const uint32_t INPUT_OFFSET = relaxed_dot(I32{}, U32{} + 0xFFFFFFFF, U32{} + 0x01010101)[0] < 0 ? 128 : 0;
 #else
 constexpr uint32_t INPUT_OFFSET = 0;
 #endif
@@ -65,13 +72,10 @@ inline Sum<Weight> dot(Sum<Weight> sum, U32 inputs, U32 weights) {
         return (I32)_mm256_dpbusd_epi32((__m256i)sum, (__m256i)inputs, (__m256i)weights);
 #elif defined(SPLIT_BYTES)
         return dot_split(sum, {inputs}, {weights});
-#elif defined(__wasm_simd128__)
-        // even and odd bytes are multiplied separately, as 16-bit numbers: multiplying bytes directly would saturate
-        v128_t a = (v128_t)inputs, w = (v128_t)weights;
-        v128_t even = wasm_i32x4_dot_i16x8(wasm_v128_and(a, wasm_i16x8_splat(255)),
-                                           wasm_i16x8_shr(wasm_i16x8_shl(w, 8), 8));
-        v128_t odd = wasm_i32x4_dot_i16x8(wasm_u16x8_shr(a, 8), wasm_i16x8_shr(w, 8));
-        return sum + (I32)even + (I32)odd;
+#elif defined(__wasm_relaxed_simd__)
+        return relaxed_dot(sum, inputs, weights);
+#elif defined(ADDS_PAIRS)
+        return dot_alone(sum, inputs, weights);
 #elif defined(__ARM_FEATURE_MATMUL_INT8)
         return (I32)vusdotq_s32((int32x4_t)sum, (uint8x16_t)inputs, (int8x16_t)weights);
 #elif defined(__ARM_FEATURE_DOTPROD)

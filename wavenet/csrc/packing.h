@@ -53,12 +53,15 @@ struct Packed {
         for (int64_t block = 0; block < vectors;) {
             int64_t n = VECTORS;
             while (n > vectors - block) n /= 2;
-            for (int64_t input = 0; input < count / run * per_run; input += GROUP<Weight>)
-                for (int64_t lane = block * W; lane < (block + n) * W; lane++)
-                    for (int64_t i = input; i < input + GROUP<Weight>; i++, to++) {
-                        bool there = order[lane] >= 0 && i % per_run < run;
-                        int64_t column = first + i / per_run * run + i % per_run;
-                        if (there) std::memcpy(to, from + order[lane] * m.columns + column, sizeof *to);
+            for (int64_t input = 0; input < count / run * per_run; input += GROUP<Weight>, to += n * W * GROUP<Weight>)
+                for (int64_t lane = 0; lane < n * W; lane++)
+                    for (int64_t i = 0; i < GROUP<Weight>; i++) {
+                        const int64_t row = order[block * W + lane], within = (input + i) % per_run;
+                        const int64_t column = first + (input + i) / per_run * run + within;
+                        Weight weight{};
+                        if (row >= 0 && within < run)
+                            std::memcpy(&weight, from + row * m.columns + column, sizeof weight);
+                        to[place<Weight>(n, lane, i)] = stored(weight, n, lane);
                     }
             block += n;
         }

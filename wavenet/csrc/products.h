@@ -18,6 +18,12 @@ constexpr int STREAMS = 3;
 constexpr int STREAMS = 1;
 #endif
 
+#if defined(__wasm__)
+#define MULTIPLY [[gnu::noinline]]  // a smaller file, and no slower
+#else
+#define MULTIPLY [[gnu::always_inline]] inline
+#endif
+
 /// Calls body(first vector, V) for blocks of V = 8 vectors, then of 4, 2 and 1 for the rest; V is constant in each.
 template <class Body>
 [[gnu::always_inline]] inline void with_vectors(int64_t vectors, Body body) {
@@ -48,8 +54,11 @@ template <class Sums, int V, int N>
 /// sums[n][v] += weights of V vectors times the inputs of N streams, over `groups` groups. With few sums, even and odd
 /// groups are added separately, so that no addition waits for the previous one.
 template <class Weight, int V, int N>
-[[gnu::always_inline]] inline void multiply(const uint32_t* weights, int64_t groups,
-                                            const uint32_t* const (&inputs)[N], Sum<Weight> (&sums)[N][V]) {
+MULTIPLY void multiply(const uint32_t* weights, int64_t groups, const uint32_t* const (&inputs)[N],
+                       Sum<Weight> (&sums)[N][V]) {
+#if defined(ADDS_PAIRS)
+    if constexpr (PAIRED<Weight> && V > 1) return multiply_pairs(weights, groups, inputs, sums);
+#endif
     Sum<Weight> odd[N][V];
     if constexpr (V <= 4) clear(odd);
     auto add = [&](int64_t g, auto count, Sum<Weight> (&to)[N][V]) __attribute__((always_inline)) {

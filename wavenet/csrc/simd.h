@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -45,6 +45,10 @@ inline F32 max(F32 a, F32 b) {
     return (F32)_mm512_max_ps((__m512)a, (__m512)b);
 #elif VECTOR_BITS == 256
     return (F32)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (F32)_mm_max_ps((__m128)a, (__m128)b);
+#elif defined(__wasm_simd128__)
+    return (F32)wasm_f32x4_pmax((v128_t)b, (v128_t)a);
 #else
     return choose(a > b, a, b);
 #endif
@@ -55,6 +59,10 @@ inline F32 min(F32 a, F32 b) {
     return (F32)_mm512_min_ps((__m512)a, (__m512)b);
 #elif VECTOR_BITS == 256
     return (F32)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (F32)_mm_min_ps((__m128)a, (__m128)b);
+#elif defined(__wasm_simd128__)
+    return (F32)wasm_f32x4_pmin((v128_t)b, (v128_t)a);
 #else
     return choose(a < b, a, b);
 #endif

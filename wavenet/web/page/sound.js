@@ -13,7 +13,7 @@ export class Sound {
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data }) => this.receive(data);
     this.worker.onerror = ({ message }) => heard.failed(`The engine stopped: ${message || "worker.js did not load"}.`);
-    this.tell("engine", { url: new URL("wavenet.wasm", import.meta.url).href });
+    this.tell("engine", { beside: import.meta.url });
     this.connect();
   }
 

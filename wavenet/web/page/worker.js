@@ -5,6 +5,7 @@
 // No timer decides anything here. The audio thread's reports ask for more, and `next` calls the Worker back between two
 // blocks, once it has read its messages. So a hidden tab plays on.
 
+import { fittingKernel } from "./kernel.js";
 import { Network } from "./wasm.js";
 
 const AHEAD = 1; // seconds
@@ -45,8 +46,8 @@ function call() {
 }
 
 const receive = {
-  engine({ url }) {
-    engine = compiled(url);
+  engine({ beside }) {
+    engine = compiled(new URL(fittingKernel(), beside).href);
     engine.catch(() => {}); // `voice` tells it
   },
 
