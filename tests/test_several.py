@@ -1,5 +1,6 @@
 """How several processes are started and end: by devices=, by torchrun; killed, failing, and started again."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from test_processes import curve, folder, settings
 
 from wavenet.errors import ConfigError, TrainingError
 from wavenet.model import checkpoint
-from wavenet.training import Reporter, run_folder, starting, train
+from wavenet.training import Reporter, run_folder, starting, train, trainer
 
 __all__ = ["folder"]  # a fixture
 
@@ -62,6 +63,26 @@ def test_what_only_another_process_fails_of_is_told(tmp_path):
         starting.run(fail, settings(tmp_path, devices=2), tmp_path / "error", None)
     with pytest.raises(Exception, match=r"(?s)Traceback.*ValueError: of its own"):
         starting.run(fail, settings(tmp_path, devices=2), tmp_path / "bug", None)
+
+
+def seven_steps(processes, config, run_dir, reporter):
+    """Training in each process, as if a signal came then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_stopped", lambda self: self.step == 7)
+        return trainer._train(processes, config, run_dir, reporter)
+
+
+@pytest.mark.slow
+def test_three_processes_go_on_bit_for_bit(folder, tmp_path):
+    """Sums of three numbers depend on their order, which torch would change after the first step."""
+    config = settings(folder, devices=3)
+    train(config, tmp_path / "whole")
+    starting.run(seven_steps, config, tmp_path / "run", None)
+    assert checkpoint.load_state(tmp_path / "run")["step"] == 7
+    train(dataclasses.replace(config, resume=str(tmp_path / "run")), tmp_path / "run")
+    resumed, whole = (checkpoint.load_state(tmp_path / run)["model"] for run in ("run", "whole"))
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
 
 
 @pytest.mark.slow

@@ -80,8 +80,12 @@ class Processes:
         """The module, whose gradients are averaged over all processes by every backward pass outside `apart`."""
         if self.size == 1:
             return module
-        devices = None if self.device.type == "cpu" else [self.device]
-        return DistributedDataParallel(module, device_ids=devices)
+        if self.device.type != "cpu":
+            return DistributedDataParallel(module, device_ids=[self.device])
+        # After the first step torch rearranges what it adds up, and three processes or more would then not go on bit for
+        # bit. It does not if it looks for unused parameters; this one keeps it from warning that there are none.
+        module.register_parameter("unused", nn.Parameter(torch.zeros(1)))
+        return DistributedDataParallel(module, find_unused_parameters=True)
 
     def apart(self, module: nn.Module) -> AbstractContextManager:
         """Inside the block, gradients of a `wrapped` module stay in this process, and add up."""
