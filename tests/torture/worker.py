@@ -67,7 +67,7 @@ def audio(seed: int, folder: Path) -> Counter[str]:
     assert sorted([*used, *left]) == sorted(names), f"not each one is reported: {used} {left}"
     assert all(left.values())
     assert used["good.wav"] == ""
-    assert all(0 <= int(code) < 256 for code in (found.codes.min(), found.codes.max()))
+    assert all(0 <= int(code) < 256 for code in (np.min(found.codes), np.max(found.codes)))
     assert found.report()
     how = Counter({"left out with a reason": len(left), "read": list(used.values())[:-1].count("")})
     how["read in part, and said"] = len(names) - 1 - how["left out with a reason"] - how["read"]
