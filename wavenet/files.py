@@ -110,8 +110,8 @@ def temporary_name(path: Path) -> Path:
 
 
 def remove_left_over(folder: Path) -> None:
-    """Remove the unfinished files below a folder that no other process writes to, as far as that is possible."""
-    for path in folder.rglob(".*"):
+    """Remove the unfinished files in a folder that no other process writes to, as far as that is possible."""
+    for path in folder.glob(".*"):
         if LEFT_OVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -18,13 +18,23 @@ from wavenet.training.runs import read_metrics
 class RunLog:
     """Writes what a run measures. Metric names are paths, such as `train/bits`; values are floats."""
 
-    def __init__(self, folder: Path, sample_rate: int, from_step: int = 0, boards: Sequence[Board] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sample_rate: int,
+        from_step: int = 0,
+        boards: Sequence[Board] = (),
+        measured: bool = True,
+    ) -> None:
+        """A resumed run writes what comes after `from_step` again and, unless all was `measured` there, what is measured
+        at that step."""
         self.folder, self.sample_rate, self.boards = folder, sample_rate, boards
         self.path = folder / "metrics.jsonl"
         self.baselines: dict[str, float] = {}
         folder.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_metrics(folder) if row["step"] <= from_step]
-        # a resumed run writes the steps after its checkpoint again
+        if not measured:
+            kept = [row for row in kept if row["step"] < from_step or any(name.startswith("train/") for name in row)]
         with atomic(self.path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
 

@@ -38,8 +38,8 @@ def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator
                 if (name := torchrun()) is not None:
                     (run_dir / BEGUN_BY).write_text(name)
             held.enter_context(_locked(run_dir))
-            remove_left_over(checkpoints)
-            remove_left_over(run_dir / "samples")
+            for place in (run_dir, checkpoints, run_dir / "samples"):
+                remove_left_over(place)
         try:
             yield
         finally:

@@ -89,6 +89,7 @@ class Trainer:
             held_out, self.learner.averaged, self.checkpoints, config.validate_seconds, self._tell
         )
         self.clock, self.stopper = Clock(config, processes.broadcast), Stopper(reporter.say)
+        self.measured = stored is None or stored.get("finished", True)  # at the step that it is resumed from
         self.step, self.samples_scored = 0, 0  # samples of all processes since this one began
         self.recent_bits = 0.0
         self.forecast: forecast.Forecast | None = None
@@ -106,10 +107,10 @@ class Trainer:
     def run(self) -> Result:
         """Train to the last step, or until a signal, and save a checkpoint either way."""
         self._begin()
-        occasions = {
+        occasions = {  # a checkpoint comes last: whoever resumes from it finds the rest done
             "validation": lambda: self.validation.validate(self.step),
-            "checkpoint": self.save,
             "sound": self.sample,
+            "checkpoint": self.save,
         }
         clock = self.clock
         while self.step < clock.steps and not self._stopped():
@@ -118,7 +119,8 @@ class Trainer:
             clock.count(self.step, began)
             self._record(bits, gradient_norm)
             if self.step < clock.steps:
-                for name in clock.due(self.step):
+                due = clock.due(self.step)
+                for name in (name for name in occasions if name in due):
                     began = clock.read()
                     occasions[name]()
                     clock.took(name, began)
@@ -126,10 +128,10 @@ class Trainer:
             self.stopped_by = None  # a signal during the last step stops nothing
             self.save(finished=False)  # in case measuring fails
             self.validation.finish(self.step, self.reporter.say)
+            if self.config.sample_every != 0:
+                self.sample()
         self.save()
-        if ended and self.config.sample_every != 0:
-            self.sample()
-        else:
+        if not (ended and self.config.sample_every != 0):
             self._draw_curves()
         return self._result()
 
@@ -149,7 +151,7 @@ class Trainer:
         if self.processes.is_first:
             with writing(self.run_dir):
                 shown = boards.open_boards(self.run_dir, self.step, config.wandb, say)
-                self.log = RunLog(self.run_dir, config.data.sample_rate, self.step, shown)
+                self.log = RunLog(self.run_dir, config.data.sample_rate, self.step, shown, self.measured)
                 self.log.settings(dataclasses.asdict(config))
                 self.log.baselines = self.baselines.named() if self.baselines else {}
                 write_settings(self.run_dir, dataclasses.asdict(config))
@@ -204,8 +206,8 @@ class Trainer:
         """
         where = {"step": self.step, "finished": finished, "recordings": self.data.fingerprint}
         captured = state.capture(self.config, self.learner)
-        self.checkpoints.save_state(captured | where | self.clock.state() | self.validation.state())
         self.checkpoints.share("last", self.learner.averaged, self.step, self.validation.bits_at(self.step))
+        self.checkpoints.save_state(captured | where | self.clock.state() | self.validation.state())
         self.processes.barrier()
 
     def sample(self) -> None:
