@@ -26,8 +26,8 @@ class RunLog:
         boards: Sequence[Board] = (),
         measured: bool = True,
     ) -> None:
-        """A resumed run writes what comes after `from_step` again and, unless all was `measured` there, what is measured
-        at that step."""
+        """A resumed run writes what comes after `from_step` again and, unless all was `measured` there, what is
+        measured at that step."""
         self.folder, self.sample_rate, self.boards = folder, sample_rate, boards
         self.path = folder / "metrics.jsonl"
         self.baselines: dict[str, float] = {}
