@@ -82,7 +82,7 @@ class Processes:
             return module
         if self.device.type != "cpu":
             return DistributedDataParallel(module, device_ids=[self.device])
-        # After the first step torch rearranges what it adds up, so three processes or more would not repeat it bit by bit.
+        # After the first step torch rearranges what it adds up; three processes or more would not repeat bit for bit.
         # It does not if it looks for unused parameters; this one keeps it from warning that there are none.
         module.register_parameter("unused", nn.Parameter(torch.zeros(1)))
         return DistributedDataParallel(module, find_unused_parameters=True)
