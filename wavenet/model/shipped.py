@@ -17,7 +17,7 @@ from wavenet.model import finding, hub
 from wavenet.model.card import divided
 
 FOLDER = Path(__file__).parents[1] / "voices"
-ORDER = ("piano", "prompts", "digits")
+ORDER = ("piano", "prompts", "piano_tiny", "digits")
 """Which voices come first, if they are there; the others follow by name."""
 ALL = "wavenet-generate --voices lists the voices that come with wavenet"
 
