@@ -251,7 +251,7 @@ def test_ctrl_c_is_heard_at_once(streams, threads):
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         engine.generate(state, numbers, Sampling())
-    assert time.perf_counter() - sent[0] < 0.1 * (1 if streams == 1 else 3)  # shared machines are slow at times
+    assert time.perf_counter() - sent[0] < 0.3  # shared machines are slow at times
 
 
 def test_exported_file_says_what_it_is():

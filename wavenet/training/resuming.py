@@ -43,8 +43,8 @@ TOLD = ("model.labels", "model.recognition.classes", "model.features.columns")
 """Settings that are read from the recordings."""
 
 
-def load(config: TrainConfig) -> dict[str, Any] | None:
-    """The state that `config.resume` names, None if it names none.
+def load(config: TrainConfig, needed: tuple[str, ...] = PROGRESS) -> dict[str, Any] | None:
+    """The state that `config.resume` names, with at least the `needed` entries; None if it names none.
 
     Raises CheckpointError for a state that cannot be read, or cannot continue with these settings.
     """
@@ -56,7 +56,7 @@ def load(config: TrainConfig) -> dict[str, Any] | None:
             f"{config.resume} is the acoustic part of a voice's run: continue that run, by the folder that holds both "
             "parts"
         )
-    state.check(stored, str(config.resume), PROGRESS)
+    state.check(stored, str(config.resume), needed)
     check_settings(stored, config)
     return stored
 

@@ -120,7 +120,7 @@ def _check_resumed(config: TrainConfig, run_dir: Path) -> None:
     """Raise CheckpointError or ConfigError if a resumed run cannot continue with these settings, or in this folder."""
     if config.resume is None:
         return
-    resuming.load(config)
+    resuming.load(config, needed=("config",))  # its parts have states of their own
     theirs = checkpoint.find_state(expanded(config.resume)).parent
     if theirs.resolve() != (run_dir / "checkpoints").resolve():
         raise ConfigError(
