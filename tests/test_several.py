@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import QUICK
 from test_processes import curve, folder, settings
+from torch import distributed as dist
 
 from wavenet.errors import ConfigError, TrainingError
 from wavenet.model import checkpoint
@@ -130,38 +132,42 @@ def test_two_nodes_learn_what_one_process_learns(folder, tmp_path):
     assert curve(tmp_path / "two") == pytest.approx(curve(tmp_path / "one"), abs=1e-3)
 
 
-def the_other(run: Path) -> int:
+def the_second(run: Path) -> int:
     """Process id of the second of two that train in a folder."""
     asked = ["pgrep", "-f", f"wavenet.cli.train .*run.dir={run} "]
     for pid in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        if b"LOCAL_RANK=1" in environment:
+        if b"RANK=1" in environment:
             return int(pid)
     raise AssertionError("it has not begun")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found as Linux shows them")
-@pytest.mark.parametrize("saved", [True, False])
-def test_torchrun_starts_again_what_was_killed(folder, tmp_path, saved):
+@pytest.mark.parametrize(("nodes", "saved"), [(1, True), (1, False), (2, True)])
+def test_torchrun_starts_again_what_was_killed(folder, tmp_path, nodes, saved):
     """From the last checkpoint, so that what comes after it equals a run that was never killed; from the first step if
     there is no checkpoint yet."""
     run, every = tmp_path / "run", 10 if saved else 100
-    agent = [*RUN, "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    place = ["--standalone"]
+    if nodes == 2:
+        place = ["--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port()}", "--rdzv-id=a"]
+    agent = [*RUN, *place, f"--nproc-per-node={2 // nodes}", "--max-restarts=1"]
     whole = [*RUN, "--standalone", "--nproc-per-node=2", *command(folder, tmp_path / "whole", steps=60)]
     subprocess.run(whole, check=True)
     arguments = command(folder, run, steps=60, checkpoint_every=every)
-    running = subprocess.Popen([*agent, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    agents = [subprocess.Popen([*agent, *arguments], **piped) for _ in range(nodes)]
     deadline, killed_at = time.monotonic() + 120, 0
     while killed_at < 15:
         assert time.monotonic() < deadline
-        assert running.poll() is None
+        assert not any(each.poll() for each in agents)
         log = run / "metrics.jsonl"
         killed_at = len(log.read_text().splitlines()) if log.exists() else 0
         time.sleep(0.01)
-    os.kill(the_other(run), signal.SIGKILL)
-    said, _ = running.communicate(timeout=200)
-    assert running.returncode == 0, said
+    os.kill(the_second(run), signal.SIGKILL)
+    said = "".join(each.communicate(timeout=200)[0] for each in agents)
+    assert [each.returncode for each in agents] == [0] * nodes, said
     assert said.count("done: 60 steps") == 1
     again = [line for line in said.splitlines() if line.startswith("resuming at step")]
     assert len(again) == saved, said
@@ -177,15 +183,36 @@ def test_torchrun_goes_on_only_with_what_it_has_begun(tmp_path, monkeypatch):
     with run_folder.claimed(tmp_path, None, None):
         (tmp_path / "metrics.jsonl").touch()
     assert not run_folder.begun_before(tmp_path)
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
     assert run_folder.begun_before(tmp_path)
     with run_folder.claimed(tmp_path, None, None):
         pass
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "b")
-    for _ in range(2):
-        with pytest.raises(ConfigError, match="already holds a run"), run_folder.claimed(tmp_path, None, None):
-            pass
+    for name, value in {"TORCHELASTIC_RUN_ID": "b", "MASTER_PORT": "1"}.items():  # another, or the same one anew
+        monkeypatch.setenv(name, value)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="already holds a run"), run_folder.claimed(tmp_path, None, None):
+                pass
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    assert not run_folder.begun_before(tmp_path)
+
+
+def test_addresses_that_dead_processes_have_left_are_not_believed(monkeypatch):
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    shared = dist.HashStore()
+    shared.set(starting.ADDRESS, f"127.0.0.1 {port()}")
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(starting._first_ones_store, 1, shared)
+        time.sleep(0.2)
+        assert not other.done()
+        first = starting._first_ones_store(0, shared)
+        first.set("name", "of now")
+        assert other.result(timeout=30).get("name") == b"of now"
+
+
+def test_the_first_process_is_found_from_other_machines():
+    assert starting.address_for_others("127.0.0.1") == "127.0.0.1"
+    assert starting.address_for_others("localhost") == "localhost"  # others may know it by that name
+    assert starting.address_for_others(socket.gethostname()) in (socket.gethostname(), "127.0.0.1")
 
 
 def test_what_cannot_be_started_again_is_refused(call, tones, monkeypatch):

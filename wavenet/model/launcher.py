@@ -45,19 +45,27 @@ def is_first_process() -> bool:
     return told is None or told.rank == 0
 
 
-def restarts() -> int:
-    """How often torchrun has started this run's processes again, after one of them had died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
-
-
 def allowed_restarts() -> int:
-    """How often torchrun may do so: its --max-restarts."""
+    """How often torchrun may start this run's processes again, after one of them has died: its --max-restarts."""
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
 
 
 def torchrun() -> str | None:
-    """The name of the torchrun that has started this process, its --rdzv-id; None if none has."""
-    return os.environ.get("TORCHELASTIC_RUN_ID")
+    """What tells one run of torchrun from others, on all of its machines; None if this process is of none."""
+    found = os.environ
+    if "TORCHELASTIC_RUN_ID" not in found:
+        return None
+    return f"{found['TORCHELASTIC_RUN_ID']} at {found.get('MASTER_ADDR')}:{found.get('MASTER_PORT')}"
+
+
+def may_be_again() -> bool:
+    """Whether torchrun may have started this run's processes before, after one of them had died.
+
+    Its count is asked only where its port does not tell it from others: on several machines each counts by itself.
+    """
+    found = os.environ
+    own_port = found.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return own_port or int(found.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
 
 
 def meeting_point() -> tuple[str, int]:

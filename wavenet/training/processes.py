@@ -39,7 +39,8 @@ class Processes:
         here: int = 1,
     ) -> None:
         """`rank`: which of the `size` processes this is, from 0; `device`: this one's, by default the CPU; `store`:
-        where they meet; `here`: how many of them are on this machine. Returns once all have met."""
+        where they meet; `here`: how many of them are on this machine. Returns once all have met. Raises TrainingError
+        if they cannot connect."""
         self.rank, self.size, self.device = rank, size, device or torch.device("cpu")
         self._store, self.here = store, here
         if size > 1:
@@ -47,8 +48,16 @@ class Processes:
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
                 options["device_id"] = self.device
-            dist.init_process_group(BACKENDS[self.device.type], store=store, rank=rank, world_size=size, **options)
-            self._patient: Any = dist.new_group(backend="gloo", timeout=NO_LIMIT)
+            backend = BACKENDS[self.device.type]
+            try:
+                dist.init_process_group(backend, store=store, rank=rank, world_size=size, **options)
+                self._patient: Any = dist.new_group(backend="gloo", timeout=NO_LIMIT)
+            except RuntimeError as error:
+                if not _of_connection(error):
+                    raise
+                raise TrainingError(
+                    f"the processes of this run cannot connect ({str(error).splitlines()[0]})"
+                ) from error
 
     @property
     def is_first(self) -> bool:
@@ -121,7 +130,7 @@ class Processes:
                     self._store.set(FAILED, str(error))
             raise
         except RuntimeError as error:
-            if self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            if self.size > 1 and _of_connection(error):
                 ended = f"another process of this run has ended; {kept(run_dir)}"
                 raise TrainingError(self._failure() or ended) from error
             raise
@@ -136,3 +145,8 @@ class Processes:
         """End the connection to the others."""
         if self.size > 1:
             dist.destroy_process_group()
+
+
+def _of_connection(error: RuntimeError) -> bool:
+    """Whether it is about the connection to other processes."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()

@@ -11,7 +11,7 @@ import yaml
 from wavenet.errors import ConfigError, TrainingError
 from wavenet.files import atomic, expanded, lock_holder, locked, remedy, remove_left_over
 from wavenet.model import checkpoint
-from wavenet.model.launcher import restarts, torchrun
+from wavenet.model.launcher import may_be_again, torchrun
 
 LOCK = ".lock"
 """Lock file of a run folder, held by the process that trains there."""
@@ -50,7 +50,7 @@ def claimed(run_dir: Path, resume: str | None, data_dir: str | None) -> Iterator
 def begun_before(run_dir: Path) -> bool:
     """Whether torchrun, which starts processes again after one has died, has begun the run in this folder."""
     found = run_dir / BEGUN_BY
-    return restarts() > 0 and found.is_file() and found.read_text() == torchrun()
+    return may_be_again() and found.is_file() and found.read_text() == torchrun()
 
 
 def _taken(run_dir: Path) -> bool:

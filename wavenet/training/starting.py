@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ Work = Callable[[Processes, TrainConfig, Path, Reporter | None], T]
 """What each process does. It is a function of a module, so that new processes find it."""
 LEAVING_SECONDS = 20.0
 """What processes get to end by themselves once one of them has failed."""
+MEETING_SECONDS = 600.0
+"""How long processes of torchrun wait for the first one."""
+ADDRESS = "wavenet: the first process"
+"""Key in torchrun's store for where the first process's store is."""
 
 
 def run(work: Work[T], config: TrainConfig, run_dir: Path, reporter: Reporter | None) -> T:
@@ -100,10 +105,39 @@ def _joined(told: Launched, device: str) -> Processes:
             host, port = meeting_point()
             store = dist.TCPStore(host, port, told.size, is_master=told.rank == 0)
         else:
-            store, *_ = next(dist.rendezvous("env://", rank=told.rank, world_size=told.size))
+            shared, *_ = next(dist.rendezvous("env://", rank=told.rank, world_size=told.size))
+            store = _first_ones_store(told.rank, shared)
         _ours[told] = Processes(told.rank, told.size, mine, store, told.here)
         atexit.register(_ours[told].leave)
     return _ours[told]
+
+
+def _first_ones_store(rank: int, shared: dist.Store) -> dist.Store:
+    """A store in the first process, which the others find by the one that torchrun shares with them.
+
+    That one outlives processes: addresses that dead ones have left there would be taken for those of the living.
+    """
+    if rank == 0:
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # heard on all addresses
+        shared.set(ADDRESS, f"{address_for_others(os.environ['MASTER_ADDR'])} {store.port}")
+        return store
+    began = time.monotonic()
+    while True:
+        host, port = shared.get(ADDRESS).decode().split()
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return dist.TCPStore(host, int(port), is_master=False)
+        if time.monotonic() - began > MEETING_SECONDS:
+            raise TrainingError(f"the first process does not answer at {host}, port {port}, from this machine")
+        time.sleep(0.1)
+
+
+def address_for_others(main: str) -> str:
+    """This machine's address, as others reach it that know the machine where torchrun's processes meet as `main`."""
+    with socket.socket(socket.AF_INET6 if ":" in main else socket.AF_INET, socket.SOCK_DGRAM) as route:
+        route.connect((main, 9))  # nothing is sent
+        ours, theirs = route.getsockname()[0], route.getpeername()[0]
+    return main if ours == theirs or ours.startswith("127.") else ours
 
 
 @contextlib.contextmanager
