@@ -40,11 +40,28 @@ class Forked:
         self._process.stdin.flush()
         return int(self._line())
 
+    def whole(self, run: Path) -> int:
+        """The exit status of a run that nothing disturbs."""
+        self.start(run)
+        status = self.ended()
+        assert status is not None
+        return status
+
     def ended(self, within: float | None = None) -> int | None:
         """Wait for its exit status, negative for a signal; None if it takes longer than `within` seconds."""
         if not select.select([self._process.stdout], [], [], within)[0]:
             return None
         return int(self._line())
+
+    def saving(self, run: Path) -> int | None:
+        """Wait for the next checkpoint of the process that was started last, or for its exit status."""
+        state = run / "checkpoints/last.state"
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        while (status := self.ended(within=0.005)) is None:
+            with contextlib.suppress(FileNotFoundError):
+                if state.stat().st_mtime_ns != before:
+                    break
+        return status
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -70,23 +87,49 @@ def forked(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(forked) -> tuple[Path, float]:
-    """A run that nothing disturbed, and its seconds."""
+def whole(forked) -> tuple[Path, list[float]]:
+    """A run that nothing disturbed, and seconds from a run's first checkpoint to its end."""
     run = forked.folder / "whole"
-    began = time.monotonic()
     forked.start(run)
+    assert forked.saving(run) is None, forked.said.read_text()
+    began = time.monotonic()
     assert forked.ended() == 0, forked.said.read_text()
-    return run, time.monotonic() - began
+    return run, [time.monotonic() - began]
+
+
+def struck(forked: Forked, run: Path, seconds: list[float], chance: Random, numbers: list[int]) -> int:
+    """Send a new run signals at a random moment, usually after a checkpoint, and wait for its exit status."""
+    process, status = forked.start(run), None
+    if chance.random() < 0.8:
+        status = forked.saving(run)
+    began = time.monotonic()
+    if status is None:
+        status = forked.ended(within=chance.uniform(0, min(seconds)))
+    if status is not None:  # too late; the machine may have been busier before
+        seconds.append(max(time.monotonic() - began, 0.05))
+        return status
+    for number in numbers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+    status = forked.ended()
+    assert status is not None
+    return status
 
 
 def disturbed(
-    tally: Tally, count: int, run: Path, reference: dict[str, object], attempt: Callable[[Path], int | None]
+    tally: Tally,
+    count: int,
+    run: Path,
+    reference: dict[str, object],
+    attempt: Callable[[Path], int],
+    undisturbed: Callable[[Path], int],
 ) -> None:
-    """Runs that are disturbed by `attempt` until they end by themselves, `count` times in all."""
+    """Runs that are disturbed by `attempt`, `count` times in all, and go on until they end by themselves; `undisturbed`
+    starts the last one that way."""
     made = 0
     while made < count:
         shutil.rmtree(run, ignore_errors=True)
-        while (status := attempt(run)) not in (victim.RUN, victim.REFUSED, victim.FAILED):
+        while (status := (attempt if made < count else undisturbed)(run)) not in (victim.RUN, victim.REFUSED, victim.FAILED):
             made += 1
             if not (run / "checkpoints/last.state").exists():
                 tally.survived("before anything was saved")
@@ -103,39 +146,22 @@ def disturbed(
 @lengths(3, 100)
 def test_killed_training_ends_bit_for_bit_as_if_it_had_not_been(tally, count, forked, whole):
     """SIGKILL at a random moment, again and again. A cluster of processes is another `attempt`, that kills one."""
-    reference, seconds = outcome(whole[0]), [whole[1]]
-    chance = Random(0)
+    reference, chance = outcome(whole[0]), Random(0)
 
-    def attempt(run: Path) -> int | None:
-        process, began = forked.start(run), time.monotonic()
-        status = forked.ended(within=chance.uniform(0, min(seconds)))
-        if status is not None:  # before it could be killed; a busy machine may have been slower before
-            seconds.append(max(time.monotonic() - began, 0.1))
-            return status
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGTERM if chance.random() < 0.1 else signal.SIGKILL)
-        return forked.ended()
+    def attempt(run: Path) -> int:
+        return struck(forked, run, whole[1], chance, [signal.SIGTERM if chance.random() < 0.1 else signal.SIGKILL])
 
-    disturbed(tally, count, forked.folder / "killed", reference, attempt)
+    disturbed(tally, count, forked.folder / "killed", reference, attempt, forked.whole)
 
 
 @lengths(1, 30)
 def test_a_terminal_that_closes_saves_first(tally, count, forked, whole):
     reference, chance = outcome(whole[0]), Random(1)
 
-    def attempt(run: Path) -> int | None:
-        process = forked.start(run)
-        while not (run / "metrics.jsonl").exists() and Path(f"/proc/{process}").exists():
-            time.sleep(0.005)  # earlier, it ends at once
-        time.sleep(chance.uniform(0, 0.5 * whole[1]))
-        for _ in range(3):
-            try:
-                os.kill(process, signal.SIGHUP)
-            except ProcessLookupError:
-                break
-        return forked.ended()
+    def attempt(run: Path) -> int:
+        return struck(forked, run, whole[1], chance, [signal.SIGHUP] * 3)
 
-    disturbed(tally, count, forked.folder / "hung up", reference, attempt)
+    disturbed(tally, count, forked.folder / "hung up", reference, attempt, forked.whole)
 
 
 @lengths(1, 10)
@@ -146,7 +172,7 @@ def test_a_laptop_that_sleeps_changes_nothing(tally, count, forked, whole):
         shutil.rmtree(run, ignore_errors=True)
         process = forked.start(run)
         for _ in range(3):
-            time.sleep(chance.uniform(0, whole[1] / 3))
+            time.sleep(chance.uniform(0, min(whole[1]) / 2))
             try:
                 os.kill(process, signal.SIGSTOP)
                 time.sleep(0.3)

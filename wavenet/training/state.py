@@ -74,7 +74,8 @@ def restore_optimizers(stored: dict[str, Any], optimizers: list[torch.optim.Opti
     if len(stored["optimizers"]) != len(optimizers):
         raise altered(run, f"it has {len(stored['optimizers'])} optimizers, not {len(optimizers)}")
     for optimizer, theirs in zip(optimizers, stored["optimizers"], strict=True):
-        ours = [{name: group[name] for name in group if name != "params"} for group in optimizer.param_groups]
+        # of a group's rate, `peak_lr` is the setting, and `lr` what the last step made of it
+        ours = [{name: group[name] for name in group if name not in ("params", "lr")} for group in optimizer.param_groups]
         try:
             optimizer.load_state_dict(theirs)
         except ValueError as error:
