@@ -124,12 +124,15 @@ def disturbed(
     attempt: Callable[[Path], int],
     undisturbed: Callable[[Path], int],
 ) -> None:
-    """Runs that are disturbed by `attempt`, `count` times in all, and go on until they end by themselves; `undisturbed`
-    starts the last one that way."""
+    """Runs that `attempt` disturbs, `count` times in all, and that go on to their end; `undisturbed` ends the last."""
     made = 0
     while made < count:
         shutil.rmtree(run, ignore_errors=True)
-        while (status := (attempt if made < count else undisturbed)(run)) not in (victim.RUN, victim.REFUSED, victim.FAILED):
+        while (status := (attempt if made < count else undisturbed)(run)) not in (
+            victim.RUN,
+            victim.REFUSED,
+            victim.FAILED,
+        ):
             made += 1
             if not (run / "checkpoints/last.state").exists():
                 tally.survived("before anything was saved")

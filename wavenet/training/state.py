@@ -75,7 +75,10 @@ def restore_optimizers(stored: dict[str, Any], optimizers: list[torch.optim.Opti
         raise altered(run, f"it has {len(stored['optimizers'])} optimizers, not {len(optimizers)}")
     for optimizer, theirs in zip(optimizers, stored["optimizers"], strict=True):
         # of a group's rate, `peak_lr` is the setting, and `lr` what the last step made of it
-        ours = [{name: group[name] for name in group if name not in ("params", "lr")} for group in optimizer.param_groups]
+        kept = (
+            {name: group[name] for name in group if name not in ("params", "lr")} for group in optimizer.param_groups
+        )
+        ours = list(kept)
         try:
             optimizer.load_state_dict(theirs)
         except ValueError as error:
