@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+import torch.utils.tensorboard  # each run would import it
 
 from wavenet.audio import plots
 from wavenet.config import DataConfig, ModelConfig, OptimConfig, TrainConfig

@@ -26,7 +26,7 @@ from wavenet.training.optimizers import make_optimizers
 from wavenet.training.reporter import Reporter
 from wavenet.training.run_folder import kept, writing
 from wavenet.training.schedule import learning_rate_factor
-from wavenet.training.state import restore_optimizers, restore_weights
+from wavenet.training.state import check, restore_optimizers, restore_weights
 from wavenet.training.stopping import Stopper
 
 INSIDE = ("encoder.", "decoder.")
@@ -36,6 +36,8 @@ WEIGHTS = torch.tensor([1.0, 1.0, 0.3, 1.0, 1.0])
 """Of each loss in the sum. Little of the pitch follows from a text, and the rest would be memorised."""
 EXAMPLE_SECONDS = 5.0
 """About how long the example is that a voice keeps, see `storing.Acoustic`."""
+NEEDED = ("config", "model", "averaged", "optimizers", "step", "best_step", "best", "steps", "steps_fixed")
+"""Entries that a state has."""
 BATCH = 16
 """Recordings that are scored side by side."""
 
@@ -107,6 +109,7 @@ class AcousticTrainer:
                     f"{self.folder.parent} cannot continue: the recordings and their texts have other {name} than when "
                     "it was stopped; put them back, or start a new run without resume="
                 )
+        check(stored, str(self.folder), NEEDED)
         restore_weights(stored["model"], self.model, str(self.folder))
         restore_weights(stored["averaged"], self.averaged, str(self.folder))
         restore_optimizers(stored, self.optimizers, str(self.folder))
