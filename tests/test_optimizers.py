@@ -221,3 +221,22 @@ def test_the_rate_at_its_corners(schedule):
     assert factor[99] == pytest.approx(1, abs=0.01)
     expected = {"linear": (0.75, 0.5, 0.25, 0), "cosine": (0.8536, 0.5, 0.1464, 0), "constant": (1, 1, 1, 1)}[schedule]
     assert [factor[step] for step in (2500, 5000, 7500, 9999)] == pytest.approx(expected, abs=2e-4)
+
+
+def test_momentum_that_fades_becomes_zero_and_products_stay_normal():
+    """Otherwise the numbers end below 1e-38, where processors are slow, and stay there."""
+    torch.manual_seed(0)
+    weights = torch.nn.Parameter(torch.randn(8, 16))
+    muon = Muon([weights], lr=0.01, momentum=0.9, weight_decay=0.0, products=torch.float32)
+    for step in range(1000):
+        weights.grad = torch.randn(8, 16)
+        if step > 0:
+            weights.grad[3] = 0  # this unit has stopped learning
+        muon.step()
+        momentum = muon.state[weights]["momentum"]
+        assert not ((momentum != 0) & (momentum.abs() < 1e-30)).any()
+    assert (momentum[3] == 0).all()
+    assert (momentum[2] != 0).all()
+    gram = torch.full((4, 4), 1e-20)
+    gram[0, 0] = 1
+    assert (muon._orthogonalise(gram[None])[0, 1:, 1:] == 0).all()

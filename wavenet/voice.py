@@ -37,7 +37,7 @@ from wavenet.model.conditioning import Companion
 from wavenet.model.device import find_device
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings import annotations
-from wavenet.recordings.reader import Reader, Recording, read_features
+from wavenet.recordings.reader import GivenRecording, Reader, read_features
 from wavenet.speech.speaker import Speaker
 
 SETTINGS = (
@@ -120,10 +120,10 @@ class Voice:
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
-        prime: Recording | None = None,
+        prime: GivenRecording | None = None,
         labels: Mapping[str, Any] | None = None,
         guidance: float = 1.0,
-        features: Recording | None = None,
+        features: GivenRecording | None = None,
         engine: str = "auto",
         precision: str = "auto",
         instruction_set: str = "auto",
@@ -221,7 +221,7 @@ class Voice:
     @overload
     def bits(
         self,
-        recording: Recording,
+        recording: GivenRecording,
         per_sample: Literal[False] = False,
         *,
         labels: Any = None,
@@ -231,7 +231,7 @@ class Voice:
     @overload
     def bits(
         self,
-        recording: Recording,
+        recording: GivenRecording,
         per_sample: Literal[True],
         *,
         labels: Any = None,
@@ -241,11 +241,11 @@ class Voice:
 
     def bits(
         self,
-        recording: Recording,
+        recording: GivenRecording,
         per_sample: bool = False,
         *,
         labels: Mapping[str, Any] | None = None,
-        features: Recording | None = None,
+        features: GivenRecording | None = None,
         device: str = "auto",
     ) -> float | Tensor:
         """Bits per sample of a recording's mu-law codes under the model, as `wavenet-evaluate` measures them: lower is

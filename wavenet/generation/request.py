@@ -12,7 +12,7 @@ from wavenet.config import GenerateConfig
 from wavenet.model.sampling import Sampling
 
 if TYPE_CHECKING:
-    from wavenet.recordings.reader import Reader, Recording
+    from wavenet.recordings.reader import GivenRecording, Reader
 
 DEFAULT_SECONDS = 5.0
 """Length of a sound if neither a length nor features are given."""
@@ -29,8 +29,8 @@ class Request:
     """Hz, of the model."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the model's training that decide how recordings are read."""
-    prime: Recording | None = None
-    features: Recording | None = None
+    prime: GivenRecording | None = None
+    features: GivenRecording | None = None
     endless: bool = False
     """Whether the sound has no end if neither a length nor features are given."""
 

@@ -12,11 +12,11 @@ from wavenet.generation.labels import label_weights, steer_by_labels
 from wavenet.model.conditioning import Companion
 from wavenet.model.wavenet import WaveNet
 from wavenet.recordings import annotations
-from wavenet.recordings.reader import Reader, Recording, read_features
+from wavenet.recordings.reader import GivenRecording, Reader, read_features
 
 
 def steer(
-    config: GenerateConfig, model: WaveNet, name: str, reader: Reader, features: Recording | None, primed: bool
+    config: GenerateConfig, model: WaveNet, name: str, reader: Reader, features: GivenRecording | None, primed: bool
 ) -> Companion:
     """The conditioning of a sound. Its `samples` is the length of the features, 0 without features.
 

@@ -17,7 +17,7 @@ from wavenet.config import FeatureConfig
 from wavenet.errors import AudioError, ConfigError
 from wavenet.files import expanded
 
-Recording = str | Path | Tensor | np.ndarray | tuple[Tensor | np.ndarray, int]
+GivenRecording = str | Path | Tensor | np.ndarray | tuple[Tensor | np.ndarray, int]
 """An audio file, or a sound (samples,) or (1, samples) in [-1, 1], alone or with its sample rate in Hz."""
 
 
@@ -33,7 +33,7 @@ class Reader:
         self.channel, self.normalise = data.get("channel", "mix"), data.get("normalise", "off")
         self.said: list[str] = []
 
-    def blocks(self, setting: str, recording: Recording) -> Iterator[Tensor]:
+    def blocks(self, setting: str, recording: GivenRecording) -> Iterator[Tensor]:
         """Audio (samples,), piece by piece. Raises AudioError, whose message begins with `setting`."""
         if not isinstance(recording, str | Path):
             yield from self._sound(setting, recording)
@@ -46,7 +46,7 @@ class Reader:
         if signal.damage:
             self.said.append(f"{setting}: {path} is damaged or cut short; the rest is used: {signal.damage}")
 
-    def codes(self, setting: str, recording: Recording, encoding: Encoding) -> np.ndarray:
+    def codes(self, setting: str, recording: GivenRecording, encoding: Encoding) -> np.ndarray:
         """(samples,), of the encoding's stored type. Raises AudioError for a recording without samples."""
         codes = [encoding.encode(block) for block in self.blocks(setting, recording)]
         if not sum(map(len, codes)):
@@ -69,7 +69,7 @@ class Reader:
         yield audio.resample(sound, rate, self.sample_rate)
 
 
-def read_prime(prime: Recording, reader: Reader, heard: int, encoding: Encoding) -> Tensor:
+def read_prime(prime: GivenRecording, reader: Reader, heard: int, encoding: Encoding) -> Tensor:
     """The last `heard` codes of a recording, int64. Memory does not grow with its length.
 
     Raises AudioError for a recording without samples.
@@ -85,7 +85,7 @@ def read_prime(prime: Recording, reader: Reader, heard: int, encoding: Encoding)
 
 
 def read_features(
-    given: Recording, config: FeatureConfig, reader: Reader, encoding: Encoding, codes: np.ndarray | None = None
+    given: GivenRecording, config: FeatureConfig, reader: Reader, encoding: Encoding, codes: np.ndarray | None = None
 ) -> np.ndarray:
     """Frames (n, channels), one per hop.
 
@@ -107,7 +107,7 @@ def read_features(
     return features.frames(codes, config, reader.sample_rate, path)
 
 
-def named(recording: Recording) -> str:
+def named(recording: GivenRecording) -> str:
     """A recording's path, or "the sound given"."""
     return str(recording) if isinstance(recording, str | Path) else "the sound given"
 
