@@ -118,7 +118,7 @@ def test_stopping_while_recordings_are_read_ends_as_an_exception_does(sounds, ho
     assert len(prepared.recordings) == 8
     if how == "interrupted":
         assert prepared.notes == [
-            f"read {8 - len(done)} recordings that were not prepared, or have changed; {len(done)} were prepared before"
+            f"read {8 - len(done)} recordings, new or changed ones; {len(done)} were prepared before"
         ]
 
 

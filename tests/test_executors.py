@@ -59,7 +59,7 @@ def test_a_worker_that_dies_is_told_and_what_was_done_is_kept(config):
         prepare(config, executor=Dying(threads, processes))
     after = prepare(config)
     assert len(after.recordings) == 6
-    assert after.notes == ["read 4 recordings that were not prepared, or have changed; 3 were prepared before"]
+    assert after.notes == ["read 4 recordings, new or changed ones; 3 were prepared before"]
 
 
 class Dying(Executor):

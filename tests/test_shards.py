@@ -64,7 +64,7 @@ def test_added_changed_and_removed_files_are_prepared_alone(config, decoded, tmp
     (sounds / "0.wav").unlink()
     after = prepare(config)
     assert sorted(decoded) == ["15.wav", "3.wav"]
-    assert after.notes == ["read 2 recordings that were not prepared, or have changed; 3 were prepared before"]
+    assert after.notes == ["read 2 recordings, new or changed ones; 3 were prepared before"]
     assert [recording.name for recording in after.recordings] == ["1.wav", "15.wav", "2.wav", "3.wav", "4.wav"]
     assert same(after, fresh(config, tmp_path))
     assert "0.wav" not in shards.read(after.cache)

@@ -14,7 +14,7 @@ from threading import Event
 import numpy as np
 
 from wavenet import audio
-from wavenet.audio.encodings import MULAW, SIXTEEN_BIT, Encoding
+from wavenet.audio.encodings import Encoding, encoding_with
 from wavenet.audio.levels import SILENT_PEAK, Signal
 from wavenet.config import DataConfig
 from wavenet.errors import AudioError, counted, some
@@ -78,7 +78,7 @@ def build(
     call ends early, in whatever way, the recordings that were done are kept, and the next call goes on after them.
     Raises OSError if `place` cannot be written, AudioError if `remote` cannot be used or workers die.
     """
-    show = progress or (lambda done, count: None)
+    show, folder = progress or (lambda done, count: None), str(task.folder.resolve())
     with cache.alone(place, lambda: show(min(len(shards.read(place)), len(task.files)), len(task.files))) as locked:
         good, found = task.current(shards.read(place)), Built()
         spoiled = [line for line in spoiled if good.get(line.name) == line]
@@ -86,14 +86,12 @@ def build(
         for line in spoiled:
             del good[line.name]
         if remote is not None:
-            for line in remote.pull(
-                place, str(task.folder.resolve()), (n for n in task.files if n not in good), task.fits
-            ):
+            for line in remote.pull(place, folder, (name for name in task.files if name not in good), task.fits):
                 good[line.name] = line
                 show(len(good), len(task.files))
         kept, todo = len(good), [name for name in task.files if name not in good]
         closed = (lambda: None) if remote is None else partial(remote.push, place)
-        with shards.Index(place, str(task.folder.resolve())) as index, shards.Writer(place, closed) as writer:
+        with shards.Index(place, folder) as index, shards.Writer(place, closed) as writer:
             for line in _scattered(place, good.values()):
                 with open(place / line.shard, "rb") as source:
                     source.seek(line.start)
@@ -104,7 +102,7 @@ def build(
                 index.append(line)
                 show(len(good), len(task.files))
         found.lines = good
-        shards.rewrite(place, str(task.folder.resolve()), good.values())
+        shards.rewrite(place, folder, good.values())
         if remote is not None:
             remote.push(place)
         _tidy(place, good.values(), everything=locked)
@@ -113,7 +111,7 @@ def build(
         found.notes.append(f"read again, because their prepared audio did not have its checksum any more: {names}")
     if kept and len(todo) > len(spoiled):
         new = counted(len(todo), "recording")
-        found.notes.append(f"read {new} that were not prepared, or have changed; {kept} were prepared before")
+        found.notes.append(f"read {new}, new or changed ones; {kept} were prepared before")
     return found
 
 
@@ -220,8 +218,7 @@ def decode(item: tuple[Path, Path], config: DataConfig, levels: int, stopping: E
     levels: of the encoding. Raises OSError if the file cannot be written.
     """
     path, part = item
-    encoding = next(known for known in (MULAW, SIXTEEN_BIT) if known.levels == levels)
-    signal = Signal()
+    encoding, signal = encoding_with(levels), Signal()
     try:
         with open(part, "wb") as file:
             for block in audio.blocks(path, config.sample_rate, config.channel, config.normalise, signal):
